@@ -1,0 +1,7 @@
+#include "bindings.h"
+
+namespace edgevc {
+
+void BindPitch(pybind11::module_&) {}
+
+}  // namespace edgevc

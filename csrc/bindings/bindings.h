@@ -1,0 +1,14 @@
+// What each bind_*.cc adds to the extension module.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace edgevc {
+
+void BindFeatures(pybind11::module_& module);
+void BindPitch(pybind11::module_& module);
+void BindResampler(pybind11::module_& module);
+void BindRingBuffer(pybind11::module_& module);
+void BindSynthesis(pybind11::module_& module);
+
+}  // namespace edgevc

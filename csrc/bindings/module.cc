@@ -1,0 +1,10 @@
+#include "bindings.h"
+
+PYBIND11_MODULE(_core, module) {
+  module.doc() = "edgevc's signal processing core.";
+  edgevc::BindFeatures(module);
+  edgevc::BindPitch(module);
+  edgevc::BindResampler(module);
+  edgevc::BindRingBuffer(module);
+  edgevc::BindSynthesis(module);
+}

@@ -1,0 +1,93 @@
+"""Step 2 of training: frame-exact phones for every utterance, by pocketsphinx.
+
+    python tools/align.py --data DATA --jobs 2
+
+Utterances with a transcript are aligned to it. Those without one are first recognised with the free language
+model; their phones are marked `"recognised": true`, because a quarter of the words may be wrong.
+Already aligned utterances are kept, so the command can be stopped and started again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import soundfile as sf
+from pocketsphinx import Decoder
+
+
+@cache
+def _aligner() -> Decoder:
+    return Decoder(samprate=16000, bestpath=False, loglevel="FATAL", lm=None)
+
+
+@cache
+def _recogniser() -> Decoder:
+    return Decoder(samprate=16000, loglevel="FATAL")
+
+
+def _decode(decoder: Decoder, samples: bytes) -> None:
+    decoder.reinit_feat()
+    decoder.start_utt()
+    decoder.process_raw(samples, full_utt=True)
+    decoder.end_utt()
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words, apostrophes kept."""
+    return re.sub(r"[^a-z' ]", " ", text.lower().replace("\u2019", "'")).split()
+
+
+def align(job: tuple[str, dict]) -> dict | None:
+    """One utterance to `{"path", "recognised", "phones": [[name, first frame, frames], ...]}`, or None."""
+    root, row = job
+    samples = sf.read(Path(root) / row["path"], dtype="int16")[0].tobytes()
+    text = row["text"]
+    if text is None:
+        _decode(_recogniser(), samples)
+        hypothesis = _recogniser().hyp()
+        text = hypothesis.hypstr if hypothesis else ""
+    spoken = words(text)
+    aligner = _aligner()
+    if not spoken or not all(aligner.lookup_word(word) for word in spoken):
+        return None
+    try:
+        aligner.set_align_text(" ".join(spoken))
+        _decode(aligner, samples)
+        aligner.set_alignment()
+        _decode(aligner, samples)
+        phones = [[p.name, p.start, p.duration] for word in aligner.get_alignment() for p in word]
+    except RuntimeError:
+        # pocketsphinx found no path: the recording does not say the text
+        return None
+    return {"path": row["path"], "recognised": row["text"] is None, "phones": phones}
+
+
+def main() -> None:
+    """Writes DATA/phones.jsonl."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--recognise", action="store_true", help="also the utterances without a transcript (slow)")
+    args = parser.parse_args()
+    out = args.data / "phones.jsonl"
+    done = {json.loads(line)["path"] for line in out.open()} if out.exists() else set()
+    rows = [json.loads(line) for line in (args.data / "utterances.jsonl").open()]
+    rows = [r for r in rows if r["path"] not in done and (args.recognise or r["text"] is not None)]
+    kept = 0
+    with ProcessPoolExecutor(args.jobs) as pool, out.open("a") as file:
+        for i, result in enumerate(pool.map(align, [(str(args.data), row) for row in rows], chunksize=4), 1):
+            if result is not None:
+                kept += 1
+                file.write(json.dumps(result) + "\n")
+                file.flush()
+            if i % 200 == 0 or i == len(rows):
+                print(f"{i}/{len(rows)} utterances, {kept} aligned", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Step 1 of training: decode the speech sets from local clones, synthesise more, list everything.
+
+    python tools/prepare_data.py --clones CLONES --out DATA
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import soundfile as sf
+from vctrain.data import corpora, synthetic
+
+
+def main() -> None:
+    """Writes DATA/audio/<speaker>/<utterance>.flac and DATA/utterances.jsonl."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clones", type=Path, required=True, help="folder that holds the clones as OWNER+NAME")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--synthetic", type=int, default=400, help="sentences per synthetic voice (0: none)")
+    args = parser.parse_args()
+    rows = []
+
+    def keep(recording: corpora.Recording) -> None:
+        samples = corpora.decode_audio(recording.audio)
+        path = args.out / "audio" / recording.speaker / f"{recording.utterance}.flac"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sf.write(path, samples, corpora.SAMPLE_RATE, subtype="PCM_16")
+        rows.append(
+            {
+                "speaker": recording.speaker,
+                "utterance": recording.utterance,
+                "text": recording.text,
+                "split": recording.split,
+                "path": str(path.relative_to(args.out)),
+                "seconds": round(len(samples) / corpora.SAMPLE_RATE, 3),
+            }
+        )
+
+    for corpus in corpora.CORPORA:
+        before = len(rows)
+        for recording in corpus(args.clones):
+            keep(recording)
+        seconds = sum(row["seconds"] for row in rows[before:])
+        print(f"{corpus.__name__}: {len(rows) - before} utterances, {seconds / 60:.1f} min", flush=True)
+    prompts = corpora.arctic_prompts(args.clones)
+    texts = [text for name, text in sorted(prompts.items()) if name not in corpora.TEST_PROMPTS]
+    texts += [row["text"] for row in rows if row["split"] == "train" and row["speaker"] in ("ls26", "ls27")]
+    before = len(rows)
+    for recording in synthetic.recordings(texts, args.synthetic):
+        keep(recording)
+    print(f"synthetic: {len(rows) - before} utterances", flush=True)
+    with (args.out / "utterances.jsonl").open("w") as file:
+        for row in rows:
+            file.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Training, distillation and export of edgevc models (PyTorch). Never imported by `edgevc`."""

@@ -1,0 +1,1 @@
+"""Corpora, phone alignment, augmentation and the training features."""

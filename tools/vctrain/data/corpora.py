@@ -1,0 +1,159 @@
+"""Reads the public speech sets from local git clones and fixes, in one place, who may train on what.
+
+No audio is committed to this project. Every set, its licence and its clone name stand in docs/training.md.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import soxr
+from numpy.typing import NDArray
+
+SAMPLE_RATE = 16_000
+
+VOICES = ("kathleen", "slt", "bdl")
+"""Speakers that the decoder may speak as."""
+
+UNSEEN_SPEAKERS = ("ls19", "SF1", "SM1", "TF2", "TM3")
+"""Never seen by any training: the test speakers of docs/results.md."""
+
+TEST_PROMPTS = frozenset(f"arctic_b{i:04d}" for i in range(500, 540))
+"""CMU ARCTIC prompts that no training hears from anybody."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One utterance as it stands in its corpus."""
+
+    speaker: str
+    utterance: str
+    text: str | None
+    audio: bytes
+
+    @property
+    def prompt(self) -> str:
+        """The ARCTIC prompt's name, or the utterance's own."""
+        found = re.search(r"arctic_[ab]\d+", self.utterance)
+        return found[0] if found else self.utterance
+
+    @property
+    def split(self) -> str:
+        """`test` for everything that no training may hear, else `train`."""
+        held_out = self.speaker in UNSEEN_SPEAKERS or self.prompt in TEST_PROMPTS
+        return "test" if held_out else "train"
+
+
+class Clone:
+    """Fast reading of single files from a bare or ordinary git clone."""
+
+    def __init__(self, folder: Path) -> None:
+        """`folder`: the clone, its `repo` subfolder, or its git directory."""
+        candidates = (folder / "repo" / ".git", folder / "repo", folder / ".git", folder)
+        found = next((c for c in candidates if (c / "HEAD").exists()), None)
+        if found is None:
+            raise FileNotFoundError(f"expected a git clone at {folder}; see docs/training.md for the clone commands")
+        self._git = ["git", "--git-dir", str(found)]
+        self._cat = subprocess.Popen(
+            [*self._git, "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def names(self) -> list[str]:
+        """Every path of the newest commit."""
+        listing = subprocess.check_output([*self._git, "ls-tree", "-r", "--name-only", "-z", "HEAD"])
+        return listing.decode().split("\0")[:-1]
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file; KeyError when this copy of the clone lacks it."""
+        stdin, stdout = self._cat.stdin, self._cat.stdout
+        if stdin is None or stdout is None:
+            raise RuntimeError("git cat-file has no pipes")
+        stdin.write(f"HEAD:{name}\n".encode())
+        stdin.flush()
+        header = stdout.readline().split()
+        if len(header) != 3:
+            raise KeyError(name)
+        data = stdout.read(int(header[2]))
+        stdout.read(1)
+        return data
+
+
+def kathleen(clones: Path) -> Iterator[Recording]:
+    """Kathleen, CC0, CMU ARCTIC prompts (rhasspy/dataset-voice-kathleen)."""
+    clone = Clone(clones / "rhasspy+dataset-voice-kathleen")
+    for name in clone.names():
+        if re.fullmatch(r"data/.*\.wav", name):
+            text = clone.read(name[:-4] + ".txt").decode().strip()
+            yield Recording("kathleen", Path(name).stem, text, clone.read(name))
+
+
+def arctic_prompts(clones: Path) -> dict[str, str]:
+    """Prompt name to text, for all 1132 CMU ARCTIC prompts."""
+    listing = Clone(clones / "rhasspy+dataset-voice-kathleen").read("cmuarctic.data").decode()
+    return dict(re.findall(r'\(\s*(arctic_[ab]\d+)\s+"(.*?)"\s*\)', listing))
+
+
+def arctic(clones: Path) -> Iterator[Recording]:
+    """CMU ARCTIC bdl and slt (ASzot/voice-conversion)."""
+    prompts = arctic_prompts(clones)
+    clone = Clone(clones / "ASzot+voice-conversion")
+    for name in clone.names():
+        found = re.search(r"datasets/arctic/(bdl|slt)/.*(arctic_[ab]\d+)[^/]*\.wav$", name)
+        if found and found[2] in prompts:
+            yield Recording(found[1], found[2], prompts[found[2]], clone.read(name))
+
+
+def librispeech_transcribed(clones: Path) -> Iterator[Recording]:
+    """LibriSpeech speakers 19, 26, 27, CC BY 4.0 (Walleclipse/Deep_Speaker-speaker_recognition_system)."""
+    clone = Clone(clones / "Walleclipse+Deep_Speaker-speaker_recognition_system")
+    names = clone.names()
+    texts = {}
+    for name in names:
+        if name.endswith("trans.txt"):
+            for line in clone.read(name).decode("latin1").splitlines():
+                utterance, _, text = line.partition(" ")
+                texts[utterance] = text
+    for name in names:
+        utterance = Path(name).stem
+        if name.endswith(".flac") and utterance in texts:
+            yield Recording("ls" + utterance.split("-")[0], utterance, texts[utterance], clone.read(name))
+
+
+def librispeech_single(clones: Path) -> Iterator[Recording]:
+    """One utterance each of 251 LibriSpeech speakers, CC BY 4.0, no transcripts (resemble-ai/Resemblyzer)."""
+    clone = Clone(clones / "resemble-ai+Resemblyzer")
+    for name in clone.names():
+        if name.startswith("audio_data/librispeech_train-clean-100/") and name.endswith(".flac"):
+            utterance = Path(name).stem
+            speaker = utterance.split("-")[0]
+            if speaker not in ("19", "26", "27"):
+                yield Recording("ls" + speaker, utterance, None, clone.read(name))
+
+
+def vcc2016(clones: Path) -> Iterator[Recording]:
+    """npVCC2016, CC BY 4.0, four speakers kept for evaluation only (tarepan/npVCC2016Corpus)."""
+    clone = Clone(clones / "tarepan+npVCC2016Corpus")
+    for name in clone.names():
+        found = re.fullmatch(r"npVCC2016/evals/(\w+)/wavs/(\d+)\.wav", name)
+        if found:
+            yield Recording(found[1], found[2], None, clone.read(name))
+
+
+CORPORA = (kathleen, arctic, librispeech_transcribed, librispeech_single, vcc2016)
+
+
+def decode_audio(data: bytes) -> NDArray[np.float32]:
+    """Encoded audio to mono float32 (T,) at 16 kHz."""
+    samples, rate = sf.read(io.BytesIO(data), dtype="float32")
+    if samples.ndim > 1:
+        samples = samples.mean(axis=1)
+    if rate != SAMPLE_RATE:
+        samples = soxr.resample(samples, rate, SAMPLE_RATE, "VHQ")
+    return samples.astype(np.float32)
