@@ -1,0 +1,117 @@
+"""Step 3 of training: the content encoder learns phones from distorted speech.
+
+    OMP_WAIT_POLICY=PASSIVE python tools/train_encoder.py --data DATA --noises ESC-10 --run RUN --steps 9000
+
+Stops at any time; the same command goes on from the last checkpoint. Progress: tensorboard --logdir RUN
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch.utils.tensorboard import SummaryWriter
+from vctrain import checkpoint
+from vctrain.data.front_end import HOP_LENGTH, LATENCY, log_mel
+from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_noises, load_utterances
+from vctrain.models.content_encoder import ContentEncoder, EncoderConfig
+
+
+def frame_accuracy(encoder: ContentEncoder, utterances: list[Utterance]) -> float:
+    """Share of frames whose most likely phone is the aligned one."""
+    right = total = 0
+    with torch.no_grad():
+        for utterance in utterances:
+            mels = log_mel(torch.from_numpy(utterance.samples / np.float32(32768))[None])
+            logits = encoder(mels, encoder.new_state())[1][0]
+            centres = HOP_LENGTH * (np.arange(len(logits)) + 1) - LATENCY
+            index = np.floor((centres - 205) / HOP_LENGTH + 0.5).astype(int)
+            inside = (index >= 0) & (index < len(utterance.labels))
+            labels = utterance.labels[index[inside]]
+            right += int((logits.argmax(-1).numpy()[inside] == labels).sum())
+            total += len(labels)
+    return right / total
+
+
+def main() -> None:
+    """Writes RUN/encoder.pt and TensorBoard logs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--noises", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=9000)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--frames", type=int, default=200)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+
+    utterances = load_utterances(args.data)
+    unseen = [u for u in utterances if u.speaker == "ls19"][::6]
+    seen = [u for u in utterances if u.split == "test" and u.speaker == "bdl"]
+    encoder = ContentEncoder(EncoderConfig())
+    optimizer = torch.optim.AdamW(encoder.parameters(), args.learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, args.steps, pct_start=0.06)
+    path = args.run / "encoder.pt"
+    step = 0
+    if (saved := checkpoint.load(path)) is not None:
+        encoder.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        step = saved["step"]
+    sampler = EncoderSampler(utterances, load_noises(args.noises), args.seed + step)
+    n_parameters = sum(p.numel() for p in encoder.parameters())
+    print(f"{n_parameters / 1e6:.2f} M parameters, {len(utterances)} utterances, from step {step}", flush=True)
+
+    writer = SummaryWriter(args.run / "tensorboard")
+    clock, saved_at = time.time(), time.time()
+    while step < args.steps:
+        samples, labels = sampler.batch(args.batch, args.frames)
+        mels = log_mel(torch.from_numpy(samples))
+        target = torch.from_numpy(labels)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = encoder(mels, encoder.new_state(args.batch))[1]
+        loss = F.cross_entropy(logits.float().flatten(0, 1), target.flatten(), ignore_index=IGNORE, label_smoothing=0.05)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        step += 1
+        if step % 100 == 0:
+            heard = target != IGNORE
+            accuracy = float((logits.argmax(-1) == target)[heard].float().mean())
+            rate = (time.time() - clock) / 100
+            clock = time.time()
+            writer.add_scalar("loss", loss.item(), step)
+            writer.add_scalar("accuracy", accuracy, step)
+            print(f"{step} loss {loss.item():.3f} accuracy {accuracy:.3f} {rate:.3f} s/step", flush=True)
+        if time.time() - saved_at > 180 or step == args.steps:
+            encoder.eval()
+            scores = {"ls19": frame_accuracy(encoder, unseen), "bdl, unseen prompts": frame_accuracy(encoder, seen)}
+            encoder.train()
+            for name, score in scores.items():
+                writer.add_scalar(f"frame accuracy/{name}", score, step)
+            print(f"{step} frame accuracy {scores}", flush=True)
+            checkpoint.save(
+                path,
+                model=encoder.state_dict(),
+                optimizer=optimizer.state_dict(),
+                schedule=schedule.state_dict(),
+                step=step,
+                config=asdict(encoder.config),
+                scores=scores,
+            )
+            saved_at = clock = time.time()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The networks: content encoder, decoder, and the discriminators that only training sees."""

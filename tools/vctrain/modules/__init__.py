@@ -1,0 +1,1 @@
+"""Streaming building blocks: one forward for training, for streaming and for export."""
