@@ -1,0 +1,61 @@
+// Source-filter synthesis: a pulse train and noise, each shaped by a filter that changes every hop.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "edgevc/overlap_add.h"
+#include "edgevc/rfft.h"
+
+namespace edgevc {
+
+// Turns the decoder's filters into sound, one hop per call.
+//
+// Each frame stands for a segment of kSegmentLength samples centred on it. The excitation is a band-limited pulse train
+// at the frame's F0 (K equal cosines, unit power) and continuous white noise of unit variance, each under a periodic
+// Hann window; both are filtered in the frequency domain, added, and overlap-added without a second window, so a
+// filter's response may ring kFftSize - kSegmentLength samples beyond its segment. The training code holds the same
+// definitions in torch (tools/vctrain/synthesis.py); a test keeps the two together.
+//
+// The hop returned for a frame is the sound from kHopLength samples before the frame's centre up to the centre.
+class SourceFilter {
+ public:
+  static constexpr int kSampleRate = 16000;
+  static constexpr int kHopLength = 160;
+  static constexpr int kSegmentLength = 320;
+  static constexpr int kFftSize = 512;
+  static constexpr int kBins = kFftSize / 2 + 1;
+  // Log-magnitude and phase of the harmonic filter, log-magnitude of the noise filter.
+  static constexpr int kFilters = 3 * kBins;
+
+  // seed: start of the noise; the same seed gives the same sound.
+  explicit SourceFilter(uint32_t seed = 1);
+
+  // filters: kFilters values, natural log of magnitudes (kept within [-14, 4]) and radians; a frame with a value that
+  // is not finite is silent. f0: Hz, 0 when unvoiced, kept within [20, 3800]. out: kHopLength samples.
+  // Allocates nothing.
+  void Process(const float* filters, float f0, float* out) noexcept;
+
+  // Frames whose filters were not finite since the last Reset().
+  int64_t bad_frames() const { return bad_frames_; }
+
+  void Reset() noexcept;
+
+ private:
+  void FillPulses(double f0) noexcept;
+  void FillNoise() noexcept;
+
+  uint32_t seed_;
+  uint32_t random_;
+  double phase_ = 0.0;
+  double previous_f0_ = 0.0;
+  int64_t bad_frames_ = 0;
+  Rfft fft_;
+  OverlapAdd overlap_add_;
+  std::vector<float> window_;
+  // The last two hops of noise; the older half is shared with the frame before.
+  std::vector<float> noise_;
+  std::vector<float> segment_, pulse_real_, pulse_imag_, noise_real_, noise_imag_;
+};
+
+}  // namespace edgevc

@@ -1,0 +1,146 @@
+"""Recordings of the voices to be spoken, with pitch and level as the converter measures them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import soxr
+import torch
+from edgevc import _core
+from numpy.typing import NDArray
+from vctrain.data.corpora import SAMPLE_RATE, VOICES
+from vctrain.data.front_end import HOP_LENGTH, LATENCY, log_mel
+from vctrain.data.speech import shape_spectrum
+from vctrain.models.content_encoder import ContentEncoder
+from vctrain.models.decoder import pitch_features
+
+REFERENCE_LEVEL = -26.0
+"""Recordings are brought to this RMS level, dBFS, before anything else."""
+F0_RANGE = (60.0, 500.0)
+"""Hertz, search range of the pitch tracker."""
+CONTEXT_FRAMES = 48
+"""Frames that are heard before the first one that is judged."""
+
+
+@dataclass(frozen=True)
+class VoiceRecording:
+    """Samples delayed like the converter's output, and one row (f0, periodicity, level) per frame."""
+
+    voice: int
+    samples: NDArray[np.float32]
+    pitch: NDArray[np.float32]
+
+
+def normalise(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Brings the RMS level to REFERENCE_LEVEL."""
+    rms = float(np.sqrt((samples.astype(np.float64) ** 2).mean())) + 1e-9
+    return (samples * (10 ** (REFERENCE_LEVEL / 20) / rms)).astype(np.float32)
+
+
+def track_pitch(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(160 * N,) to (N, 3): row m is centred at sample 160 * (m + 1) - LATENCY."""
+    return _core.PitchTracker(SAMPLE_RATE, HOP_LENGTH, *F0_RANGE).process(samples)
+
+
+def load_voices(data: Path, split: str) -> list[VoiceRecording]:
+    """All recordings of the shipped voices in one split; pitch is tracked here."""
+    recordings = []
+    for row in map(json.loads, (data / "utterances.jsonl").open()):
+        if row["speaker"] in VOICES and row["split"] == split:
+            samples = normalise(sf.read(data / row["path"], dtype="float32")[0])
+            # room for the last sounds to come out, and whole hops
+            tail = LATENCY + (-len(samples)) % HOP_LENGTH
+            samples = np.concatenate([samples, np.zeros(tail, np.float32)])
+            recordings.append(VoiceRecording(VOICES.index(row["speaker"]), samples, track_pitch(samples)))
+    return recordings
+
+
+def f0_statistics(recordings: list[VoiceRecording]) -> dict[str, tuple[float, float]]:
+    """Voice name to mean and standard deviation of log2(F0 / Hz) over voiced frames."""
+    statistics = {}
+    for index, name in enumerate(VOICES):
+        f0 = np.concatenate([r.pitch[:, 0] for r in recordings if r.voice == index])
+        octaves = np.log2(f0[f0 > 0])
+        statistics[name] = (float(octaves.mean()), float(octaves.std()))
+    return statistics
+
+
+class VoiceSampler:
+    """Random crops: content of a distorted recording, pitch and sound of the clean one."""
+
+    def __init__(self, recordings: list[VoiceRecording], encoder: ContentEncoder, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.encoder = encoder.eval()
+        self.by_voice = [[r for r in recordings if r.voice == v] for v in range(len(VOICES))]
+
+    def batch(self, size: int, n_frames: int) -> dict[str, torch.Tensor]:
+        """Content (B, W, 48), pitch (B, W, 4), f0 (B, W), target (B, 160 W), gain (B, 1), voice (B,).
+
+        W = CONTEXT_FRAMES + n_frames. The target is at the reference level; level features carry `gain`.
+        """
+        rng = self.rng
+        width = CONTEXT_FRAMES + n_frames
+        crops, pieces, frames = [], [], []
+        for i in range(size):
+            group = self.by_voice[i % len(VOICES)]
+            recording = group[rng.integers(len(group))]
+            # some crops begin before the recording: a stream's first words
+            start = int(rng.integers(-CONTEXT_FRAMES, max(1, len(recording.pitch) - width)))
+            crops.append((recording, start))
+            piece, frame = self._heard(self._slice(recording.samples, start * HOP_LENGTH, (width + 4) * HOP_LENGTH), width)
+            pieces.append(piece)
+            frames.append(frame)
+        longest = max(len(p) for p in pieces)
+        heard = torch.from_numpy(np.stack([np.pad(p, (0, longest - len(p))) for p in pieces]))
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            content = self.encoder(log_mel(heard), self.encoder.new_state(size))[0].float()
+        index = torch.from_numpy(np.stack(frames))
+        content = torch.gather(content, 1, index[..., None].expand(-1, -1, content.shape[-1]))
+
+        gain = torch.from_numpy(rng.uniform(-16, 8, (size, 1)).astype(np.float32))
+        pitch = torch.from_numpy(np.stack([self._rows(r.pitch, s, width) for r, s in crops]))
+        target = np.stack([self._slice(r.samples, s * HOP_LENGTH - LATENCY, width * HOP_LENGTH) for r, s in crops])
+        return {
+            "content": content,
+            "pitch": pitch_features(pitch[..., 0], pitch[..., 1], pitch[..., 2] + gain),
+            "f0": pitch[..., 0],
+            "target": torch.from_numpy(target),
+            "gain": 10 ** (gain / 20),
+            "voice": torch.tensor([r.voice for r, _ in crops]),
+        }
+
+    def _heard(self, piece: NDArray[np.float32], width: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Another body says the same: the distorted piece, and for each frame the output frame of the same sound."""
+        rng = self.rng
+        stretch = float(np.exp(rng.uniform(-0.22, 0.22))) if rng.random() < 0.6 else 1.0
+        if stretch != 1.0:
+            piece = soxr.resample(piece, SAMPLE_RATE, SAMPLE_RATE * stretch, "MQ").astype(np.float32)
+        if rng.random() < 0.5:
+            piece = shape_spectrum(piece, rng)
+        piece = piece * np.float32(10 ** (rng.uniform(-14, 8) / 20))
+        if rng.random() < 0.3:
+            piece = piece + rng.standard_normal(len(piece)).astype(np.float32) * np.float32(10 ** rng.uniform(-4, -2.7))
+        centres = HOP_LENGTH * (np.arange(width) + 1) - LATENCY
+        frames = np.round((centres * stretch + LATENCY) / HOP_LENGTH - 1).astype(np.int64)
+        return piece.astype(np.float32), np.clip(frames, 0, len(piece) // HOP_LENGTH - 1)
+
+    @staticmethod
+    def _slice(samples: NDArray[np.float32], start: int, length: int) -> NDArray[np.float32]:
+        out = np.zeros(length, np.float32)
+        low, high = max(0, start), min(len(samples), start + length)
+        if high > low:
+            out[low - start : high - start] = samples[low:high]
+        return out
+
+    @staticmethod
+    def _rows(pitch: NDArray[np.float32], start: int, length: int) -> NDArray[np.float32]:
+        out = np.zeros((length, 3), np.float32)
+        out[:, 2] = -100.0
+        low, high = max(0, start), min(len(pitch), start + length)
+        if high > low:
+            out[low - start : high - start] = pitch[low:high]
+        return out
