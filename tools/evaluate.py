@@ -1,0 +1,163 @@
+"""Converts unseen speakers with a bundle and lets the judges of vctrain.metrics score the results.
+
+    python tools/evaluate.py --bundle models/default --data DATA --out scores.json --jobs 2
+
+Every voice from every unseen speaker, and two pairs of trained speakers on unseen prompts. Where a speaker has no
+transcript the reference is the recogniser's own reading of the source, so its `wer` is a change, not an error rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+from edgevc.bundle import ModelBundle
+from edgevc.converter import VoiceConverter
+from vctrain import metrics
+from vctrain.data.corpora import TEST_PROMPTS, UNSEEN_SPEAKERS, VOICES
+from vctrain.data.voices import normalise
+
+PAIRS = (("bdl", "kathleen"), ("slt", "bdl"))
+SECONDS = (2.5, 9.0)
+"""Shortest and longest test utterance: long ones cost minutes to recognise, short ones tell little."""
+
+
+def prompt(row: dict) -> str:
+    """ARCTIC prompt name of a row, else its utterance name."""
+    return "_".join(row["utterance"].split("_")[:2])
+
+
+def choose(rows: list[dict], speaker: str, count: int) -> list[dict]:
+    """A fixed selection of a speaker's test utterances."""
+    rows = [r for r in rows if r["speaker"] == speaker and r["split"] == "test" and SECONDS[0] < r["seconds"] < SECONDS[1]]
+    rows.sort(key=lambda r: hashlib.sha256(r["utterance"].encode()).hexdigest())
+    return rows[:count]
+
+
+def judge(job: dict) -> dict:
+    """Converts one utterance to one voice (None: leaves it natural) and scores it."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    source = normalise(sf.read(job["path"], dtype="float32")[0])
+    output = source
+    if job["voice"] is not None:
+        converter = _converter(job["bundle"], job["engine"])
+        output = converter.convert(source, job["voice"])
+    if job["keep"]:
+        sf.write(job["keep"], np.clip(output, -1, 1), 16_000)
+    result = {k: job[k] for k in ("speaker", "voice", "utterance")}
+    result["embedding"] = metrics.embed(output).tolist()
+    result["heard"] = metrics.recognise(output)
+    result |= metrics.dnsmos(output)
+    result["f0_correlation"] = 1.0 if job["voice"] is None else metrics.log_f0_correlation(source, output)
+    return result
+
+
+_converters: dict[tuple[str, str], VoiceConverter] = {}
+
+
+def _converter(bundle: str, engine: str) -> VoiceConverter:
+    if (bundle, engine) not in _converters:
+        _converters[bundle, engine] = VoiceConverter(ModelBundle.open(Path(bundle)), engine=engine)
+    return _converters[bundle, engine]
+
+
+def natural(jobs: list[dict], cache_folder: Path, pool: ProcessPoolExecutor) -> dict[tuple[str, str], dict]:
+    """Scores of natural recordings by (speaker, utterance), kept between runs."""
+    cache_folder.mkdir(parents=True, exist_ok=True)
+    file = cache_folder / "natural.json"
+    known = {(r["speaker"], r["utterance"]): r for r in json.loads(file.read_text())} if file.exists() else {}
+    missing = [j for j in jobs if (j["speaker"], j["utterance"]) not in known]
+    for result in pool.map(judge, missing):
+        known[result["speaker"], result["utterance"]] = result
+    file.write_text(json.dumps(list(known.values())))
+    return known
+
+
+def main() -> None:
+    """Prints a table and writes every score."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--voices", nargs="+", default=[*VOICES, "anon"])
+    parser.add_argument("--utterances", type=int, default=6, help="per unseen speaker and voice")
+    parser.add_argument("--pair-utterances", type=int, default=16, help="per pair of trained speakers")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--keep", type=Path, help="folder for the converted files")
+    args = parser.parse_args()
+    rows = [json.loads(line) for line in (args.data / "utterances.jsonl").open()]
+    if args.keep:
+        args.keep.mkdir(parents=True, exist_ok=True)
+
+    def job(row: dict, voice: str | None) -> dict:
+        keep = args.keep / f"{row['speaker']}-{row['utterance']}-{voice}.wav" if args.keep and voice else None
+        return {
+            "path": str(args.data / row["path"]),
+            "speaker": row["speaker"],
+            "utterance": row["utterance"],
+            "voice": voice,
+            "bundle": str(args.bundle),
+            "engine": args.engine,
+            "keep": str(keep) if keep else None,
+        }
+
+    converted = [job(r, v) for s in UNSEEN_SPEAKERS for r in choose(rows, s, args.utterances) for v in args.voices]
+    for speaker, voice in PAIRS:
+        if voice in args.voices:
+            converted += [job(r, voice) for r in choose(rows, speaker, args.pair_utterances)]
+    sources = {(j["speaker"], j["utterance"]): {**j, "voice": None, "keep": None} for j in converted}
+    targets = [job(r, None) for v in VOICES for r in choose(rows, v, 20) if prompt(r) in TEST_PROMPTS]
+    texts = {(r["speaker"], r["utterance"]): r["text"] for r in rows}
+
+    with ProcessPoolExecutor(args.jobs) as pool:
+        known = natural(targets + list(sources.values()), args.data / "scores", pool)
+        results = list(pool.map(judge, converted))
+    centroids = {
+        v: metrics.centroid([np.array(known[v, j["utterance"]]["embedding"]) for j in targets if j["speaker"] == v])
+        for v in VOICES
+    }
+    if "anon" in args.voices:
+        # nobody's voice has no recordings: its centroid is that of its own other conversions
+        centroids["anon"] = metrics.centroid([np.array(r["embedding"]) for r in results if r["voice"] == "anon"])
+    table: dict[str, dict[str, float]] = {}
+    for speaker, voice in dict.fromkeys((r["speaker"], r["voice"]) for r in results):
+        group = [r for r in results if (r["speaker"], r["voice"]) == (speaker, voice)]
+        errors = source_errors = count = 0
+        for r in group:
+            before = known[speaker, r["utterance"]]
+            text = texts[speaker, r["utterance"]]
+            reference = metrics.words(text) if text else before["heard"]
+            errors += metrics.word_errors(reference, r["heard"])
+            source_errors += metrics.word_errors(reference, before["heard"])
+            count += len(reference)
+        own = metrics.centroid([np.array(known[speaker, r["utterance"]]["embedding"]) for r in group])
+        table[f"{speaker} -> {voice}"] = {
+            "similarity": float(np.mean([np.array(r["embedding"]) @ centroids[voice] for r in group])),
+            "similarity_to_source": float(np.mean([np.array(r["embedding"]) @ own for r in group])),
+            "wer": errors / count,
+            "source_wer": source_errors / count,
+            "ovrl": float(np.mean([r["ovrl"] for r in group])),
+            "sig": float(np.mean([r["sig"] for r in group])),
+            "bak": float(np.mean([r["bak"] for r in group])),
+            "source_ovrl": float(np.mean([known[speaker, r["utterance"]]["ovrl"] for r in group])),
+            "f0_correlation": float(np.nanmean([r["f0_correlation"] for r in group])),
+            "n": len(group),
+        }
+    args.out.write_text(json.dumps({"bundle": args.bundle.name, "engine": args.engine, "table": table}, indent=1) + "\n")
+    print(f"{'':22s} sim   to source  WER   source WER  OVRL  source OVRL  F0 corr.")
+    for name, t in table.items():
+        print(
+            f"{name:22s} {t['similarity']:.3f} {t['similarity_to_source']:.3f}      {t['wer']:.3f} "
+            f"{t['source_wer']:.3f}       {t['ovrl']:.2f}  {t['source_ovrl']:.2f}         {t['f0_correlation']:.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From trained modules to streaming graphs, quantized, compared and bundled."""

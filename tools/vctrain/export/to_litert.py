@@ -1,0 +1,35 @@
+"""Streaming graphs to LiteRT, float and int8 (int8 weights per channel, activations quantized on the fly).
+
+Runs in an environment of its own (tools/requirements-litert.txt): litert-torch brings its own set of versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import litert_torch
+import torch
+from ai_edge_quantizer import quantizer, recipe
+from vctrain.export.graphs import CHUNK_HOPS, DecoderGraph, EncoderGraph
+
+
+def export_float(make_graph: Callable[[int], EncoderGraph | DecoderGraph], path: Path) -> None:
+    """Writes one file with a signature `hops1`, `hops2`, `hops4` per number of frames, sharing the weights."""
+    converter = None
+    for n_frames in CHUNK_HOPS:
+        graph = make_graph(n_frames).eval()
+        for parameter in graph.parameters():
+            # litert-torch 0.10.0 mixes up the weights of parameters that are not contiguous
+            parameter.data = parameter.data.contiguous()
+        inputs = graph.example_inputs(n_frames)
+        signature = f"hops{n_frames}"
+        converter = (litert_torch if converter is None else converter).signature(signature, graph, inputs)
+    with torch.no_grad():
+        converter.convert().export(str(path))
+
+
+def quantize(source: Path, target: Path) -> None:
+    """Dynamic-range int8 of every Linear layer."""
+    tool = quantizer.Quantizer(str(source), recipe.dynamic_wi8_afp32())
+    tool.quantize().export_model(str(target), overwrite=True)
