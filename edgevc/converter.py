@@ -1,0 +1,232 @@
+"""Speech in, the same words in another voice out. Converting a file is streaming with a large input."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevc import _core
+from edgevc.backends import Graph, choose_engine, load_graph
+from edgevc.bundle import ModelBundle, Voice
+from edgevc.config import FeatureConfig
+from edgevc.errors import ConfigError, ModelError
+from edgevc.pitch import N_PITCH, PitchMapper, write_pitch_features
+
+SAMPLE_RATE = 16_000
+CHUNK_HOPS = (1, 2, 4)
+SEMITONE_RANGE = 24.0
+GAIN_RANGE_DB = 40.0
+
+
+class VoiceConverter:
+    """A bundle loaded into an engine. Immutable; every stream made from it shares the weights.
+
+    Example:
+        >>> converter = VoiceConverter(ModelBundle.default())
+        >>> converted = converter.convert(samples, "kathleen")
+    """
+
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, bundle: ModelBundle, engine: str = "auto", chunk_hops: int = 1) -> None:
+        """Load the bundle's graphs.
+
+        Args:
+            bundle: the model.
+            engine: "auto", "litert" or "onnx".
+            chunk_hops: 1, 2 or 4 hops of 10 ms per call: more cost less CPU and add as much latency.
+
+        Raises:
+            ConfigError: an argument is outside its range.
+            EngineError: no engine is installed, or none computes this bundle correctly here.
+            ModelError: the bundle does not fit this runtime.
+        """
+        if chunk_hops not in CHUNK_HOPS:
+            raise ConfigError(f"chunk_hops must be one of {CHUNK_HOPS}, got {chunk_hops!r}")
+        self.bundle = bundle
+        self.chunk_hops = chunk_hops
+        self.engine = choose_engine(bundle, engine)
+        self.features = _front_end(bundle)
+        self.encoder: Graph = load_graph(bundle, "encoder", self.engine, chunk_hops)
+        self.decoder: Graph = load_graph(bundle, "decoder", self.engine, chunk_hops)
+
+    @property
+    def hop_length(self) -> int:
+        """Samples of a hop."""
+        return self.bundle.features.hop_length
+
+    @property
+    def latency(self) -> int:
+        """Samples by which a stream's output lags behind its input."""
+        return self.bundle.latency.latency_samples
+
+    @property
+    def algorithmic_latency(self) -> int:
+        """Samples between a sound's arrival and its converted sound on an infinitely fast machine.
+
+        The output's lag plus the samples of a chunk, which must be complete before it is converted.
+        """
+        return self.latency + self.hop_length * self.chunk_hops
+
+    def stream(self, voice: str, semitones: float = 0.0, gain_db: float = 0.0) -> ConverterStream:
+        """Start a stream that speaks as `voice`.
+
+        Args:
+            voice: a name from the bundle.
+            semitones: raises or lowers the pitch, -24 to 24.
+            gain_db: of the output, -40 to 40 dB.
+
+        Raises:
+            ConfigError: an argument is outside its range.
+            ModelError: the bundle has no such voice.
+        """
+        return ConverterStream(self, self.bundle.voice(voice), semitones, gain_db)
+
+    def convert(
+        self, samples: NDArray[np.float32], voice: str, semitones: float = 0.0, gain_db: float = 0.0
+    ) -> NDArray[np.float32]:
+        """Convert a whole recording, float32 (T,) at 16 kHz; the result has the same length and lines up with it.
+
+        Raises:
+            TypeError: the samples are not float32.
+            ConfigError: the samples are not one-dimensional or not finite, or an argument is outside its range.
+            ModelError: the bundle has no such voice.
+        """
+        stream = self.stream(voice, semitones, gain_db)
+        _check_samples(samples)
+        if not np.isfinite(samples).all():
+            index = int(np.flatnonzero(~np.isfinite(samples))[0])
+            raise ConfigError(f"samples must be finite, got {samples[index]} at index {index}; repair the recording")
+        output = np.concatenate([stream.process(samples), stream.flush()])
+        return output[self.latency : self.latency + len(samples)]
+
+
+class ConverterStream:
+    """One speaker being converted, chunk by chunk; made by `VoiceConverter.stream`.
+
+    Everything that the stream remembers is in this object: `copy.copy(stream)` forks it, `reset()` makes it fresh.
+    """
+
+    sample_rate = SAMPLE_RATE
+
+    def __init__(self, converter: VoiceConverter, voice: Voice, semitones: float, gain_db: float) -> None:
+        """Use `VoiceConverter.stream` instead."""
+        if not -SEMITONE_RANGE <= semitones <= SEMITONE_RANGE:
+            raise ConfigError(f"semitones must be within -{SEMITONE_RANGE:g}..{SEMITONE_RANGE:g}, got {semitones!r}")
+        if not -GAIN_RANGE_DB <= gain_db <= GAIN_RANGE_DB:
+            raise ConfigError(f"gain_db must be within -{GAIN_RANGE_DB:g}..{GAIN_RANGE_DB:g}, got {gain_db!r}")
+        self.converter = converter
+        self.voice = voice
+        self._semitones = semitones
+        self._gain = np.float32(10 ** (gain_db / 20))
+        hops = converter.chunk_hops
+        features = converter.bundle.features
+        self._chunk_samples = hops * features.hop_length
+        # buffers of one chunk, written anew at every call
+        self._log_mel = np.zeros((hops, features.n_mels), np.float32)
+        self._pitch = np.zeros((hops, N_PITCH), np.float32)
+        self._f0 = np.zeros(hops, np.float32)
+        self.reset()
+
+    @property
+    def latency(self) -> int:
+        """Samples by which the output lags behind the input."""
+        return self.converter.latency
+
+    def reset(self) -> None:
+        """Forget everything heard so far."""
+        converter = self.converter
+        features, pitch = converter.bundle.features, converter.bundle.pitch
+        self._front_end = _core.LogMel(converter.features)
+        self._front_end.prime()
+        self._tracker = _core.PitchTracker(features.sample_rate, features.hop_length, pitch.f0_min, pitch.f0_max)
+        self._mapper = PitchMapper(self.voice.spec.log2_f0_mean, self._semitones)
+        self._encoder_state = converter.encoder.new_state()
+        self._decoder_state = converter.decoder.new_state()
+        self._synthesis = _core.SourceFilter()
+        self._pending = np.zeros(0, np.float32)
+        self._samples_in = 0
+        self._samples_out = 0
+
+    def __copy__(self) -> ConverterStream:
+        """Return a fork: given the same input, both streams have the same future."""
+        twin = ConverterStream(self.converter, self.voice, self._semitones, 0.0)
+        twin._gain = self._gain
+        twin._front_end = copy.copy(self._front_end)
+        twin._tracker = copy.copy(self._tracker)
+        twin._mapper = copy.copy(self._mapper)
+        twin._encoder_state = self._encoder_state.copy()
+        twin._decoder_state = self._decoder_state.copy()
+        twin._synthesis = copy.copy(self._synthesis)
+        twin._pending = self._pending.copy()
+        twin._samples_in, twin._samples_out = self._samples_in, self._samples_out
+        return twin
+
+    def process(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take any number of samples, float32 (T,); return the output of every chunk that they complete.
+
+        Samples that are not finite are taken as silence. Up to one chunk less one sample stays here.
+
+        Raises:
+            TypeError: the samples are not float32.
+            ConfigError: the samples are not one-dimensional.
+        """
+        _check_samples(samples)
+        self._samples_in += len(samples)
+        self._pending = np.concatenate([self._pending, samples]) if len(self._pending) else samples
+        n_chunks = len(self._pending) // self._chunk_samples
+        output = np.empty(n_chunks * self._chunk_samples, np.float32)
+        for start in range(0, len(output), self._chunk_samples):
+            end = start + self._chunk_samples
+            self._process_chunk(self._pending[start:end], output[start:end])
+        # a copy: the caller may write into its array again
+        self._pending = self._pending[len(output) :].copy()
+        self._samples_out += len(output)
+        return output
+
+    def flush(self) -> NDArray[np.float32]:
+        """Return what is still inside, so that samples out = samples in + latency; the stream is fresh after it."""
+        missing = self._samples_in + self.latency - self._samples_out if self._samples_in else 0
+        chunks = []
+        while missing > 0:
+            chunk = self.process(np.zeros(self._chunk_samples, np.float32))[:missing]
+            chunks.append(chunk)
+            missing -= len(chunk)
+        self.reset()
+        return np.concatenate(chunks) if chunks else np.zeros(0, np.float32)
+
+    def _process_chunk(self, chunk: NDArray[np.float32], output: NDArray[np.float32]) -> None:
+        self._front_end.process_into(chunk, self._log_mel)
+        for i, (f0, periodicity, level) in enumerate(self._tracker.process(chunk).tolist()):
+            target = self._mapper.map(f0)
+            self._f0[i] = target
+            write_pitch_features(self._pitch[i], target, periodicity, level)
+        content = self.converter.encoder.run(self._encoder_state, self._log_mel)[0]
+        filters = self.converter.decoder.run(self._decoder_state, content, self._pitch, self.voice.conditioning)[0]
+        self._synthesis.process_into(filters, self._f0, output)
+        if self._gain != 1.0:
+            output *= self._gain
+        np.clip(output, -1.0, 1.0, out=output)
+
+
+def _front_end(bundle: ModelBundle) -> FeatureConfig:
+    """The front end that the bundle was trained with, refused where this runtime computes another one."""
+    spec = bundle.features
+    config = FeatureConfig.edgevc()
+    found = config.filterbank_sha256
+    if spec.filterbank_sha256 != found:
+        raise ModelError(
+            f"the bundle was trained on another front end: filterbank_sha256 must be {found}, got "
+            f"{spec.filterbank_sha256}; export the model again with this version of edgevc"
+        )
+    return config
+
+
+def _check_samples(samples: NDArray[np.float32]) -> None:
+    if not isinstance(samples, np.ndarray) or samples.dtype != np.float32:
+        found = samples.dtype if isinstance(samples, np.ndarray) else type(samples).__name__
+        raise TypeError(f"samples: expected a float32 array, got {found}; use samples.astype(np.float32)")
+    if samples.ndim != 1:
+        raise ConfigError(f"samples must have shape (T,), mono, got {samples.shape}; average the channels first")
