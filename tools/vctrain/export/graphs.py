@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from vctrain.models.content_encoder import ContentEncoder
-from vctrain.models.decoder import Decoder
+from vctrain.models.decoder import N_PITCH, Decoder
 from vctrain.modules.causal import CausalBlock, CausalDepthwise
 
 CHUNK_HOPS = (1, 2, 4)
@@ -62,8 +62,88 @@ class ConvDepthwise(nn.Module):
         return y[0, :, :, 0].t(), padded[-self.context_frames :]
 
 
-def _depthwise(block: CausalBlock, n_frames: int | None) -> nn.Module:
-    return ConvDepthwise(block.depthwise) if n_frames is None else SumDepthwise(block.depthwise, n_frames)
+class FoldedBlock(nn.Module):
+    """A CausalBlock with every factor and offset that can be folded into its Linear layers folded.
+
+    Fewer operations per frame, and the same weights for every number of frames: left alone, LiteRT's converter folds
+    them for one frame only and stores both versions.
+    """
+
+    def __init__(self, block: CausalBlock, conditioned: bool) -> None:
+        super().__init__()
+        self.source = block.depthwise
+        self.channels = block.norm.normalized_shape[0]
+        # a conditioned block's normalisation is folded into the voice instead, see `conditioning_table`
+        self.expand = _copy(block.expand) if conditioned else fold_norm(block.norm, block.expand)
+        self.project = nn.Linear(block.project.in_features, block.project.out_features)
+        self.project.weight.data = (block.project.weight * block.gain[:, None]).detach().contiguous()
+        self.project.bias.data = (block.project.bias * block.gain).detach().contiguous()
+
+    def mix(self, x: Tensor, y: Tensor, scale_shift: tuple[Tensor, Tensor] | None) -> Tensor:
+        """As CausalBlock.mix."""
+        y = F.layer_norm(y, (self.channels,))
+        if scale_shift is not None:
+            y = y * scale_shift[0] + scale_shift[1]
+        return x + self.project(F.gelu(self.expand(y)))
+
+
+def _copy(layer: nn.Linear) -> nn.Linear:
+    twin = nn.Linear(layer.in_features, layer.out_features)
+    twin.load_state_dict(layer.state_dict())
+    return twin
+
+
+def fold_norm(norm: nn.LayerNorm, layer: nn.Linear) -> nn.Linear:
+    """A Linear layer that follows the bare normalisation as `layer` follows `norm`."""
+    folded = nn.Linear(layer.in_features, layer.out_features)
+    folded.weight.data = (layer.weight * norm.weight).detach().contiguous()
+    folded.bias.data = (layer.bias + layer.weight @ norm.bias).detach().contiguous()
+    return folded
+
+
+class FoldedEncoder(nn.Module):
+    """The encoder's weights as its graphs use them."""
+
+    def __init__(self, encoder: ContentEncoder) -> None:
+        super().__init__()
+        self.config = encoder.config
+        self.input = nn.Linear(encoder.input.in_features, encoder.input.out_features)
+        self.input.weight.data = (encoder.input.weight * 0.2).detach().contiguous()
+        self.input.bias.data = (encoder.input.bias + encoder.input.weight.sum(1)).detach().contiguous()
+        self.input_norm = encoder.input_norm
+        self.blocks = nn.ModuleList(FoldedBlock(block, False) for block in encoder.stack.blocks)
+        self.content = fold_norm(encoder.content_norm, encoder.content)
+        self.phones = _copy(encoder.phones)
+
+
+class FoldedDecoder(nn.Module):
+    """The decoder's weights as its graphs use them."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__()
+        self.config = decoder.config
+        self.input = _copy(decoder.input)
+        self.blocks = nn.ModuleList(FoldedBlock(block, True) for block in decoder.stack.blocks)
+        self.filters = fold_norm(decoder.norm, decoder.filters)
+
+
+def conditioning_table(decoder: Decoder) -> Tensor:
+    """The decoder graphs' `voice` input for every trained voice, (n_voices, V): a factor and a shift per channel."""
+    with torch.no_grad():
+        learnt = decoder.voice(torch.arange(decoder.config.n_voices)).split(decoder.config.channels, dim=1)
+        parts = []
+        for i, block in enumerate(decoder.stack.blocks):
+            factor, shift = 1 + learnt[2 * i], learnt[2 * i + 1]
+            parts += [block.norm.weight * factor, block.norm.bias * factor + shift]
+        return torch.cat(parts, dim=1)
+
+
+def _depthwise(block: FoldedBlock, n_frames: int | None) -> nn.Module:
+    return ConvDepthwise(block.source) if n_frames is None else SumDepthwise(block.source, n_frames)
+
+
+def _states(blocks: nn.ModuleList) -> tuple[Tensor, ...]:
+    return tuple(torch.zeros(block.source.context_frames, block.channels) for block in blocks)
 
 
 class EncoderGraph(nn.Module):
@@ -72,27 +152,26 @@ class EncoderGraph(nn.Module):
     input_names = ("log_mel",)
     output_names = ("content", "phones")
 
-    def __init__(self, encoder: ContentEncoder, n_frames: int | None) -> None:
+    def __init__(self, encoder: FoldedEncoder, n_frames: int | None) -> None:
         super().__init__()
         self.encoder = encoder
-        self.depthwise = nn.ModuleList(_depthwise(block, n_frames) for block in encoder.stack.blocks)
+        self.depthwise = nn.ModuleList(_depthwise(block, n_frames) for block in encoder.blocks)
 
     def forward(self, log_mel: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Everything 2-D."""
         encoder = self.encoder
-        x = encoder.input_norm(encoder.input(log_mel * 0.2 + 1.0))
+        x = encoder.input_norm(encoder.input(log_mel))
         new_states = []
-        for block, depthwise, state in zip(encoder.stack.blocks, self.depthwise, states, strict=True):
+        for block, depthwise, state in zip(encoder.blocks, self.depthwise, states, strict=True):
             y, state = depthwise(x, state)
             x = block.mix(x, y, None)
             new_states.append(state)
-        content = encoder.content(encoder.content_norm(x))
+        content = encoder.content(F.layer_norm(x, (x.shape[1],)))
         return content, torch.log_softmax(encoder.phones(content), dim=-1), *new_states
 
     def example_inputs(self, n_frames: int) -> tuple[Tensor, ...]:
         """Zeros in the shape of every input."""
-        config = self.encoder.config
-        return torch.zeros(n_frames, config.n_mels), *(s[0] for s in self.encoder.new_state())
+        return torch.zeros(n_frames, self.encoder.config.n_mels), *_states(self.encoder.blocks)
 
 
 class DecoderGraph(nn.Module):
@@ -101,10 +180,10 @@ class DecoderGraph(nn.Module):
     input_names = ("content", "pitch", "voice")
     output_names = ("filters",)
 
-    def __init__(self, decoder: Decoder, n_frames: int | None) -> None:
+    def __init__(self, decoder: FoldedDecoder, n_frames: int | None) -> None:
         super().__init__()
         self.decoder = decoder
-        self.depthwise = nn.ModuleList(_depthwise(block, n_frames) for block in decoder.stack.blocks)
+        self.depthwise = nn.ModuleList(_depthwise(block, n_frames) for block in decoder.blocks)
 
     def forward(self, content: Tensor, pitch: Tensor, voice: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Everything 2-D."""
@@ -112,24 +191,22 @@ class DecoderGraph(nn.Module):
         channels = decoder.config.channels
         x = decoder.input(torch.cat([content, pitch], dim=-1))
         new_states = []
-        for i, (block, depthwise, state) in enumerate(
-            zip(decoder.stack.blocks, self.depthwise, states, strict=True)
-        ):
+        for i, (block, depthwise, state) in enumerate(zip(decoder.blocks, self.depthwise, states, strict=True)):
             y, state = depthwise(x, state)
             scale = voice[:, 2 * i * channels : (2 * i + 1) * channels]
             shift = voice[:, (2 * i + 1) * channels : (2 * i + 2) * channels]
             x = block.mix(x, y, (scale, shift))
             new_states.append(state)
-        return decoder.filters(decoder.norm(x)), *new_states
+        return decoder.filters(F.layer_norm(x, (channels,))), *new_states
 
     def example_inputs(self, n_frames: int) -> tuple[Tensor, ...]:
         """Zeros in the shape of every input."""
         config = self.decoder.config
         return (
             torch.zeros(n_frames, config.content_size),
-            torch.zeros(n_frames, 4),
+            torch.zeros(n_frames, N_PITCH),
             torch.zeros(1, config.conditioning_size),
-            *(s[0] for s in self.decoder.new_state()),
+            *_states(self.decoder.blocks),
         )
 
 
@@ -142,10 +219,19 @@ def names(graph: EncoderGraph | DecoderGraph) -> tuple[list[str], list[str]]:
 
 
 def macs_per_hop(graph: EncoderGraph | DecoderGraph) -> int:
-    """Multiply-accumulates of one frame: Linear weights, depthwise taps, nothing else counts noticeably."""
+    """Multiply-accumulates of one frame: Linear weights and depthwise taps; nothing else counts noticeably."""
     linear = sum(m.weight.numel() for m in graph.modules() if isinstance(m, nn.Linear))
-    if isinstance(graph, DecoderGraph):
-        # runs once per voice, outside the graph
-        linear -= graph.decoder.conditioning.weight.numel()
-    taps = sum(m.weight.numel() for m in graph.depthwise)
-    return linear + taps
+    return linear + sum(block.source.weight.numel() for block in _blocks(graph))
+
+
+def n_parameters(graph: EncoderGraph | DecoderGraph) -> int:
+    """Weights that the graph holds, whatever form its depthwise convolutions are written in."""
+    depthwise = {id(p) for p in graph.depthwise.parameters()}
+    sources = {id(p) for block in _blocks(graph) for p in block.source.parameters()}
+    others = [p for p in graph.parameters() if id(p) not in depthwise | sources]
+    return sum(p.numel() for p in others) + sum(p.numel() for b in _blocks(graph) for p in b.source.parameters())
+
+
+def _blocks(graph: EncoderGraph | DecoderGraph) -> list[FoldedBlock]:
+    blocks = graph.encoder.blocks if isinstance(graph, EncoderGraph) else graph.decoder.blocks
+    return list(blocks)

@@ -1,0 +1,73 @@
+"""Step 6 of training: float and int8 LiteRT graphs of a run. Needs its own environment, tools/requirements-litert.txt.
+
+    python tools/export_litert.py --run RUN --out EXPORT
+
+Every converted float file is compared with PyTorch over a stream: litert-torch can mix up weights without a word.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from ai_edge_litert.interpreter import Interpreter
+from vctrain.export import to_litert, trained
+from vctrain.export.graphs import CHUNK_HOPS, DecoderGraph, EncoderGraph, FoldedDecoder, FoldedEncoder
+
+FLOAT_TOLERANCE = 1e-4
+"""Largest relative RMS error of a float graph against PyTorch; measured about 1e-6."""
+
+
+def relative_error(path: Path, graph: EncoderGraph | DecoderGraph, n_frames: int, n_calls: int = 12) -> float:
+    """Plays seeded noise through a LiteRT signature and the torch graph; largest relative RMS error of any output."""
+    rng = torch.Generator().manual_seed(4)
+    runner = Interpreter(str(path), num_threads=1).get_signature_runner(f"hops{n_frames}")
+    expected_states = list(graph.example_inputs(n_frames)[len(graph.input_names) :])
+    found_states = [s.numpy() for s in expected_states]
+    outputs = sorted(runner.get_output_details(), key=lambda name: int(name.rsplit("_", 1)[-1]))
+    n_plain = len(graph.output_names)
+    worst = 0.0
+    for _ in range(n_calls):
+        plain = [torch.randn(x.shape, generator=rng) for x in graph.example_inputs(n_frames)[: len(graph.input_names)]]
+        with torch.no_grad():
+            expected = graph(*plain, *expected_states)
+        inputs = [x.numpy() for x in plain] + found_states
+        result = runner(**{f"args_{i}": x for i, x in enumerate(inputs)})
+        found = [result[name] for name in outputs]
+        expected_states, found_states = list(expected[n_plain:]), found[n_plain:]
+        for a, b in zip(found, expected, strict=True):
+            worst = max(worst, float(np.linalg.norm(a - b.numpy()) / (np.linalg.norm(b.numpy()) + 1e-9)))
+    return worst
+
+
+def main() -> None:
+    """Writes EXPORT/{encoder,decoder}.{float,int8}.tflite."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    args.out.mkdir(parents=True, exist_ok=True)
+    model = trained.load(args.run)
+    # folded once: the signatures share weights only where they are the same tensors
+    encoder, decoder = FoldedEncoder(model.encoder), FoldedDecoder(model.decoder)
+    for name, make in (
+        ("encoder", lambda n: EncoderGraph(encoder, n)),
+        ("decoder", lambda n: DecoderGraph(decoder, n)),
+    ):
+        exact, small = args.out / f"{name}.float.tflite", args.out / f"{name}.int8.tflite"
+        to_litert.export_float(make, exact)
+        to_litert.quantize(exact, small)
+        for n_frames in CHUNK_HOPS:
+            error = relative_error(exact, make(n_frames).eval(), n_frames)
+            rounded = relative_error(small, make(n_frames).eval(), n_frames)
+            print(f"{name}, {n_frames} hops: float {error:.1e}, int8 {rounded:.1e} from PyTorch", flush=True)
+            if not error < FLOAT_TOLERANCE:
+                raise SystemExit(f"{exact} differs from PyTorch by {error:.1e} (limit {FLOAT_TOLERANCE}); not usable")
+        print(f"{name}: float {exact.stat().st_size / 1e6:.2f} MB, int8 {small.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
