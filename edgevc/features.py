@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from edgevc.errors import ConfigError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_Stream = TypeVar("_Stream", bound="_FrameStream")
+
 
 class _FrameStream:
     """What LogMel and Mfcc share: array checks around the C++ stream. One object serves one stream and one thread."""
@@ -23,6 +26,13 @@ class _FrameStream:
     _features: FeatureConfig
     _primed: bool
     _width: int
+
+    def __copy__(self: _Stream) -> _Stream:
+        """Return a fork: given the same input, both streams have the same future."""
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._stream = copy.copy(self._stream)
+        return twin
 
     @property
     def sample_rate(self) -> int:
@@ -60,10 +70,15 @@ class _FrameStream:
         return self._stream.n_bad_samples
 
     def frames_for(self, n_samples: int) -> int:
-        """Return how many frames the next call would give for n_samples samples."""
-        if n_samples < 0:
-            raise ConfigError(f"n_samples must be at least 0, got {n_samples}")
-        return self._stream.frames_for(n_samples)
+        """Return how many frames the next call would give for n_samples samples.
+
+        Raises:
+            ConfigError: n_samples is outside [0, 2**40].
+        """
+        try:
+            return self._stream.frames_for(n_samples)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
 
     def process(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Add samples of shape (T,), float32 in [-1, 1]; return the frames they complete, (L, width) float32.
@@ -120,6 +135,8 @@ class LogMel(_FrameStream):
     With n samples fed, max(0, (n - win_length) // hop_length + 1) frames have come; primed, n // hop_length.
     """
 
+    _stream: _core.LogMel
+
     def __init__(self, config: FeatureConfig | None = None, *, primed: bool = False) -> None:
         """Build the window, the FFT plan and the filterbank.
 
@@ -135,10 +152,9 @@ class LogMel(_FrameStream):
         self._primed = primed
         self._width = self._features.n_mels
         try:
-            self._core = _core.LogMel(_options(self._features, primed))
+            self._stream = _core.LogMel(_options(self._features, primed))
         except ValueError as error:
             raise ConfigError(str(error)) from None
-        self._stream = self._core
 
     @property
     def config(self) -> FeatureConfig:
@@ -153,12 +169,12 @@ class LogMel(_FrameStream):
     @property
     def filterbank(self) -> NDArray[np.float32]:
         """The mel weights in use, (n_mels, n_fft // 2 + 1), a copy."""
-        return self._core.filterbank
+        return self._stream.filterbank
 
     @property
     def window(self) -> NDArray[np.float32]:
         """The window in use, (win_length,), a copy."""
-        return self._core.window
+        return self._stream.window
 
     @property
     def filterbank_sha256(self) -> str:

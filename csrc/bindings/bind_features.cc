@@ -99,17 +99,28 @@ int64_t ProcessInto(Stream& stream, const FloatArray& samples, FloatArray& out) 
     throw std::invalid_argument("out must have at least " + std::to_string(n_frames) + " rows for " +
                                 std::to_string(samples.size()) + " samples, got " + ShapeText(out));
   }
-  return Run(stream, samples, out.mutable_data());
+  float* rows = out.mutable_data();
+  if (samples.data() < rows + out.size() && rows < samples.data() + samples.size()) {
+    throw std::invalid_argument("out must not overlap samples");
+  }
+  return Run(stream, samples, rows);
+}
+
+template <typename Stream>
+int64_t FramesFor(const Stream& stream, int64_t n_samples) {
+  if (n_samples < 0 || n_samples > int64_t{1} << 40) {
+    throw std::invalid_argument("n_samples must be in [0, 2**40], got " + std::to_string(n_samples));
+  }
+  return Front(stream).FramesFor(n_samples);
 }
 
 template <typename Stream>
 void BindStream(py::class_<Stream>& binding) {
   binding.def("process", &Process<Stream>, py::arg("samples").noconvert())
       .def("process_into", &ProcessInto<Stream>, py::arg("samples").noconvert(), py::arg("out").noconvert())
-      .def(
-          "frames_for", [](const Stream& self, int64_t n_samples) { return Front(self).FramesFor(n_samples); },
-          py::arg("n_samples"))
+      .def("frames_for", &FramesFor<Stream>, py::arg("n_samples"))
       .def("reset", &Stream::Reset)
+      .def("__copy__", [](const Stream& self) { return Stream(self); })
       .def_property_readonly("samples_in", [](const Stream& self) { return Front(self).samples_in(); })
       .def_property_readonly("n_bad_samples", [](const Stream& self) { return Front(self).n_bad_samples(); });
 }
