@@ -415,7 +415,7 @@ def test_settings_survive_a_manifest(preset):
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name():
-    with pytest.raises(ConfigError, match="unknown feature setting 'hop_lenght'; did you mean hop_length?"):
+    with pytest.raises(ConfigError, match=r"unknown feature setting .hop_lenght.; did you mean hop_length\?"):
         FeatureConfig.from_dict({"hop_lenght": 160})
 
 
