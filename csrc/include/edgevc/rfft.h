@@ -29,8 +29,9 @@ class Rfft {
 
   int size_;
   int half_;
-  // Twiddles of each Stockham stage, in the order in which they are read.
-  std::vector<float> stage_cos_, stage_sin_;
+  // Twiddles of each radix-4 stage, in the order in which they are read: for a stage of m butterflies six rows of m,
+  // the real and imaginary parts of w, w^2 and w^3.
+  std::vector<float> twiddles_;
   // exp(-2 pi i k / size), for packing two half-length spectra into one.
   std::vector<float> pack_cos_, pack_sin_;
   // Ping-pong work areas; the transform reads a_ and leaves its result there.
