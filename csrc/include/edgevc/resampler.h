@@ -13,7 +13,7 @@ namespace edgevc {
 // sample, so ceil(n_in * up / down) samples have come out after n_in samples went in, however they were cut.
 //
 // The filter is a sinc under a Kaiser window (J. F. Kaiser, 1974), kHalfWidth samples of the lower rate to each side:
-// flat within 0.01 dB up to 0.9 of the lower rate's Nyquist frequency, at least 70 dB down from that frequency on.
+// flat within 0.002 dB up to 0.9 of the lower rate's Nyquist frequency, at least 70 dB down from that frequency on.
 // The group delay is latency() output samples, exactly: the window is stretched so that it is a whole number.
 // Equal rates copy the input: no filter, latency 0.
 //
