@@ -32,7 +32,7 @@ class Resampler:
     """
 
     def __init__(self, from_rate: int, to_rate: int) -> None:
-        """Designs the filter.
+        """Design the filter.
 
         Args:
             from_rate: Rate of the input in hertz, an integer in [4000, 192000].
@@ -41,6 +41,7 @@ class Resampler:
         Raises:
             TypeError: A rate is not an integer.
             ConfigError: A rate is out of range.
+
         """
         self._core = _core.Resampler(_checked_rate(from_rate, "from_rate"), _checked_rate(to_rate, "to_rate"))
 
@@ -70,24 +71,41 @@ class Resampler:
         return self._core.replaced_samples
 
     def max_output(self, n_in: int) -> int:
-        """The most samples that one call returns for n_in samples: ceil(n_in * to_rate / from_rate)."""
+        """Return the most samples that one call gives for n_in samples: ceil(n_in * to_rate / from_rate)."""
         return self._core.max_output(n_in)
 
     def process(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Adds samples of shape (T,), float32, T >= 0; returns those they complete, shape (T_out,), float32.
+        """Add samples of shape (T,), float32, T >= 0; return those they complete, shape (T_out,), float32.
 
         Raises:
             TypeError: `samples` is not a float32 array.
-            ValueError: `samples` has not one axis.
+            ConfigError: `samples` has not one axis.
+
         """
-        return self._core.process(_checked(samples))
+        return self._core.process(np.ascontiguousarray(_checked(samples)))
 
     def process_into(self, samples: NDArray[np.float32], out: NDArray[np.float32]) -> int:
-        """As process(), but writes into `out` (at least max_output(T) samples, not overlapping) and returns T_out."""
-        return self._core.process_into(_checked(samples), out)
+        """Do as process(), but write into an array of the caller and return T_out.
+
+        Args:
+            samples: Shape (T,), float32, T >= 0.
+            out: Shape (N,), float32, contiguous, not overlapping `samples`; max_output(T) samples always suffice.
+
+        Raises:
+            TypeError: `samples` or `out` is not a float32 array.
+            ConfigError: One of them has not one axis, or `out` is strided, read-only, too short or overlaps `samples`.
+
+        """
+        _checked(out, "out")
+        if not (out.flags.c_contiguous and out.flags.writeable):
+            raise ConfigError("out must be contiguous and writeable; pass an array, not a strided or read-only view")
+        try:
+            return self._core.process_into(np.ascontiguousarray(_checked(samples)), out)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
     def flush(self) -> NDArray[np.float32]:
-        """Ends the signal and returns what is left, at most `latency` samples; the stream is then like new.
+        """End the signal and return what is left, at most `latency` samples; the stream is then like new.
 
         The input is continued with silence, so that all output together has round(n_in * to_rate / from_rate) +
         latency samples, halves rounded up. Without any input since the last flush or reset it has none.
@@ -95,12 +113,12 @@ class Resampler:
         return self._core.flush()
 
     def reset(self) -> None:
-        """Forgets the past; the stream is then like new."""
+        """Forget the past; the stream is then like new."""
         self._core.reset()
 
 
 def resample(samples: NDArray[np.float32], from_rate: int, to_rate: int) -> NDArray[np.float32]:
-    """Resamples a whole signal; output sample n lies at the time of input sample n * from_rate / to_rate.
+    """Resample a whole signal; output sample n lies at the time of input sample n * from_rate / to_rate.
 
     Args:
         samples: Shape (T,), float32, finite.
@@ -113,6 +131,7 @@ def resample(samples: NDArray[np.float32], from_rate: int, to_rate: int) -> NDAr
     Raises:
         TypeError: `samples` is not a float32 array, or a rate is not an integer.
         ConfigError: A rate is out of range, `samples` has not one axis, or it holds NaN or infinity.
+
     """
     stream = Resampler(from_rate, to_rate)
     samples = np.ascontiguousarray(_checked(samples))
@@ -123,14 +142,14 @@ def resample(samples: NDArray[np.float32], from_rate: int, to_rate: int) -> NDAr
     return np.concatenate((stream.process(samples), stream.flush()))[stream.latency :]
 
 
-def _checked(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    if not isinstance(samples, np.ndarray):
-        raise TypeError(f"expected a NumPy array of float32, got {type(samples).__name__}")
-    if samples.dtype != np.float32:
-        raise TypeError(f"expected float32, got {samples.dtype}")
-    if samples.ndim != 1:
-        raise ConfigError(f"samples must have shape (T,), got {samples.shape}; average or select the channels first")
-    return samples
+def _checked(array: NDArray[np.float32], name: str = "samples") -> NDArray[np.float32]:
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name}: expected a NumPy array of float32, got {type(array).__name__}")
+    if array.dtype != np.float32:
+        raise TypeError(f"{name}: expected float32, got {array.dtype}")
+    if array.ndim != 1:
+        raise ConfigError(f"{name} must have shape (T,), got {array.shape}; average or select the channels first")
+    return array
 
 
 def _checked_rate(rate: int, name: str) -> int:

@@ -52,7 +52,7 @@ class _Decoder(Protocol):
     n_channels: int
 
     def read(self, n_frames: int) -> NDArray[np.float32]:
-        """Returns at most n_frames frames as (T, n_channels); empty at the end of the file."""
+        """Return at most n_frames frames as (T, n_channels); empty at the end of the file."""
         ...
 
 
@@ -66,19 +66,21 @@ class AudioReader:
     """
 
     def __init__(self, source: Source) -> None:
-        """Opens the file and reads its header.
+        """Open the file and read its header.
 
         Args:
             source: A path, or a binary file object, which need not seek if it holds WAV.
 
         Raises:
             AudioFileError: The file cannot be opened, is of no known kind, or its header breaks a rule.
+
         """
         self._owned: BinaryIO | None = None
+        file: BinaryIO
         if isinstance(source, (str, os.PathLike)):
             self.name = os.fspath(source)
             try:
-                self._owned = file = Path(source).open("rb")
+                self._owned = file = Path(source).open("rb")  # noqa: SIM115 (close() closes it)
             except (OSError, ValueError) as error:
                 raise AudioFileError(f"{self.name}: cannot be opened: {error}") from error
         else:
@@ -102,11 +104,12 @@ class AudioReader:
         return self._decoder.n_channels
 
     def read(self, n_samples: int) -> NDArray[np.float32]:
-        """Returns the next samples, shape (T,), float32; T is n_samples, or less only at the end of the file.
+        """Return the next samples, shape (T,), float32; T is n_samples, or less only at the end of the file.
 
         Raises:
             ConfigError: n_samples is negative.
             AudioFileError: The file cannot be read, or holds NaN or infinity.
+
         """
         if n_samples < 0:
             raise ConfigError(f"n_samples must be at least 0, got {n_samples}")
@@ -120,11 +123,12 @@ class AudioReader:
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
     def blocks(self, block_size: int = 65_536) -> Iterator[NDArray[np.float32]]:
-        """Yields the rest of the file in arrays of shape (block_size,), float32; the last one may be shorter.
+        """Yield the rest of the file in arrays of shape (block_size,), float32; the last one may be shorter.
 
         Raises:
             ConfigError: block_size is below 1.
             AudioFileError: As read().
+
         """
         if block_size < 1:
             raise ConfigError(f"block_size must be at least 1, got {block_size}")
@@ -136,7 +140,7 @@ class AudioReader:
                 return
 
     def close(self) -> None:
-        """Closes the file, unless it was passed in open."""
+        """Close the file, unless it was passed in open."""
         if self._owned is not None:
             self._owned.close()
 
@@ -160,7 +164,7 @@ class AudioReader:
 
 
 def read_audio(source: Source, max_samples: int = MAX_SAMPLES) -> tuple[NDArray[np.float32], int, int]:
-    """Reads a whole audio file; see AudioReader for the kinds, and for reading long ones in blocks.
+    """Read a whole audio file; see AudioReader for the kinds, and for reading long ones in blocks.
 
     Args:
         source: A path, or a binary file object.
@@ -171,6 +175,7 @@ def read_audio(source: Source, max_samples: int = MAX_SAMPLES) -> tuple[NDArray[
 
     Raises:
         AudioFileError: The file cannot be read, breaks a rule of its format, is too long, or holds NaN or infinity.
+
     """
     with AudioReader(source) as reader:
         parts: list[NDArray[np.float32]] = []
@@ -194,7 +199,7 @@ class WavWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], sample_rate: int, subtype: str = "pcm16") -> None:
-        """Creates the temporary file.
+        """Create the temporary file.
 
         Args:
             path: Where the file shall be; replaced if it exists.
@@ -204,6 +209,7 @@ class WavWriter:
         Raises:
             ConfigError: sample_rate or subtype is not allowed.
             AudioFileError: The file cannot be created, or `path` is a device, a pipe or a folder.
+
         """
         self._temporary: Path | None = None
         if isinstance(sample_rate, bool) or not isinstance(sample_rate, (int, np.integer)):
@@ -235,12 +241,13 @@ class WavWriter:
             raise AudioFileError(f"{self.name}: cannot be written: {error}") from error
 
     def write(self, samples: NDArray[np.float32]) -> None:
-        """Appends samples of shape (T,), float32, full scale 1.0.
+        """Append samples of shape (T,), float32, full scale 1.0.
 
         Raises:
             TypeError: `samples` is not a float32 array.
             ConfigError: `samples` has not one axis.
             AudioFileError: They hold NaN or infinity, the disk is full, the file is closed, or it would pass 4 GiB.
+
         """
         if not isinstance(samples, np.ndarray):
             raise TypeError(f"expected a NumPy array of float32, got {type(samples).__name__}")
@@ -276,7 +283,7 @@ class WavWriter:
         self.clipped_samples += clipped
 
     def close(self) -> None:
-        """Completes the file and gives it its name; does nothing after the first time or after abort()."""
+        """Complete the file and give it its name; do nothing after the first time or after abort()."""
         if self._temporary is None:
             return
         try:
@@ -295,7 +302,7 @@ class WavWriter:
             _LOG.warning("%s: %d of %d samples clipped", self.name, self.clipped_samples, self.n_samples)
 
     def abort(self) -> None:
-        """Deletes what was written; a file that had the name before stays as it was."""
+        """Delete what was written; a file that had the name before stays as it was."""
         if self._temporary is None:
             return
         temporary, self._temporary = self._temporary, None
@@ -337,7 +344,7 @@ class WavWriter:
 def write_wav(
     path: str | os.PathLike[str], samples: NDArray[np.float32], sample_rate: int, subtype: str = "pcm16"
 ) -> int:
-    """Writes a mono WAV file, complete or not at all; see WavWriter.
+    """Write a mono WAV file, complete or not at all; see WavWriter.
 
     Args:
         path: Where the file shall be; replaced if it exists.
@@ -352,6 +359,7 @@ def write_wav(
         TypeError: `samples` is not a float32 array.
         ConfigError: sample_rate, subtype or the shape of `samples` is not allowed.
         AudioFileError: The samples hold NaN or infinity, or the file cannot be written.
+
     """
     with WavWriter(path, sample_rate, subtype) as writer:
         writer.write(samples)
@@ -367,7 +375,7 @@ class _Bytes:
         self.position = 0
 
     def read(self, n_bytes: int) -> bytes:
-        """Returns n_bytes bytes, fewer only at the end of the file."""
+        """Return n_bytes bytes, fewer only at the end of the file."""
         parts = []
         while n_bytes > 0:
             try:
@@ -384,7 +392,7 @@ class _Bytes:
         return b"".join(parts)
 
     def skip(self, n_bytes: int) -> None:
-        """Moves forward, at most to the end of the file."""
+        """Move forward, at most to the end of the file."""
         while n_bytes > 0:
             n_read = len(self.read(min(n_bytes, _PIECE_BYTES)))
             if n_read == 0:
@@ -489,19 +497,23 @@ class _WavDecoder:
         self._width = bits // 8
 
     def _decode(self, raw: bytes) -> NDArray[np.float32]:
+        samples: NDArray[np.float32]
         if self._tag == _FLOAT:
             # Beyond float32 becomes infinity, which the reader refuses; NaN may carry any payload.
             with np.errstate(all="ignore"):
-                return np.frombuffer(raw, f"<f{self._width}").astype(np.float32)
-        if self._width == 1:
-            return (np.frombuffer(raw, np.uint8).astype(np.float32) - np.float32(128)) / np.float32(128)
-        if self._width == 3:
+                samples = np.frombuffer(raw, f"<f{self._width}").astype(np.float32)
+        elif self._width == 1:
+            # The only unsigned width.
+            samples = (np.frombuffer(raw, np.uint8).astype(np.float32) - np.float32(128)) / np.float32(128)
+        elif self._width == 3:
             wide = np.zeros((len(raw) // 3, 4), np.uint8)
-            # The three bytes become the upper ones of 32 bits, which keeps the sign and the scale.
+            # The three bytes become the upper ones of 32 bits, which keeps the sign.
             wide[:, 1:] = np.frombuffer(raw, np.uint8).reshape(-1, 3)
-            return wide.view("<i4")[:, 0].astype(np.float32) / np.float32(1 << 31)
-        integers = np.frombuffer(raw, f"<i{self._width}")
-        return integers.astype(np.float32) / np.float32(1 << (8 * self._width - 1))
+            samples = wide.view("<i4")[:, 0].astype(np.float32) / np.float32(1 << 31)
+        else:
+            full_scale = np.float32(1 << (8 * self._width - 1))
+            samples = np.frombuffer(raw, f"<i{self._width}").astype(np.float32) / full_scale
+        return samples
 
 
 class _SoundfileDecoder:
