@@ -72,7 +72,10 @@ class Resampler:
 
     def max_output(self, n_in: int) -> int:
         """Return the most samples that one call gives for n_in samples: ceil(n_in * to_rate / from_rate)."""
-        return self._core.max_output(n_in)
+        try:
+            return self._core.max_output(n_in)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
     def process(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Add samples of shape (T,), float32, T >= 0; return those they complete, shape (T_out,), float32.

@@ -112,6 +112,10 @@ void TestPositionsPassTheRangeOfInt32() {
   const std::vector<float> input = Noise(kBlock);
   std::vector<float> output(kBlock);
   Resampler resampler(16000, 16000);
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  // It would last for minutes.
+  return;
+#endif
   for (int i = 0; i < 2050; ++i) resampler.Process(input.data(), kBlock, output.data());
   CHECK(resampler.samples_in() == int64_t{2050} * kBlock && resampler.samples_in() > INT32_MAX);
   CHECK(resampler.FlushOutput() == 0);
@@ -135,10 +139,7 @@ int main() {
   TestHotPathAllocatesNothing();
   TestOutputIsAnnouncedExactlyAndBounded();
   TestPositionsDoNotDrift();
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-  // Minutes long there.
   TestPositionsPassTheRangeOfInt32();
-#endif
   TestWrongRatesAreRefused();
   return 0;
 }

@@ -24,5 +24,7 @@ def signal(sample_rate):
 
 if __name__ == "__main__":
     arrays = {f"{a}_{b}": soxr.resample(signal(a), a, b, quality="VHQ").astype(np.float32) for a, b in RATES}
-    arrays["made_with"] = np.array(f"soxr {soxr.__version__}, VHQ, numpy {np.__version__}, {platform.machine()}, seed 7")
+    arrays["made_with"] = np.array(
+        f"soxr {soxr.__version__}, VHQ, numpy {np.__version__}, {platform.machine()}, seed 7"
+    )
     np.savez_compressed(Path(__file__).with_name("resample_soxr.npz"), **arrays)
