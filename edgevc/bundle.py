@@ -221,6 +221,12 @@ class ModelBundle:
                 f"this edgevc reads bundles of format_version {FORMAT_VERSION}, got {_short(version)}; "
                 "update edgevc or export the model again"
             )
+        sealed = root.sha256("manifest_sha256")
+        if _seal(manifest, sealed) != sealed:
+            raise ModelError(
+                f"manifest.json must have the manifest_sha256 {_seal(manifest, sealed)}, it says {sealed}; "
+                "copy the bundle again, or write the manifest with edgevc.bundle.write_manifest"
+            )
         self.name = root.name("name")
         self.version = root.name("version")
         self.description = root.text("description")
@@ -328,6 +334,36 @@ class ModelBundle:
         return self._golden_values[offset : offset + math.prod(shape)].reshape(shape)
 
 
+def write_manifest(folder: str | os.PathLike[str], manifest: Mapping[str, Any]) -> ModelBundle:
+    """Write manifest.json for the files that lie in `folder`, and open the result.
+
+    Args:
+        folder: holds every file of the bundle.
+        manifest: as docs/model-format.md has it. Of `files` only each `path` is needed; sizes and hashes are filled in,
+            and so is `manifest_sha256`.
+
+    Raises:
+        ModelError: the manifest breaks a rule; the file is written all the same, to look at.
+    """
+    where = Path(folder)
+    files = []
+    for entry in manifest["files"]:
+        data = (where / entry["path"]).read_bytes()
+        files.append({"path": entry["path"], "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+    text = json.dumps({**manifest, "files": files, "manifest_sha256": _UNSEALED}, indent=1, ensure_ascii=False)
+    data = text.encode()
+    (where / "manifest.json").write_bytes(data.replace(_UNSEALED.encode(), _seal(data, _UNSEALED).encode()))
+    return ModelBundle.open(where)
+
+
+_UNSEALED = "-" * 64
+
+
+def _seal(manifest: bytes, sealed: str) -> str:
+    """Return the sha256 of the manifest's bytes with the value of manifest_sha256 replaced by 64 dashes."""
+    return hashlib.sha256(manifest.replace(sealed.encode(), _UNSEALED.encode())).hexdigest()
+
+
 @dataclass(frozen=True)
 class _FileEntry:
     n_bytes: int
@@ -386,9 +422,13 @@ class _Zip:
         self._entries: dict[str, zipfile.ZipInfo] = {}
         with self._archive() as archive:
             names = [info.filename for info in archive.infolist()]
-            manifests = [name for name in names if name == "manifest.json" or re.fullmatch(r"[^/]+/manifest\.json", name)]
+            manifests = [
+                name for name in names if name == "manifest.json" or re.fullmatch(r"[^/]+/manifest\.json", name)
+            ]
             if len(manifests) != 1:
-                raise ModelError(f"a zipped bundle has one manifest.json, got {len(manifests)}; zip one bundle's folder")
+                raise ModelError(
+                    f"a zipped bundle has one manifest.json, got {len(manifests)}; zip one bundle's folder"
+                )
             prefix = manifests[0][: -len("manifest.json")]
             for info in archive.infolist():
                 if info.is_dir() or not info.filename.startswith(prefix):
@@ -742,10 +782,11 @@ def _read_graph(name: str, fields: _Fields, files: Mapping[str, _FileEntry]) -> 
     found = (tuple(spec.name for spec in inputs), tuple(spec.name for spec in outputs))
     if found != _SIGNATURES[name]:
         raise ModelError(f"{fields.where} must have the inputs and outputs {_SIGNATURES[name]}, got {found}")
-    for spec in (*inputs, *outputs):
-        if (spec.shape[0] == 1) != (spec.name == "voice") or spec.shape[0] not in (1, -1):
-            rule = '"hops" as first dimension, or 1 for voice'
-            raise ModelError(f"{fields.where}: {spec.name} must have {rule}, got {spec.shape[0]}")
+    for tensor in (*inputs, *outputs):
+        rows = 1 if tensor.name == "voice" else -1
+        if tensor.shape[0] != rows:
+            rule = '"hops" as first dimension (voice: 1)'
+            raise ModelError(f"{fields.where}: {tensor.name} must have {rule}, got shape {tensor.shape}")
     chunk_hops = fields.items("chunk_hops", 1, len(CHUNK_HOPS))
     if any(type(hops) is not int or hops not in CHUNK_HOPS for hops in chunk_hops) or chunk_hops != sorted(
         set(chunk_hops)

@@ -215,8 +215,7 @@ def cpu_id() -> str:
     facts = [platform.machine()]
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() in keep and line not in facts:
+            if line.partition(":")[0].strip() in keep and line not in facts:
                 facts.append(line)
     return f"{platform.machine()}-{hashlib.sha256(chr(10).join(facts).encode()).hexdigest()[:16]}"
 

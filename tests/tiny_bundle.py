@@ -4,7 +4,6 @@ encoder: smooth_t = (log_mel_t + log_mel_(t-1)) / 2, content = smooth @ C, phone
 decoder: mixed_t = content_t + content_(t-2) + pitch_t @ Q, filters = mixed @ F + voice @ V
 """
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -13,6 +12,8 @@ import numpy as np
 import onnx
 from ai_edge_litert import schema_py_generated as tflite
 from onnx import TensorProto, helper, numpy_helper
+
+from edgevc.bundle import write_manifest
 
 N_MELS, N_CONTENT, N_PHONES, N_VOICE, N_FILTERS = 80, 48, 40, 16, 771
 GOLDEN_HOPS = 16
@@ -152,22 +153,10 @@ def write_tiny_bundle(folder, name="tiny"):
             "tolerance": {"litert": 1e-4, "onnx": 1e-4},
             "arrays": arrays,
         },
-        "files": [],
+        "files": [{"path": path} for path in sorted(files)],
     }
-    return write_manifest(folder, manifest, files)
-
-
-def write_manifest(folder, manifest, files=None):
-    """Write the manifest with sizes and hashes of the files that lie in `folder` (all, or those named)."""
-    folder = Path(folder)
-    paths = sorted(files) if files is not None else [entry["path"] for entry in manifest["files"]]
-    manifest["files"] = []
-    for path in paths:
-        data = (folder / path).read_bytes()
-        entry = {"path": path, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        manifest["files"].append(entry)
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    return manifest
+    write_manifest(folder, manifest)
+    return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
 
 
 def _onnx_model(nodes, inputs, outputs, weights):

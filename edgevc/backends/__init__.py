@@ -87,7 +87,8 @@ def choose_engine(bundle: ModelBundle, engine: str = "auto") -> str:
                 _logger.warning("%s", error)
             refused.append(str(error))
     raise EngineError(
-        'no inference engine can be used; pip install "edgevc[litert]" (or "edgevc[onnx]"). Tried: ' + " | ".join(refused)
+        'no inference engine can be used; pip install "edgevc[litert]" (or "edgevc[onnx]"). Tried: '
+        + " | ".join(refused)
     )
 
 

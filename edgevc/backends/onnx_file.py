@@ -7,6 +7,7 @@ A streaming graph needs none of that, so only flat graphs of plain arithmetic ar
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 
 from edgevc.bundle import MAX_ELEMENTS
@@ -15,22 +16,25 @@ from edgevc.errors import ModelError
 _DOMAINS = ("", "ai.onnx", "com.microsoft")
 # Arithmetic, shape arithmetic and quantization. No control flow, no strings, no random numbers, no files.
 _OPERATORS = frozenset(
-    """
-    Abs Add AveragePool BatchNormalization BiasGelu BiasSplitGelu Cast CastLike Ceil Clip Concat Constant
-    ConstantOfShape Conv ConvInteger Cos CumSum DequantizeLinear Div DynamicQuantizeLinear DynamicQuantizeMatMul Elu Equal
-    Erf Exp Expand FastGelu Flatten Floor FusedConv FusedGemm FusedMatMul GRU Gather GatherElements GatherND Gelu Gemm
-    Greater GreaterOrEqual HardSigmoid HardSwish Identity LSTM LayerNormalization LeakyRelu Less LessOrEqual Log
-    LogSoftmax MatMul MatMulInteger MatMulIntegerToFloat MatMulNBits Max Mean Min Mish Mul Neg Not PRelu Pad Pow QGemm
-    QLinearAdd QLinearConv QLinearMatMul QLinearMul QuantizeLinear QuickGelu RMSNormalization Range Reciprocal ReduceL2
-    ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare Relu Reshape Round ScatterElements ScatterND Selu Shape
-    Sigmoid Sign SimplifiedLayerNormalization Sin SkipLayerNormalization Slice Softmax Softplus Split Sqrt Squeeze Sub
-    Sum Tanh Tile Transpose Unsqueeze Where
-    """.split()
+    re.findall(
+        r"\w+",
+        """
+        Abs Add AveragePool BatchNormalization BiasGelu BiasSplitGelu Cast CastLike Ceil Clip Concat Constant
+        ConstantOfShape Conv ConvInteger Cos CumSum DequantizeLinear Div DynamicQuantizeLinear DynamicQuantizeMatMul
+        Elu Equal Erf Exp Expand FastGelu Flatten Floor FusedConv FusedGemm FusedMatMul GRU Gather GatherElements
+        GatherND Gelu Gemm Greater GreaterOrEqual HardSigmoid HardSwish Identity LSTM LayerNormalization LeakyRelu
+        Less LessOrEqual Log LogSoftmax MatMul MatMulInteger MatMulIntegerToFloat MatMulNBits Max Mean Min Mish Mul
+        Neg Not PRelu Pad Pow QGemm QLinearAdd QLinearConv QLinearMatMul QLinearMul QuantizeLinear QuickGelu
+        RMSNormalization Range Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare Relu
+        Reshape Round ScatterElements ScatterND Selu Shape Sigmoid Sign SimplifiedLayerNormalization Sin
+        SkipLayerNormalization Slice Softmax Softplus Split Sqrt Squeeze Sub Sum Tanh Tile Transpose Unsqueeze Where
+        """,
+    )
 )
 _MAX_NODES = 20_000
 
 
-class _Damaged(Exception):
+class _DamageError(Exception):
     """The bytes are no protocol buffer of the expected kind."""
 
 
@@ -52,7 +56,7 @@ def check_onnx(data: bytes, path: str) -> list[str]:
         if len(graphs) != 1:
             raise ModelError(f"{path} must hold one graph, got {len(graphs)}; copy the bundle again")
         return _check_graph(_message(graphs[0]), path)
-    except _Damaged as error:
+    except _DamageError as error:
         raise ModelError(f"{path} is not a whole ONNX file: {error}; copy the bundle again") from error
 
 
@@ -126,7 +130,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
         shift += 7
-    raise _Damaged(f"a number breaks off at byte {at}")
+    raise _DamageError(f"a number breaks off at byte {at}")
 
 
 def _varints(data: memoryview) -> list[int]:
@@ -152,19 +156,19 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             elif wire in (1, 5):
                 length = 8 if wire == 1 else 4
             else:
-                raise _Damaged(f"unknown wire type {wire} at byte {at}")
+                raise _DamageError(f"unknown wire type {wire} at byte {at}")
             if length > len(data) - at:
-                raise _Damaged(f"field {field} needs {length} bytes, {len(data) - at} are left")
+                raise _DamageError(f"field {field} needs {length} bytes, {len(data) - at} are left")
             value = data[at : at + length]
             at += length
         if not field:
-            raise _Damaged(f"field number 0 at byte {at}")
+            raise _DamageError(f"field number 0 at byte {at}")
         yield field, value
 
 
 def _message(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
-        raise _Damaged("a number stands where a message belongs")
+        raise _DamageError("a number stands where a message belongs")
     return value
 
 
@@ -172,4 +176,4 @@ def _text(value: int | memoryview) -> str:
     try:
         return str(_message(value), "utf-8")
     except UnicodeDecodeError as error:
-        raise _Damaged("a name is not UTF-8") from error
+        raise _DamageError("a name is not UTF-8") from error

@@ -32,8 +32,8 @@ _OPERATORS = frozenset(
         86: "LOGICAL_AND", 88: "UNPACK", 89: "REDUCE_MIN", 92: "SQUARE", 94: "FILL", 97: "RESIZE_NEAREST_NEIGHBOR",
         98: "LEAKY_RELU", 99: "SQUARED_DIFFERENCE", 101: "ABS", 102: "SPLIT_V", 104: "CEIL", 105: "REVERSE_V2",
         106: "ADD_N", 107: "GATHER_ND", 108: "COS", 111: "ELU", 114: "QUANTIZE", 116: "ROUND", 117: "HARD_SWISH",
-        123: "SELECT_V2", 126: "BATCH_MATMUL", 128: "CUMSUM", 130: "BROADCAST_TO", 150: "GELU", 151: "DYNAMIC_UPDATE_SLICE",
-        158: "SIGN",
+        123: "SELECT_V2", 126: "BATCH_MATMUL", 128: "CUMSUM", 130: "BROADCAST_TO", 150: "GELU",
+        151: "DYNAMIC_UPDATE_SLICE", 158: "SIGN",
     }
 )  # fmt: skip
 # TensorType numbers and the bits of one element.
@@ -53,7 +53,7 @@ class TfliteGraph:
     outputs: dict[str, tuple[int, tuple[int, ...]]]
 
 
-class _Damaged(Exception):
+class _DamageError(Exception):
     """The bytes are no FlatBuffer of the expected kind."""
 
 
@@ -66,7 +66,7 @@ class _Buffer:
 
     def number(self, kind: str, at: int) -> int:
         if not 0 <= at <= len(self.data) - struct.calcsize(kind):
-            raise _Damaged(f"byte {at} lies outside the file's {len(self.data)}")
+            raise _DamageError(f"byte {at} lies outside the file's {len(self.data)}")
         return int(struct.unpack_from("<" + kind, self.data, at)[0])
 
     def follow(self, at: int) -> int:
@@ -77,7 +77,7 @@ class _Buffer:
         """Return the position of a table's field, 0 where it is left out."""
         self._n_left -= 1
         if self._n_left < 0:
-            raise _Damaged(f"it has more than {_MAX_TABLES} entries")
+            raise _DamageError(f"it has more than {_MAX_TABLES} entries")
         vtable = table - self.number("i", table)
         if 4 + 2 * index >= self.number("H", vtable):
             return 0
@@ -96,19 +96,19 @@ class _Buffer:
         start = self.follow(at)
         length = self.number("I", start)
         if length * item_bytes > len(self.data) - start - 4:
-            raise _Damaged(f"a list of {length} items at byte {start} does not fit into the file")
+            raise _DamageError(f"a list of {length} items at byte {start} does not fit into the file")
         return start + 4, length
 
     def tables(self, table: int, index: int) -> list[int]:
         start, length = self.vector(table, index, 4)
         if length > _MAX_TABLES:
-            raise _Damaged(f"a list at byte {start} has {length} items")
+            raise _DamageError(f"a list at byte {start} has {length} items")
         return [self.follow(start + 4 * i) for i in range(length)]
 
     def integers(self, table: int, index: int) -> tuple[int, ...]:
         start, length = self.vector(table, index, 4)
         if length > _MAX_TABLES:
-            raise _Damaged(f"a list at byte {start} has {length} items")
+            raise _DamageError(f"a list at byte {start} has {length} items")
         return struct.unpack_from(f"<{length}i", self.data, start) if length else ()
 
     def text(self, table: int, index: int) -> str:
@@ -129,13 +129,13 @@ def read_tflite(data: bytes, path: str, signature: str) -> TfliteGraph:
     """
     try:
         return _read(_Buffer(data), path, signature)
-    except _Damaged as error:
+    except _DamageError as error:
         raise ModelError(f"{path} is not a whole .tflite file: {error}; copy the bundle again") from error
 
 
 def _read(buffer: _Buffer, path: str, signature: str) -> TfliteGraph:
     if buffer.data[4:8] != b"TFL3":
-        raise _Damaged("its mark is not TFL3")
+        raise _DamageError("its mark is not TFL3")
     model = buffer.follow(0)
     if buffer.field(model, 8) or buffer.field(model, 9):
         raise ModelError(f"{path} must hold its weights itself, got external buffers; export it as one file")
@@ -150,7 +150,7 @@ def _read(buffer: _Buffer, path: str, signature: str) -> TfliteGraph:
     chosen = found[signature]
     index = buffer.scalar(chosen, 4, "I")
     if index >= len(subgraphs):
-        raise _Damaged(f"signature {signature} names graph {index} of {len(subgraphs)}")
+        raise _DamageError(f"signature {signature} names graph {index} of {len(subgraphs)}")
     shapes = _check_subgraph(buffer, subgraphs[index], len(operators), sizes, path)
 
     def tensors(field: int, declared: tuple[int, ...]) -> dict[str, tuple[int, tuple[int, ...]]]:
@@ -158,7 +158,7 @@ def _read(buffer: _Buffer, path: str, signature: str) -> TfliteGraph:
         for table in buffer.tables(chosen, field):
             name, tensor = buffer.text(table, 0), buffer.scalar(table, 1, "I")
             if tensor not in declared or name in named:
-                raise _Damaged(f"signature {signature} names {name!r} as tensor {tensor}")
+                raise _DamageError(f"signature {signature} names {name!r} as tensor {tensor}")
             if shapes[tensor][0] != _FLOAT32:
                 raise ModelError(f"{path}: {name} must be float32; export the model again")
             named[name] = (tensor, shapes[tensor][1])
@@ -189,7 +189,7 @@ def _buffer_size(buffer: _Buffer, table: int) -> int:
         return buffer.vector(table, 0, 1)[1]
     # ai_edge_quantizer puts the weights behind the FlatBuffer
     if offset + size > len(buffer.data):
-        raise _Damaged(f"a buffer of {size} bytes at {offset} lies outside the file")
+        raise _DamageError(f"a buffer of {size} bytes at {offset} lies outside the file")
     return size
 
 
@@ -204,27 +204,29 @@ def _check_subgraph(
         if kind not in _BITS:
             raise ModelError(f"{path} may hold plain number types, got TensorType {kind}; export the model again")
         if any(size < 0 for size in shape) or n_elements > MAX_ELEMENTS:
-            raise ModelError(f"{path}: a tensor may have {MAX_ELEMENTS} elements, got shape {shape[:8]}; export it again")
+            raise ModelError(
+                f"{path}: a tensor may have {MAX_ELEMENTS} elements, got shape {shape[:8]}; export it again"
+            )
         stored = buffer.scalar(table, 2, "I")
         if stored >= len(sizes):
-            raise _Damaged(f"a tensor names buffer {stored} of {len(sizes)}")
+            raise _DamageError(f"a tensor names buffer {stored} of {len(sizes)}")
         if buffer.field(table, 6) or buffer.field(table, 9) or buffer.scalar(table, 5, "b"):
             raise ModelError(f"{path} must not hold sparse, variant or variable tensors; export the model again")
         needed = -(-n_elements * _BITS[kind] // 8)
         if sizes[stored] and sizes[stored] < needed:
-            raise _Damaged(f"a tensor needs {needed} bytes, its buffer has {sizes[stored]}")
+            raise _DamageError(f"a tensor needs {needed} bytes, its buffer has {sizes[stored]}")
         tensors.append((kind, shape))
     for field in (1, 2):
         if any(not 0 <= index < len(tensors) for index in buffer.integers(subgraph, field)):
-            raise _Damaged("an input or output names a tensor that is not there")
+            raise _DamageError("an input or output names a tensor that is not there")
     for table in buffer.tables(subgraph, 3):
         if buffer.scalar(table, 0, "I") >= n_operators:
-            raise _Damaged("an operator's code is not there")
+            raise _DamageError("an operator's code is not there")
         inputs, outputs = buffer.integers(table, 1), buffer.integers(table, 2)
         if any(not -1 <= index < len(tensors) for index in inputs) or any(
             not 0 <= index < len(tensors) for index in outputs
         ):
-            raise _Damaged("an operator names a tensor that is not there")
+            raise _DamageError("an operator names a tensor that is not there")
     return tensors
 
 
@@ -234,7 +236,7 @@ def _show_only(buffer: _Buffer, model: int, subgraph: int) -> bytes:
     first, _ = buffer.vector(model, 2, 4)
     # Offsets count from where they stand and are unsigned, so the graph must come after the list.
     if subgraph <= first:
-        raise _Damaged("a graph stands before the list of graphs")
+        raise _DamageError("a graph stands before the list of graphs")
     struct.pack_into("<II", content, first - 4, 1, subgraph - first)
     signatures, _ = buffer.vector(model, 7, 4)
     struct.pack_into("<I", content, signatures - 4, 0)
