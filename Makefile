@@ -5,4 +5,4 @@ PYTHON ?= python3
 core:
 	cmake -S . -B build/dev -G Ninja -DCMAKE_BUILD_TYPE=Release -Dpybind11_DIR=$$($(PYTHON) -m pybind11 --cmakedir) -DPython_EXECUTABLE=$$(command -v $(PYTHON)) >/dev/null
 	cmake --build build/dev
-	cmake --install build/dev --prefix .
+	cmake --install build/dev --prefix . --component core

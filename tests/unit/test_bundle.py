@@ -1,0 +1,204 @@
+"""The bundle reader: what it gives, and the rule, value and next step of each refusal."""
+
+import dataclasses
+import json
+import os
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+from tiny_bundle import N_VOICE, VOICES, write_tiny_bundle
+
+from edgevc.bundle import ModelBundle, write_manifest
+from edgevc.errors import ModelError
+
+
+@pytest.fixture
+def folder(tiny_bundle_path, tmp_path):
+    return shutil.copytree(tiny_bundle_path, tmp_path / "bundle")
+
+
+def change(folder, edit):
+    """Change the manifest by hand and seal it again, without opening."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    edit(manifest)
+    try:
+        write_manifest(folder, manifest)
+    except ModelError as error:
+        return error
+    return None
+
+
+def zip_folder(folder, path, prefix=""):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.iterdir()):
+            archive.write(file, prefix + file.name)
+    return path
+
+
+def test_the_manifest_is_readable_as_attributes(tiny_bundle):
+    assert tiny_bundle.name == "tiny"
+    assert tiny_bundle.features.hop_length == tiny_bundle.latency.hop_samples == 160
+    assert tiny_bundle.latency.latency_samples == 560
+    assert tiny_bundle.synthesis.segment_length == 320
+    assert tiny_bundle.pitch.f0_max == 500.0
+    assert tiny_bundle.training_data[0].source.startswith("random")
+    decoder = tiny_bundle.graphs["decoder"]
+    assert decoder.graph_inputs(4) == {
+        "content": (4, 48),
+        "pitch": (4, 4),
+        "voice": (1, N_VOICE),
+        "state_past_in": (2, 48),
+    }
+    assert decoder.graph_outputs(1) == {"filters": (1, 771), "state_past_out": (2, 48)}
+    assert decoder.quantization["litert"]["snr_db"] == 120.5
+
+
+def test_specs_cannot_be_changed(tiny_bundle):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        tiny_bundle.features.hop_length = 80
+
+
+def test_a_voice_is_its_row_of_the_table(tiny_bundle_path, tiny_bundle):
+    table = np.frombuffer((tiny_bundle_path / "voices.f32").read_bytes(), "<f4").reshape(-1, N_VOICE)
+    for row, name in enumerate(VOICES):
+        voice = tiny_bundle.voice(name)
+        assert voice.spec.log2_f0_mean == 7.0 + row
+        np.testing.assert_array_equal(voice.conditioning, table[row : row + 1])
+        assert not voice.conditioning.flags.writeable
+
+
+def test_an_unknown_voice_is_refused_with_the_known_ones(tiny_bundle):
+    with pytest.raises(ModelError, match="no voice 'third'; known: first, second"):
+        tiny_bundle.voice("third")
+
+
+@pytest.mark.parametrize("prefix", ["", "tiny/"])
+def test_a_zipped_bundle_equals_its_folder(tiny_bundle_path, tiny_bundle, tmp_path, prefix):
+    archive = zip_folder(tiny_bundle_path, tmp_path / "tiny.zip", prefix)
+    bundle = ModelBundle.open(archive)
+    assert bundle.sha256 == tiny_bundle.sha256
+    assert bundle.read("encoder.onnx") == tiny_bundle.read("encoder.onnx")
+    assert list(tmp_path.iterdir()) == [archive], "nothing may be extracted"
+
+
+def test_reading_needs_a_listed_file(tiny_bundle):
+    with pytest.raises(ModelError, match="not listed"):
+        tiny_bundle.read("../secret")
+
+
+def test_a_file_that_changes_after_opening_is_refused(folder):
+    bundle = ModelBundle.open(folder)
+    data = bytearray((folder / "encoder.onnx").read_bytes())
+    data[100] ^= 1
+    (folder / "encoder.onnx").write_bytes(data)
+    with pytest.raises(ModelError, match=r"encoder\.onnx must have sha256"):
+        bundle.read("encoder.onnx")
+
+
+def test_unlisted_files_do_not_matter(folder, tiny_bundle):
+    (folder / "CARD.md").write_text("about the model")
+    assert ModelBundle.open(folder).sha256 == tiny_bundle.sha256
+
+
+def test_phone_names_are_optional_and_counted(folder):
+    assert change(folder, lambda m: m.update(phones=[f"p{i}" for i in range(40)])) is None
+    assert ModelBundle.open(folder).phones[39] == "p39"
+    assert "40 columns" in str(change(folder, lambda m: m.update(phones=["a", "b"])))
+
+
+REFUSALS = {
+    "format_version 1, got 2": lambda m: m.update(format_version=2),
+    "format_version 1, got True": lambda m: m.update(format_version=True),
+    "unknown key 'licens'; did you mean 'licence'": lambda m: m.update(licens="MIT"),
+    "must have the key 'pitch'": lambda m: m.pop("pitch"),
+    "manifest.name must be a name": lambda m: m.update(name="a/b"),
+    r"n_mels must be an integer from 1 to 512, got 1e\+30": lambda m: m["features"].update(
+        n_mels=1e30
+    ),
+    "fmin must be below fmax": lambda m: m["features"].update(fmin=8000.0),
+    "hop_samples must be features.hop_length = 160, got 80": lambda m: m["latency"].update(hop_samples=80),
+    "kind must be one of source-filter, got 'gan'": lambda m: m["synthesis"].update(kind="gan"),
+    r"filters must equal 3 \* \(synthesis.n_fft / 2 \+ 1\) = 1539, got 771": lambda m: m["synthesis"].update(n_fft=1024),
+    "log_mel must equal features.n_mels = 64, got 80": lambda m: m["features"].update(n_mels=64),
+    "dtype must be one of float32, got 'float64'": lambda m: m["graphs"]["encoder"]["states"][0].update(dtype="float64"),
+    "shape must be two integers": lambda m: m["graphs"]["encoder"]["states"][0].update(shape=[70000, 70000]),
+    r"chunk_hops must be a rising list out of \[1, 2, 4\]": lambda m: m["graphs"]["encoder"].update(chunk_hops=[2, 1]),
+    "must have the same chunk_hops": lambda m: m["graphs"]["encoder"].update(chunk_hops=[1]),
+    "files.onnx must be listed under files, got 'absent.onnx'": lambda m: m["graphs"]["encoder"]["files"].update(
+        onnx="absent.onnx"
+    ),
+    "every voice must have its own row": lambda m: m["voices"]["list"][0].update(row=1),
+    "each of the 2 voices' rows": lambda m: m["voices"]["list"][0].update(row=9),
+    "golden.arrays must hold encoder/input/log_mel of shape": lambda m: m["golden"]["arrays"][0].update(name="x"),
+    "offset must be a multiple of 4 with the array inside": lambda m: m["golden"]["arrays"][-1].update(offset=1 << 25),
+    "tolerance must give a number for onnx": lambda m: m["golden"]["tolerance"].pop("onnx"),
+}
+
+
+@pytest.mark.parametrize("rule", REFUSALS)
+def test_a_broken_rule_is_named_with_the_value(folder, rule):
+    with pytest.raises(ModelError, match=rule):
+        raise change(folder, REFUSALS[rule]) or AssertionError("the bundle was accepted")
+
+
+def test_a_manifest_changed_by_hand_is_refused_until_sealed(folder):
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace("it says nothing", "it says a lot!!"))
+    with pytest.raises(ModelError, match="write_manifest"):
+        ModelBundle.open(folder)
+
+
+def test_links_inside_the_folder_are_followed_and_those_that_leave_it_are_refused(folder, tmp_path):
+    (folder / "real.onnx").write_bytes((folder / "encoder.onnx").read_bytes())
+    (folder / "encoder.onnx").unlink()
+    (folder / "encoder.onnx").symlink_to("real.onnx")
+    ModelBundle.open(folder)
+    (tmp_path / "outside.onnx").write_bytes((folder / "real.onnx").read_bytes())
+    (folder / "encoder.onnx").unlink()
+    (folder / "encoder.onnx").symlink_to(tmp_path / "outside.onnx")
+    with pytest.raises(ModelError, match="must lie inside the bundle"):
+        ModelBundle.open(folder)
+
+
+def test_a_pipe_in_place_of_a_file_does_not_hang(folder):
+    (folder / "voices.f32").unlink()
+    os.mkfifo(folder / "voices.f32")
+    with pytest.raises(ModelError, match="regular file"):
+        ModelBundle.open(folder)
+
+
+def test_a_path_that_is_no_bundle_is_refused(tmp_path):
+    with pytest.raises(ModelError, match="found neither"):
+        ModelBundle.open(tmp_path / "nothing")
+    with pytest.raises(ModelError, match=r"manifest\.json"):
+        ModelBundle.open(tmp_path)
+
+
+def test_the_default_bundle_is_named_when_missing_or_opened(tmp_path, monkeypatch):
+    import edgevc.bundle
+
+    monkeypatch.setattr(edgevc.bundle, "__file__", str(tmp_path / "edgevc" / "bundle.py"))
+    with pytest.raises(ModelError, match="no default model"):
+        ModelBundle.default()
+    write_tiny_bundle(tmp_path / "models" / "default")
+    assert ModelBundle.default().name == "tiny"
+    write_tiny_bundle(tmp_path / "edgevc" / "models" / "default", name="installed")
+    assert ModelBundle.default().name == "installed"
+
+
+def test_the_schema_accepts_the_tiny_manifest_and_has_the_readers_keys(tiny_bundle_path):
+    from pathlib import Path
+
+    import edgevc
+
+    schema = json.loads((Path(edgevc.__file__).parent / "manifest.schema.json").read_text())
+    manifest = json.loads((tiny_bundle_path / "manifest.json").read_text())
+    assert set(manifest) | {"phones"} == set(schema["properties"])
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema compares the documented schema with the reader")
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(manifest, schema)
+    manifest["features"]["surprise"] = 1
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(manifest, schema)
