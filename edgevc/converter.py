@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from edgevc import _core
 from edgevc.backends import Graph, choose_engine, load_graph
 from edgevc.bundle import ModelBundle, Voice
-from edgevc.config import FeatureConfig
 from edgevc.errors import ConfigError, ModelError
+from edgevc.features import LogMel
 from edgevc.pitch import N_PITCH, PitchMapper, write_pitch_features
 
 SAMPLE_RATE = 16_000
@@ -48,7 +48,7 @@ class VoiceConverter:
         self.bundle = bundle
         self.chunk_hops = chunk_hops
         self.engine = choose_engine(bundle, engine)
-        self.features = _front_end(bundle)
+        _require_front_end(bundle)
         self.encoder: Graph = load_graph(bundle, "encoder", self.engine, chunk_hops)
         self.decoder: Graph = load_graph(bundle, "decoder", self.engine, chunk_hops)
 
@@ -139,8 +139,7 @@ class ConverterStream:
         """Forget everything heard so far."""
         converter = self.converter
         features, pitch = converter.bundle.features, converter.bundle.pitch
-        self._front_end = _core.LogMel(converter.features)
-        self._front_end.prime()
+        self._front_end = LogMel(primed=True)
         self._tracker = _core.PitchTracker(features.sample_rate, features.hop_length, pitch.f0_min, pitch.f0_max)
         self._mapper = PitchMapper(self.voice.spec.log2_f0_mean, self._semitones)
         self._encoder_state = converter.encoder.new_state()
@@ -211,17 +210,13 @@ class ConverterStream:
         np.clip(output, -1.0, 1.0, out=output)
 
 
-def _front_end(bundle: ModelBundle) -> FeatureConfig:
-    """The front end that the bundle was trained with, refused where this runtime computes another one."""
-    spec = bundle.features
-    config = FeatureConfig.edgevc()
-    found = config.filterbank_sha256
-    if spec.filterbank_sha256 != found:
+def _require_front_end(bundle: ModelBundle) -> None:
+    found = LogMel().filterbank_sha256
+    if bundle.features.filterbank_sha256 != found:
         raise ModelError(
             f"the bundle was trained on another front end: filterbank_sha256 must be {found}, got "
-            f"{spec.filterbank_sha256}; export the model again with this version of edgevc"
+            f"{bundle.features.filterbank_sha256}; export the model again with this version of edgevc"
         )
-    return config
 
 
 def _check_samples(samples: NDArray[np.float32]) -> None:

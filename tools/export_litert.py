@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from ai_edge_litert.interpreter import Interpreter
 from vctrain.export import to_litert, trained
-from vctrain.export.graphs import CHUNK_HOPS, DecoderGraph, EncoderGraph, FoldedDecoder, FoldedEncoder
+from vctrain.export.graphs import CHUNK_HOPS, DecoderGraph, EncoderGraph, FoldedDecoder, FoldedEncoder, names
 
 FLOAT_TOLERANCE = 1e-4
 """Largest relative RMS error of a float graph against PyTorch; measured about 1e-6."""
@@ -26,7 +26,7 @@ def relative_error(path: Path, graph: EncoderGraph | DecoderGraph, n_frames: int
     runner = Interpreter(str(path), num_threads=1).get_signature_runner(f"hops{n_frames}")
     expected_states = list(graph.example_inputs(n_frames)[len(graph.input_names) :])
     found_states = [s.numpy() for s in expected_states]
-    outputs = sorted(runner.get_output_details(), key=lambda name: int(name.rsplit("_", 1)[-1]))
+    input_names, output_names = names(graph)
     n_plain = len(graph.output_names)
     worst = 0.0
     for _ in range(n_calls):
@@ -34,8 +34,8 @@ def relative_error(path: Path, graph: EncoderGraph | DecoderGraph, n_frames: int
         with torch.no_grad():
             expected = graph(*plain, *expected_states)
         inputs = [x.numpy() for x in plain] + found_states
-        result = runner(**{f"args_{i}": x for i, x in enumerate(inputs)})
-        found = [result[name] for name in outputs]
+        result = runner(**dict(zip(input_names, inputs, strict=True)))
+        found = [result[name] for name in output_names]
         expected_states, found_states = list(expected[n_plain:]), found[n_plain:]
         for a, b in zip(found, expected, strict=True):
             worst = max(worst, float(np.linalg.norm(a - b.numpy()) / (np.linalg.norm(b.numpy()) + 1e-9)))

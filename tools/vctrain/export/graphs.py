@@ -166,7 +166,7 @@ class EncoderGraph(nn.Module):
             y, state = depthwise(x, state)
             x = block.mix(x, y, None)
             new_states.append(state)
-        content = encoder.content(F.layer_norm(x, (x.shape[1],)))
+        content = encoder.content(F.layer_norm(x, (encoder.config.channels,)))
         return content, torch.log_softmax(encoder.phones(content), dim=-1), *new_states
 
     def example_inputs(self, n_frames: int) -> tuple[Tensor, ...]:

@@ -5,7 +5,7 @@ Runs in an environment of its own (tools/requirements-litert.txt): litert-torch 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import flatbuffers
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer import quantizer, recipe
-from vctrain.export.graphs import CHUNK_HOPS, DecoderGraph, EncoderGraph
+from vctrain.export.graphs import CHUNK_HOPS, DecoderGraph, EncoderGraph, names
 
 
 def export_float(make_graph: Callable[[int], EncoderGraph | DecoderGraph], path: Path) -> None:
@@ -30,19 +30,20 @@ def export_float(make_graph: Callable[[int], EncoderGraph | DecoderGraph], path:
         converter = (litert_torch if converter is None else converter).signature(signature, graph, inputs)
     with torch.no_grad():
         converter.convert().export(str(path))
+    _repack(path, *names(graph))
 
 
 def quantize(source: Path, target: Path) -> None:
-    """Dynamic-range int8 of every Linear layer."""
+    """Dynamic-range int8 of every Linear layer of a converted file."""
     tool = quantizer.Quantizer(str(source), recipe.dynamic_wi8_afp32())
     tool.quantize().export_model(str(target), overwrite=True)
-    slim(target)
+    _repack(target)
 
 
-def slim(path: Path) -> None:
-    """Removes what a file carries for nothing: a sixth of an int8 file with three signatures.
+def _repack(path: Path, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> None:
+    """Names what a signature takes and gives, and removes what a file carries for nothing, a sixth of an int8 file.
 
-    Tensor names go (the signatures, by which the runtime finds its tensors, keep theirs), and equal quantization
+    Tensor names shrink (the runtime finds its tensors by the signatures), and equal quantization
     parameters, repeated for each signature, are stored once.
     """
     data = path.read_bytes()
@@ -65,11 +66,17 @@ def slim(path: Path) -> None:
             # stored behind the flatbuffer; brought inside, where it is aligned again
             buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
             buffer.offset = buffer.size = 0
-    for subgraph in model.subgraphs:
-        for tensor in subgraph.tensors:
-            tensor.name = b""
+    for i, subgraph in enumerate(model.subgraphs):
+        for j, tensor in enumerate(subgraph.tensors):
+            # the quantizer wants them unique
+            tensor.name = f"{i}.{j}".encode()
             if tensor.quantization is not None:
                 tensor.quantization.__class__ = SharedQuantization
+    for signature in model.signatureDefs:
+        # the converter calls them args_0, args_1, ... and output_0, output_1, ...
+        for tensors, wanted in ((signature.inputs, inputs), (signature.outputs, outputs)):
+            for tensor in tensors if wanted else ():
+                tensor.name = wanted[int(tensor.name.decode().rsplit("_", 1)[-1])].encode()
     builder = flatbuffers.Builder(len(data))
     builder.Finish(model.Pack(builder), b"TFL3")
     path.write_bytes(bytes(builder.Output()))

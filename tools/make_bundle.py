@@ -1,0 +1,266 @@
+"""Step 7 of training: exported graphs, voices and golden vectors to a bundle, with its figures.
+
+    python tools/make_bundle.py --run RUN --export EXPORT --data DATA --out models/default [--precision float]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import torch
+from edgevc.backends import load_graph
+from edgevc.backends.base import Graph
+from edgevc.bundle import ModelBundle, write_manifest
+from edgevc.features import LogMel
+from numpy.typing import NDArray
+from vctrain.data.corpora import VOICES
+from vctrain.data.front_end import LATENCY, N_MELS
+from vctrain.data.voices import F0_RANGE, normalise, track_pitch
+from vctrain.export import trained
+from vctrain.export.graphs import (
+    CHUNK_HOPS,
+    DecoderGraph,
+    EncoderGraph,
+    FoldedDecoder,
+    FoldedEncoder,
+    conditioning_table,
+    macs_per_hop,
+    n_parameters,
+)
+from vctrain.models.content_encoder import PHONES
+from vctrain.models.decoder import N_PITCH, pitch_features
+from vctrain.synthesis import N_FFT, N_FILTERS, SEGMENT_LENGTH
+
+ENGINE_FILES = {"litert": "tflite", "onnx": "onnx"}
+RECIPES = {
+    "litert": "int8 weights per channel, activations quantized on the fly (ai-edge-quantizer dynamic_wi8_afp32)",
+    "onnx": "static QDQ of Gemm, uint8 activations, int8 weights per channel, float outputs, min-max on streamed speech",
+}
+GOLDEN_HOPS = 64
+GOLDEN_TOLERANCE = {"int8": 0.08, "float": 1e-3}
+"""Relative RMS error. Int8 kernels differ in rounding between CPUs, and an error travels on in the states."""
+
+VOICE_FACTS = {
+    "kathleen": ("US English, female, 50 to 70 years", "CC0-1.0", "recorded by the speaker for free speech technology"),
+    "slt": ("US English, female", "BSD-like (CMU ARCTIC)", "recorded for the CMU ARCTIC databases, free for any use"),
+    "bdl": ("US English, male", "BSD-like (CMU ARCTIC)", "recorded for the CMU ARCTIC databases, free for any use"),
+    "anon": ("nobody: a mixture of the trained voices", "Apache-2.0", "no person speaks like this; made of consenting voices"),
+}
+ANON_MIXTURE = {"kathleen": 0.3, "slt": 0.25, "bdl": 0.45}
+"""Weights of the voices whose conditioning makes up the pseudo-speaker."""
+
+TRAINING_DATA = (
+    ("Kathleen", "CC0-1.0", "github.com/rhasspy/dataset-voice-kathleen"),
+    ("CMU ARCTIC bdl and slt", "BSD-like (CMU ARCTIC)", "festvox.org/cmu_arctic"),
+    ("LibriSpeech train-clean-100, part", "CC-BY-4.0", "openslr.org/12"),
+    ("ESC-10 noises", "CC-BY-3.0", "github.com/karolpiczak/ESC-10"),
+    ("flite and espeak-ng speech", "made for this model", "Debian packages flite, espeak-ng"),
+)
+
+
+def golden_inputs(data: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Log-mels and pitch features of real speech, GOLDEN_HOPS rows each."""
+    rows = [json.loads(line) for line in (data / "utterances.jsonl").open()]
+    row = next(r for r in rows if r["speaker"] == "kathleen" and r["split"] == "train")
+    samples = normalise(sf.read(data / row["path"], dtype="float32")[0])[: 160 * (GOLDEN_HOPS + 30)]
+    pitch = torch.from_numpy(track_pitch(samples))
+    features = pitch_features(pitch[:, 0], pitch[:, 1], pitch[:, 2]).numpy()
+    return LogMel(primed=True).process(samples)[30:], features[30:]
+
+
+def play(graph: Graph, *inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Streams rows hop by hop; an input of one row is given to every call. Returns one array per output."""
+    state = graph.new_state()
+    n_hops = max(len(x) for x in inputs)
+    calls = [
+        [y.copy() for y in graph.run(state, *(x if len(x) == 1 else np.ascontiguousarray(x[i : i + 1]) for x in inputs))]
+        for i in range(n_hops)
+    ]
+    return [np.concatenate(column) for column in zip(*calls, strict=True)]
+
+
+def snr_db(found: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
+    """Signal-to-noise ratio of a quantized output."""
+    return float(10 * np.log10((exact**2).sum() / max(((found - exact) ** 2).sum(), 1e-20)))
+
+
+class Assembly:
+    """A bundle in the making: files in a folder, and the manifest that describes them."""
+
+    def __init__(self, folder: Path, export: Path, precision: str, model: trained.Trained) -> None:
+        self.folder, self.export, self.precision, self.model = folder, export, precision, model
+        self.graphs = {
+            "encoder": EncoderGraph(FoldedEncoder(model.encoder), None),
+            "decoder": DecoderGraph(FoldedDecoder(model.decoder), None),
+        }
+        self.voices = self._voices()
+        self.quantization: dict[str, dict[str, dict[str, object]]] = {"encoder": {}, "decoder": {}}
+        for name in self.graphs:
+            for engine, suffix in ENGINE_FILES.items():
+                source = export / f"{name}.{precision}.{suffix}"
+                shutil.copy(source, folder / f"{name}.{suffix}")
+                self.quantization[name][engine] = {"recipe": RECIPES[engine] if precision == "int8" else "none"}
+
+    def _voices(self) -> list[dict[str, object]]:
+        table = conditioning_table(self.model.decoder).numpy()
+        rows = dict(zip(VOICES, table, strict=True))
+        rows["anon"] = sum(weight * rows[name] for name, weight in ANON_MIXTURE.items())
+        np.stack(list(rows.values())).astype("<f4").tofile(self.folder / "voices.f32")
+        statistics = dict(self.model.f0_statistics)
+        statistics["anon"] = tuple(
+            sum(weight * statistics[name][i] for name, weight in ANON_MIXTURE.items()) for i in range(2)
+        )
+        return [
+            {
+                "name": name,
+                "description": VOICE_FACTS[name][0],
+                "licence": VOICE_FACTS[name][1],
+                "consent": VOICE_FACTS[name][2],
+                "log2_f0_mean": round(statistics[name][0], 4),
+                "log2_f0_std": round(statistics[name][1], 4),
+                "row": row,
+            }
+            for row, name in enumerate(rows)
+        ]
+
+    def write(self, name: str, version: str, golden: dict[str, NDArray[np.float32]]) -> ModelBundle:
+        """Writes golden.f32 and manifest.json and opens the result."""
+        arrays, offset = [], 0
+        with (self.folder / "golden.f32").open("wb") as file:
+            for key, array in golden.items():
+                arrays.append({"name": key, "shape": list(array.shape), "offset": offset})
+                offset += file.write(array.astype("<f4").tobytes())
+        tolerance = GOLDEN_TOLERANCE[self.precision]
+        manifest = {
+            "format_version": 1,
+            "name": name,
+            "version": version,
+            "description": "Any speaker of English to four voices, 16 kHz, 40 ms",
+            "licence": "Apache-2.0",
+            "training_data": [{"name": n, "licence": li, "source": s} for n, li, s in TRAINING_DATA],
+            "training_commit": subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip(),
+            "features": {
+                **{
+                    k: getattr(LogMel().config, k)
+                    for k in ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels", "fmin", "fmax", "log_floor")
+                },
+                "window": "hann",
+                "filterbank_sha256": LogMel().filterbank_sha256,
+            },
+            "latency": {"lookahead_samples": LATENCY - 200, "latency_samples": LATENCY, "hop_samples": 160},
+            "synthesis": {"kind": "source-filter", "n_fft": N_FFT, "segment_length": SEGMENT_LENGTH},
+            "pitch": {"f0_min": F0_RANGE[0], "f0_max": F0_RANGE[1], "latency_samples": LATENCY},
+            "phones": list(PHONES),
+            "graphs": {key: self._graph(key) for key in self.graphs},
+            "voices": {"file": "voices.f32", "list": self.voices},
+            "golden": {
+                "file": "golden.f32",
+                "n_hops": GOLDEN_HOPS,
+                "tolerance": dict.fromkeys(ENGINE_FILES, tolerance),
+                "arrays": arrays,
+            },
+            "files": [
+                {"path": path}
+                for path in ("voices.f32", "golden.f32", *(f"{g}.{s}" for g in self.graphs for s in ENGINE_FILES.values()))
+            ],
+        }
+        return write_manifest(self.folder, manifest)
+
+    def _graph(self, name: str) -> dict[str, object]:
+        graph = self.graphs[name]
+        encoder, decoder = self.model.encoder.config, self.model.decoder.config
+        shapes = {
+            "encoder": (
+                {"log_mel": ["hops", N_MELS]},
+                {"content": ["hops", encoder.content_size], "phones": ["hops", encoder.n_phones]},
+            ),
+            "decoder": (
+                {"content": ["hops", decoder.content_size], "pitch": ["hops", N_PITCH], "voice": [1, decoder.conditioning_size]},
+                {"filters": ["hops", N_FILTERS]},
+            ),
+        }[name]
+        states = graph.example_inputs(1)[len(graph.input_names) :]
+
+        def tensors(named: dict[str, list[object]]) -> list[dict[str, object]]:
+            return [{"name": k, "shape": v, "dtype": "float32"} for k, v in named.items()]
+
+        return {
+            "inputs": tensors(shapes[0]),
+            "outputs": tensors(shapes[1]),
+            "states": tensors({f"block{i}": list(state.shape) for i, state in enumerate(states)}),
+            "chunk_hops": list(CHUNK_HOPS),
+            "macs_per_hop": macs_per_hop(graph),
+            "n_parameters": n_parameters(graph),
+            "files": {engine: f"{name}.{suffix}" for engine, suffix in ENGINE_FILES.items()},
+            "quantization": self.quantization[name],
+        }
+
+
+def float_outputs(model: trained.Trained, log_mel: NDArray[np.float32], pitch: NDArray[np.float32], voice: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """What PyTorch computes, in float, for the golden inputs."""
+    encoder = EncoderGraph(FoldedEncoder(model.encoder), None).eval()
+    decoder = DecoderGraph(FoldedDecoder(model.decoder), None).eval()
+    with torch.no_grad():
+        content, phones = encoder(torch.from_numpy(log_mel), *encoder.example_inputs(1)[1:])[:2]
+        filters = decoder(content, torch.from_numpy(pitch), torch.from_numpy(voice), *decoder.example_inputs(1)[3:])[0]
+    return {"content": content.numpy(), "phones": phones.numpy(), "filters": filters.numpy()}
+
+
+def main() -> None:
+    """Builds in a temporary folder beside OUT and then takes its place."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--export", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--precision", choices=("int8", "float"), default="int8")
+    parser.add_argument("--version", default="1.0")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    model = trained.load(args.run)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=args.out.parent) as temporary:
+        assembly = Assembly(Path(temporary), args.export, args.precision, model)
+        voice = conditioning_table(model.decoder).numpy()[:1]
+        log_mel, pitch = golden_inputs(args.data)
+        exact = float_outputs(model, log_mel, pitch, voice)
+        golden = {
+            "encoder/input/log_mel": log_mel,
+            "decoder/input/content": exact["content"],
+            "decoder/input/pitch": pitch,
+            "decoder/input/voice": voice,
+        }
+        # until the engines have spoken, PyTorch's outputs stand for theirs
+        for engine in ENGINE_FILES:
+            golden |= {f"encoder/{engine}/{key}": exact[key] for key in ("content", "phones")}
+            golden |= {f"decoder/{engine}/filters": exact["filters"]}
+        draft = assembly.write(args.out.name, args.version, golden)
+        for engine in ENGINE_FILES:
+            content, phones = play(load_graph(draft, "encoder", engine, 1), log_mel)
+            filters = play(load_graph(draft, "decoder", engine, 1), exact["content"], pitch, voice)[0]
+            for graph, key, found in (("encoder", "content", content), ("encoder", "phones", phones), ("decoder", "filters", filters)):
+                golden[f"{graph}/{engine}/{key}"] = found
+                figure = round(snr_db(found, exact[key]), 1)
+                assembly.quantization[graph][engine][f"{key}_snr_db"] = figure
+                print(f"{graph} {key}, {engine} {args.precision} against PyTorch float: {figure} dB")
+        bundle = assembly.write(args.out.name, args.version, golden)
+        if args.out.exists():
+            for extra in args.out.glob("*.md"):
+                shutil.copy(extra, temporary)
+            shutil.rmtree(args.out)
+        shutil.copytree(temporary, args.out)
+        size = {s: sum((args.out / f"{g}.{s}").stat().st_size for g in assembly.graphs) for s in ENGINE_FILES.values()}
+        macs = sum(spec.macs_per_hop for spec in bundle.graphs.values())
+        print(f"{args.out}: {size}, {macs * 100 / 1e9:.3f} GMAC/s, manifest {hashlib.sha256((args.out / 'manifest.json').read_bytes()).hexdigest()[:12]}")
+
+
+if __name__ == "__main__":
+    main()
