@@ -9,11 +9,6 @@ import pytest
 from edgevc._core import RingBuffer
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(20240)
-
-
 @pytest.mark.parametrize("capacity", [2, 16, 64, 1_024])
 def test_random_interleavings_agree_with_a_plain_list(capacity, rng):
     ring = RingBuffer(capacity)

@@ -20,11 +20,6 @@ SUBFORMAT_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 UNKNOWN_SIZE = 0xFFFFFFFF
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(20240)
-
-
 def chunk(kind, content, size=None):
     return kind + struct.pack("<I", len(content) if size is None else size) + content + b"\0" * (len(content) % 2)
 
