@@ -55,6 +55,10 @@ class _Decoder(Protocol):
         """Return at most n_frames frames as (T, n_channels); empty at the end of the file."""
         ...
 
+    def close(self) -> None:
+        """Free what the decoder holds, but leave the file open."""
+        ...
+
 
 class AudioReader:
     """Reads one audio file block by block, so that memory stays flat however long it is.
@@ -89,7 +93,8 @@ class AudioReader:
         try:
             self._decoder = _open_decoder(_Bytes(file, self.name))
         except BaseException:
-            self.close()
+            if self._owned is not None:
+                self._owned.close()
             raise
         self._position = 0
 
@@ -141,6 +146,7 @@ class AudioReader:
 
     def close(self) -> None:
         """Close the file, unless it was passed in open."""
+        self._decoder.close()
         if self._owned is not None:
             self._owned.close()
 
@@ -469,6 +475,9 @@ class _WavDecoder:
         n_whole = len(raw) // frame_bytes
         return self._decode(raw[: n_whole * frame_bytes]).reshape(n_whole, self.n_channels)
 
+    def close(self) -> None:
+        """Free nothing: all is in the file."""
+
     def _read_format(self, content: bytes, size: int) -> None:
         name = self._data.name
         if len(content) < 16:
@@ -552,3 +561,6 @@ class _SoundfileDecoder:
         except (self._error, OSError, ValueError, TypeError) as error:
             raise AudioFileError(f"{self._name}: is damaged: {error}") from error
         return frames
+
+    def close(self) -> None:
+        self._sound.close()

@@ -1,28 +1,12 @@
 // What Python cannot see of the resampler: allocations, and positions far beyond int32.
-#include <atomic>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
-#include <new>
 #include <stdexcept>
 #include <vector>
 
+#include "alloc_counter.h"
 #include "check.h"
 #include "edgevc/resampler.h"
-
-namespace {
-
-std::atomic<int64_t> allocations{0};
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size ? size : 1)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 using edgevc::Resampler;
 
@@ -49,17 +33,17 @@ std::vector<float> Noise(int64_t n) {
 void TestHotPathAllocatesNothing() {
   const std::vector<float> input = Noise(1000);
   for (const Rates& rates : kRates) {
-    const int64_t before_control = allocations;
+    const int64_t before_control = alloc_counter::count;
     Resampler resampler(rates.from, rates.to);
     std::vector<float> output(static_cast<size_t>(resampler.MaxOutput(1000) + resampler.latency()));
     // The control: a count that cannot grow would prove nothing.
-    CHECK(allocations > before_control);
-    const int64_t before = allocations;
+    CHECK(alloc_counter::count > before_control);
+    const int64_t before = alloc_counter::count;
     for (int i = 0; i < 1000; ++i) resampler.Process(input.data(), i % 37, output.data());
     resampler.Process(input.data(), 1000, output.data());
     resampler.Flush(output.data());
     resampler.Reset();
-    CHECK(allocations == before);
+    CHECK(alloc_counter::count == before);
   }
 }
 

@@ -1,28 +1,13 @@
 // The ring buffer between two threads, and its allocations. Meant to run under ThreadSanitizer as well.
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
-#include <new>
 #include <stdexcept>
 #include <thread>
 #include <vector>
 
+#include "alloc_counter.h"
 #include "check.h"
 #include "edgevc/ring_buffer.h"
-
-namespace {
-
-std::atomic<int64_t> allocations{0};
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* memory = std::malloc(size ? size : 1)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 using edgevc::RingBuffer;
 
@@ -104,18 +89,18 @@ void TestAThirdThreadSeesSoundCounts() {
 }
 
 void TestHotPathAllocatesNothing() {
-  const int64_t before_control = allocations;
+  const int64_t before_control = alloc_counter::count;
   RingBuffer ring(256);
   std::vector<float> block(200);
-  CHECK(allocations > before_control);
-  const int64_t before = allocations;
+  CHECK(alloc_counter::count > before_control);
+  const int64_t before = alloc_counter::count;
   for (int i = 0; i < 1000; ++i) {
     ring.Write(block.data(), 200);
     ring.Read(block.data(), 150);
     ring.Discard(10);
   }
   ring.Reset();
-  CHECK(allocations == before);
+  CHECK(alloc_counter::count == before);
 }
 
 void TestWrongCapacitiesAreRefused() {

@@ -28,11 +28,6 @@ SOXR_TOLERANCE = {44_100: 2e-4, 48_000: 7e-5}
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(20240)
-
-
 def noise(rng, n):
     return (0.3 * rng.standard_normal(n)).astype(np.float32)
 

@@ -1,0 +1,486 @@
+"""Audio files: every kind that is read, hostile ones, and files that appear complete or not at all."""
+
+import builtins
+import errno
+import io
+import os
+import struct
+import subprocess
+import sys
+import tracemalloc
+import wave
+
+import numpy as np
+import pytest
+
+from edgevc.errors import AudioFileError, ConfigError
+from edgevc.wavfile import AudioReader, WavWriter, read_audio, write_wav
+
+SUBFORMAT_TAIL = bytes.fromhex("000000001000800000aa00389b71")
+UNKNOWN_SIZE = 0xFFFFFFFF
+
+
+def chunk(kind, content, size=None):
+    return kind + struct.pack("<I", len(content) if size is None else size) + content + b"\0" * (len(content) % 2)
+
+
+def fmt(tag, bits, n_channels=1, sample_rate=16_000, extension=b""):
+    frame = n_channels * bits // 8
+    return chunk(
+        b"fmt ", struct.pack("<HHIIHH", tag, n_channels, sample_rate, sample_rate * frame, frame, bits) + extension
+    )
+
+
+def riff(*chunks, magic=b"RIFF", size=None):
+    body = b"WAVE" + b"".join(chunks)
+    return magic + struct.pack("<I", len(body) if size is None else size) + body
+
+
+def read(content):
+    return read_audio(io.BytesIO(content))
+
+
+def encode(integers, width):
+    if width == 1:
+        return (integers + 128).astype(np.uint8).tobytes()
+    return b"".join(int(value).to_bytes(width, "little", signed=True) for value in integers)
+
+
+class Pipe(io.RawIOBase):
+    """A source that cannot seek, and gives a few bytes at a time."""
+
+    def __init__(self, content):
+        self._content = io.BytesIO(content)
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        part = self._content.read(min(len(buffer), 7))
+        buffer[: len(part)] = part
+        return len(part)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_pcm_of_every_width_is_scaled_to_one(width):
+    full = 1 << (8 * width - 1)
+    integers = np.array([-full, -full // 2, -1, 0, 1, full // 2, full - 1], np.int64)
+    samples, sample_rate, n_channels = read(riff(fmt(1, 8 * width), chunk(b"data", encode(integers, width))))
+    assert samples.dtype == np.float32
+    assert np.array_equal(samples, (integers / full).astype(np.float32))
+    assert (sample_rate, n_channels) == (16_000, 1)
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_float_is_read_as_it_is(bits):
+    values = np.array([0.0, -1.0, 1.0, 0.1, 3.5, -1e-30])
+    samples, _, _ = read(riff(fmt(3, bits), chunk(b"data", values.astype(f"<f{bits // 8}").tobytes())))
+    assert np.array_equal(samples, values.astype(np.float32))
+
+
+@pytest.mark.parametrize(("tag", "bits"), [(1, 16), (1, 24), (3, 32)])
+def test_extensible_names_the_format_in_its_sub_format(tag, bits):
+    extension = struct.pack("<HHIH", 22, bits, 0, tag) + SUBFORMAT_TAIL
+    data = chunk(b"data", bytes(range(24)) if tag == 1 else np.linspace(-1, 1, 6).astype("<f4").tobytes())
+    plain = read(riff(fmt(tag, bits, 2), data))[0]
+    assert np.array_equal(read(riff(fmt(0xFFFE, bits, 2, extension=extension), data))[0], plain)
+
+
+@pytest.mark.parametrize("n_channels", [1, 2, 3, 6, 40_000])
+def test_channels_are_averaged(n_channels, rng):
+    frames = rng.integers(-32_768, 32_768, (5, n_channels)).astype("<i2")
+    # 40,000 channels do not fit into the 16 bits of the block align.
+    header = struct.pack("<HHIIHH", 1, n_channels, 16_000, 0, n_channels * 2 % 65_536, 16)
+    samples, _, found = read(riff(chunk(b"fmt ", header), chunk(b"data", frames.tobytes())))
+    assert found == n_channels
+    np.testing.assert_allclose(samples, frames.mean(axis=1) / 32_768, rtol=0, atol=1e-7)
+
+
+def test_chunks_of_odd_size_and_unknown_name_are_skipped_with_their_padding():
+    data = chunk(b"data", struct.pack("<3h", 1, 2, 3))
+    content = riff(chunk(b"JUNK", b"abc"), fmt(1, 16), chunk(b"LIST", b"x" * 2_000_001), data, chunk(b"id3 ", b"tail"))
+    assert np.array_equal(read(content)[0], np.array([1, 2, 3], np.float32) / 32_768)
+
+
+def test_a_data_chunk_cut_short_gives_its_whole_frames(caplog):
+    content = riff(fmt(1, 16, 2), chunk(b"data", struct.pack("<5h", 2, 4, 6, 8, 10), size=4_000))
+    assert np.array_equal(read(content)[0], np.array([3, 7], np.float32) / 32_768)
+    assert "cut short" in caplog.text
+
+
+@pytest.mark.parametrize("data_size", [0, UNKNOWN_SIZE])
+@pytest.mark.parametrize("riff_size", [0, 36, UNKNOWN_SIZE])
+def test_a_file_from_a_pipe_is_read_to_its_end(data_size, riff_size):
+    content = riff(fmt(1, 16), chunk(b"data", struct.pack("<3h", 1, 2, 3), size=data_size), size=riff_size)
+    assert np.array_equal(read(content)[0], np.array([1, 2, 3], np.float32) / 32_768)
+
+
+def test_an_empty_data_chunk_before_others_is_empty():
+    samples, sample_rate, _ = read(riff(fmt(1, 16), chunk(b"data", b""), chunk(b"LIST", b"abcdefgh")))
+    assert samples.shape == (0,)
+    assert sample_rate == 16_000
+
+
+def test_rf64_takes_the_size_from_ds64():
+    ds64 = chunk(b"ds64", struct.pack("<QQQI", 0, 6, 3, 0))
+    data = chunk(b"data", struct.pack("<3h", 1, 2, 3), size=UNKNOWN_SIZE)
+    content = riff(ds64, fmt(1, 16), data, chunk(b"LIST", b"abcd"), magic=b"RF64", size=UNKNOWN_SIZE)
+    assert np.array_equal(read(content)[0], np.array([1, 2, 3], np.float32) / 32_768)
+
+
+def test_a_source_that_cannot_seek_is_read_as_a_file(rng):
+    data = rng.integers(-32_768, 32_768, 3_000).astype("<i2").tobytes()
+    content = riff(chunk(b"JUNK", b"abc"), fmt(1, 16, 2), chunk(b"data", data))
+    assert np.array_equal(read_audio(Pipe(content))[0], read(content)[0])
+
+
+def test_a_passed_file_stays_open_and_an_own_one_is_closed(tmp_path):
+    content = riff(fmt(1, 16), chunk(b"data", b"\0\0"))
+    source = io.BytesIO(content)
+    read_audio(source)
+    assert not source.closed
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    with AudioReader(path) as reader:
+        pass
+    with pytest.raises(AudioFileError, match="closed"):
+        reader.read(1)
+
+
+GOOD_DATA = chunk(b"data", b"\0\0\0\0")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "WAV, FLAC or OGG"),
+        (b"ID3\x04 something else", "WAV, FLAC or OGG.*ID3"),
+        (b"RIFX" + riff(fmt(1, 16), GOOD_DATA)[4:], "WAV, FLAC or OGG"),
+        (riff(), "must have a data chunk"),
+        (riff(fmt(1, 16)), "must have a data chunk"),
+        (riff(GOOD_DATA, fmt(1, 16)), "must have a fmt chunk before"),
+        (riff(fmt(1, 16), fmt(1, 16), GOOD_DATA), "one fmt chunk"),
+        (riff(*[chunk(b"JUNK", b"")] * 2_000), "among the first 1000"),
+        (riff(chunk(b"fmt ", b"\1\0\1\0"), GOOD_DATA), "at least 16 bytes, got 4"),
+        (riff(fmt(6, 8), GOOD_DATA), "got format 6 of 8 bits"),
+        (riff(fmt(1, 12), GOOD_DATA), "got format 1 of 12 bits"),
+        (riff(fmt(3, 16), GOOD_DATA), "got format 3 of 16 bits"),
+        (riff(fmt(0xFFFE, 16), GOOD_DATA), "sub-format"),
+        (riff(fmt(1, 16, 0), GOOD_DATA), "at least 1 channel, got 0"),
+        (riff(fmt(1, 16, sample_rate=0), GOOD_DATA), "1000, 768000.* got 0"),
+        (riff(fmt(1, 16, sample_rate=0xFFFFFFFF // 2), GOOD_DATA), "1000, 768000.* got 2147483647"),
+        (riff(chunk(b"fmt ", struct.pack("<HHIIHH", 1, 2, 16_000, 0, 3, 16)), GOOD_DATA), "block align must be 4.* 3"),
+        (riff(chunk(b"ds64", b"short"), fmt(1, 16), GOOD_DATA, magic=b"RF64"), "28 bytes, got 5"),
+        (riff(fmt(3, 32), chunk(b"data", struct.pack("<2f", 0, np.nan))), "finite, got nan at 1"),
+        (riff(fmt(3, 64), chunk(b"data", struct.pack("<2d", 1e300, 0))), "finite, got inf at 0"),
+    ],
+)
+def test_a_broken_rule_is_named_with_the_file(content, message, tmp_path):
+    path = tmp_path / "broken.wav"
+    path.write_bytes(content)
+    with pytest.raises(AudioFileError, match=f"broken.wav: .*{message}"):
+        read_audio(path)
+
+
+def test_a_missing_file_a_folder_and_text_are_named(tmp_path):
+    with pytest.raises(AudioFileError, match=r"none\.wav: cannot be opened"):
+        read_audio(tmp_path / "none.wav")
+    with pytest.raises(AudioFileError, match="cannot be"):
+        read_audio(tmp_path)
+    with pytest.raises(AudioFileError, match="cannot be opened"):
+        read_audio("null\0byte")
+    with pytest.raises(AudioFileError, match="opened for bytes, got str"):
+        read_audio(io.StringIO("RIFF"))
+
+
+def test_a_header_that_promises_gigabytes_allocates_what_is_there():
+    content = riff(fmt(1, 16, 65_535 // 2), chunk(b"data", b"\0" * 100, size=0xFFFFFFF0))
+    tracemalloc.start()
+    assert read(content)[0].size == 0
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 << 20
+
+
+@pytest.mark.parametrize("kind", ["wav", "flac", "ogg"])
+def test_300_corrupted_files_end_in_audio_file_error_or_in_finite_samples(kind, rng):
+    if kind == "wav":
+        extension = struct.pack("<HHIH", 22, 16, 0, 1) + SUBFORMAT_TAIL
+        data = chunk(b"data", rng.bytes(4_000))
+        good = riff(chunk(b"JUNK", b"abc"), fmt(0xFFFE, 16, 2, extension=extension), data, chunk(b"LIST", b"abcd"))
+    else:
+        soundfile = pytest.importorskip("soundfile")
+        target = io.BytesIO()
+        soundfile.write(target, rng.uniform(-0.5, 0.5, 4_000), 16_000, format=kind.upper())
+        good = target.getvalue()
+    refused = 0
+    for _ in range(300):
+        bad = bytearray(good)
+        for _ in range(rng.integers(1, 6)):
+            # Mostly in the header, where the rules are.
+            place = int(rng.integers(0, min(len(bad), 100) if rng.random() < 0.8 else len(bad)))
+            action = rng.integers(0, 4)
+            if action == 0:
+                bad[place] = rng.integers(0, 256)
+            elif action == 1:
+                bad[place] ^= 1 << int(rng.integers(0, 8))
+            elif action == 2:
+                bad[place : place + 4] = [b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f"][rng.integers(0, 3)]
+            elif rng.random() < 0.5:
+                del bad[place : place + int(rng.integers(1, 9))]
+            else:
+                bad[place:place] = rng.bytes(int(rng.integers(1, 9)))
+        if rng.random() < 0.2:
+            del bad[int(rng.integers(0, len(bad))) :]
+        try:
+            samples, sample_rate, n_channels = read(bytes(bad))
+        except AudioFileError:
+            refused += 1
+        else:
+            assert np.isfinite(samples).all()
+            assert 1_000 <= sample_rate <= 768_000
+            assert n_channels >= 1
+    # The corruptions do reach the rules.
+    assert refused > 30
+
+
+def test_pcm16_returns_within_half_a_step(tmp_path, rng):
+    samples = rng.uniform(-0.999, 0.999, 5_000).astype(np.float32)
+    assert write_wav(tmp_path / "a.wav", samples, 22_050) == 0
+    result, sample_rate, n_channels = read_audio(tmp_path / "a.wav")
+    np.testing.assert_allclose(result, samples, rtol=0, atol=0.5001 / 32_768)
+    assert (sample_rate, n_channels) == (22_050, 1)
+    # A second time nothing changes any more.
+    write_wav(tmp_path / "b.wav", result, 22_050)
+    assert np.array_equal(read_audio(tmp_path / "b.wav")[0], result)
+
+
+def test_float32_returns_exactly(tmp_path, rng):
+    samples = (3 * rng.standard_normal(5_001)).astype(np.float32)
+    assert write_wav(tmp_path / "a.wav", samples, 48_000, "float32") == 0
+    assert np.array_equal(read_audio(tmp_path / "a.wav")[0], samples)
+
+
+def test_clipped_samples_are_counted_and_full_scale_is_not(tmp_path, caplog):
+    samples = np.array([1.0, -1.0, 1.01, -2.0, 5.0, 0.5], np.float32)
+    assert write_wav(tmp_path / "a.wav", samples, 16_000) == 3
+    expected = np.array([32_767, -32_768, 32_767, -32_768, 32_767, 16_384], np.float32) / 32_768
+    assert np.array_equal(read_audio(tmp_path / "a.wav")[0], expected)
+    assert "3 of 6 samples clipped" in caplog.text
+
+
+def test_the_standard_library_agrees(tmp_path, rng):
+    samples = rng.uniform(-1, 1, 1_000).astype(np.float32)
+    write_wav(tmp_path / "ours.wav", samples, 44_100)
+    with wave.open(str(tmp_path / "ours.wav"), "rb") as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate(), file.getnframes()) == (
+            1,
+            2,
+            44_100,
+            1_000,
+        )
+        frames = file.readframes(2_000)
+    assert np.array_equal(np.frombuffer(frames, "<i2") / np.float32(32_768), read_audio(tmp_path / "ours.wav")[0])
+    for width in (1, 2, 3, 4):
+        with wave.open(str(tmp_path / "theirs.wav"), "wb") as file:
+            file.setparams((2, width, 8_000, 0, "NONE", ""))
+            file.writeframes(rng.bytes(200 * width))
+        result, sample_rate, n_channels = read_audio(tmp_path / "theirs.wav")
+        assert (result.size, sample_rate, n_channels) == (100, 8_000, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype"),
+    [
+        *[("WAV", name) for name in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")],
+        *[("WAVEX", name) for name in ("PCM_16", "PCM_24", "FLOAT")],
+        ("RF64", "PCM_16"),
+        ("FLAC", "PCM_16"),
+        ("FLAC", "PCM_24"),
+        ("OGG", "VORBIS"),
+        ("OGG", "OPUS"),
+    ],
+)
+def test_soundfile_agrees(kind, subtype, tmp_path, rng):
+    soundfile = pytest.importorskip("soundfile")
+    path = tmp_path / "a.audio"
+    soundfile.write(path, rng.uniform(-0.9, 0.9, (9_000, 2)), 48_000, format=kind, subtype=subtype)
+    expected, expected_rate = soundfile.read(path, dtype="float32", always_2d=True)
+    samples, sample_rate, n_channels = read_audio(path)
+    assert (sample_rate, n_channels) == (expected_rate, 2)
+    np.testing.assert_allclose(samples, expected.mean(axis=1), rtol=0, atol=1e-6)
+    with path.open("rb") as file:
+        assert np.array_equal(read_audio(file)[0], samples)
+
+
+@pytest.mark.parametrize("subtype", ["pcm16", "float32"])
+def test_soundfile_reads_what_we_write(subtype, tmp_path, rng):
+    soundfile = pytest.importorskip("soundfile")
+    write_wav(tmp_path / "a.wav", rng.uniform(-1, 1, 3_001).astype(np.float32), 24_000, subtype)
+    expected, sample_rate = soundfile.read(tmp_path / "a.wav", dtype="float32")
+    assert sample_rate == 24_000
+    assert np.array_equal(read_audio(tmp_path / "a.wav")[0], expected)
+
+
+def test_without_soundfile_the_error_names_the_command(monkeypatch):
+    original = builtins.__import__
+
+    def refuse(name, *arguments, **keywords):
+        if name == "soundfile":
+            raise ImportError(name)
+        return original(name, *arguments, **keywords)
+
+    monkeypatch.delitem(sys.modules, "soundfile", raising=False)
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(AudioFileError, match=r'pip install "edgevc\[audio\]"'):
+        read(b"fLaC" + bytes(40))
+    # WAV does not need it.
+    assert read(riff(fmt(1, 16), GOOD_DATA))[0].size == 2
+
+
+def test_importing_the_module_imports_no_soundfile():
+    code = "import sys, edgevc.wavfile; sys.exit('soundfile' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_blocks_are_the_file_cut(rng):
+    content = riff(fmt(1, 16, 2), chunk(b"data", rng.bytes(4 * 1_000)))
+    whole = read(content)[0]
+    for block_size in (1, 7, 250, 999, 1_000, 5_000):
+        blocks = list(AudioReader(io.BytesIO(content)).blocks(block_size))
+        assert np.array_equal(np.concatenate(blocks), whole)
+        assert all(block.size == block_size for block in blocks[:-1])
+        assert blocks[-1].size > 0
+    reader = AudioReader(io.BytesIO(content))
+    assert np.array_equal(np.concatenate((reader.read(10), reader.read(0), reader.read(2_000))), whole)
+    assert reader.read(5).shape == (0,)
+
+
+def test_ten_minutes_at_48_khz_pass_in_flat_memory(tmp_path):
+    block = np.zeros(48_000, np.float32)
+    with WavWriter(tmp_path / "long.wav", 48_000) as writer:
+        for _ in range(600):
+            writer.write(block)
+    tracemalloc.start()
+    with AudioReader(tmp_path / "long.wav") as reader:
+        n_samples = sum(part.size for part in reader.blocks(4_096))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert n_samples == 600 * 48_000
+    # Measured 0.1 MB; the file has 57.6 MB.
+    assert peak < 1 << 20
+
+
+def test_a_file_beyond_the_limit_is_refused():
+    content = riff(fmt(1, 16), chunk(b"data", bytes(2 * 1_001)))
+    assert read_audio(io.BytesIO(content), max_samples=1_001)[0].size == 1_001
+    with pytest.raises(AudioFileError, match="at most 1000 samples"):
+        read_audio(io.BytesIO(content), max_samples=1_000)
+
+
+def test_writing_in_blocks_equals_writing_at_once(tmp_path, rng):
+    samples = rng.uniform(-1.2, 1.2, 1_000).astype(np.float32)
+    clipped = write_wav(tmp_path / "a.wav", samples, 16_000)
+    with WavWriter(tmp_path / "b.wav", 16_000) as writer:
+        for part in np.split(samples, [0, 1, 400, 999]):
+            writer.write(part)
+    assert (writer.n_samples, writer.clipped_samples) == (1_000, clipped)
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+def test_an_error_leaves_no_new_file_and_the_old_one_as_it_was(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"old")
+
+    def fail_half_way():
+        with WavWriter(path, 16_000) as writer:
+            writer.write(np.zeros(100_000, np.float32))
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way()
+    assert path.read_bytes() == b"old"
+    with pytest.raises(AudioFileError, match=r"a\.wav: .*finite, got nan at 1"):
+        write_wav(path, np.array([0, np.nan], np.float32), 16_000)
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_a_file_appears_only_when_complete(tmp_path):
+    path = tmp_path / "a.wav"
+    with WavWriter(path, 16_000) as writer:
+        writer.write(np.zeros(100_000, np.float32))
+        assert not path.exists()
+    assert read_audio(path)[0].size == 100_000
+    writer.close()
+    writer.abort()
+    assert path.exists()
+    with pytest.raises(AudioFileError, match="closed"):
+        writer.write(np.zeros(1, np.float32))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_a_failed_replace_leaves_nothing_behind(tmp_path):
+    path = tmp_path / "a.wav"
+    writer = WavWriter(path, 16_000)
+    path.mkdir()
+    with pytest.raises(AudioFileError, match="cannot be written"):
+        writer.close()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_a_full_disk_is_an_audio_file_error_and_leaves_nothing(tmp_path):
+    class FullDisk(io.RawIOBase):
+        def write(self, content):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    writer = WavWriter(tmp_path / "a.wav", 16_000)
+    writer._file.close()
+    writer._file = FullDisk()
+    with pytest.raises(AudioFileError, match=r"a\.wav: cannot be written: .*No space left"):
+        write_and_close(writer)
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_and_close(writer):
+    with writer:
+        writer.write(np.zeros(10, np.float32))
+
+
+def test_devices_pipes_and_folders_are_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", os.devnull):
+        with pytest.raises(AudioFileError, match="must be a regular file"):
+            WavWriter(path, 16_000)
+    with pytest.raises(AudioFileError, match="cannot be written"):
+        WavWriter(tmp_path / "none" / "a.wav", 16_000)
+
+
+def test_writing_through_a_link_keeps_the_link(tmp_path):
+    (tmp_path / "real.wav").write_bytes(b"old")
+    (tmp_path / "link.wav").symlink_to("real.wav")
+    write_wav(tmp_path / "link.wav", np.zeros(3, np.float32), 16_000)
+    assert (tmp_path / "link.wav").is_symlink()
+    assert read_audio(tmp_path / "real.wav")[0].size == 3
+
+
+def test_wrong_arguments_are_refused(tmp_path):
+    path = tmp_path / "a.wav"
+    samples = np.zeros(10, np.float32)
+    with pytest.raises(TypeError, match="expected float32, got float64"):
+        write_wav(path, np.zeros(10), 16_000)
+    with pytest.raises(TypeError, match="got list"):
+        write_wav(path, [0.0], 16_000)
+    with pytest.raises(ConfigError, match=r"\(2, 5\)"):
+        write_wav(path, np.zeros((2, 5), np.float32), 16_000)
+    for sample_rate in (0, 999, 768_001, 16_000.0, True):
+        with pytest.raises(ConfigError, match="sample_rate"):
+            write_wav(path, samples, sample_rate)
+    with pytest.raises(ConfigError, match="pcm16"):
+        write_wav(path, samples, 16_000, "pcm24")
+    reader = AudioReader(io.BytesIO(riff(fmt(1, 16), GOOD_DATA)))
+    with pytest.raises(ConfigError, match="got -1"):
+        reader.read(-1)
+    with pytest.raises(ConfigError, match="got 0"):
+        next(reader.blocks(0))
+    assert list(tmp_path.iterdir()) == []
