@@ -30,6 +30,9 @@ WARM_UP = 200
 EMA = 0.999
 """The exported weights are this moving average: adversarial training wanders."""
 
+JUDGED_SAMPLES = 44 * HOP_LENGTH
+"""Length of the excerpt that the discriminators hear of each crop."""
+
 
 def learning_rate(step: int, args: argparse.Namespace) -> float:
     """Cosine decay in each stage."""
@@ -113,8 +116,11 @@ def main() -> None:
         loss = spectral
         judged = fooled = matched = torch.zeros(())
         if step >= args.adversarial_from:
-            natural = judges(target, batch["voice"])
-            false = judges(output.detach(), batch["voice"])
+            # the discriminators cost most of a step, so they hear a part of it
+            start = int(sampler.rng.integers(0, output.shape[1] - JUDGED_SAMPLES + 1))
+            heard, meant = (x[:, start : start + JUDGED_SAMPLES] for x in (output, target))
+            natural = judges(meant, batch["voice"])
+            false = judges(heard.detach(), batch["voice"])
             judged = sum(
                 ((1 - n[0]) ** 2).mean() + (f[0] ** 2).mean() for n, f in zip(natural, false, strict=True)
             ) / len(natural)
@@ -123,8 +129,8 @@ def main() -> None:
             judge_optimizer.step()
             judges.requires_grad_(False)
             with torch.no_grad():
-                natural = judges(target, batch["voice"])
-            false = judges(output, batch["voice"])
+                natural = judges(meant, batch["voice"])
+            false = judges(heard, batch["voice"])
             judges.requires_grad_(True)
             fooled = sum(((1 - f[0]) ** 2).mean() for f in false) / len(false)
             matched = sum(

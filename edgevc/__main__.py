@@ -1,0 +1,7 @@
+"""`python -m edgevc` is the command line."""
+
+import sys
+
+from edgevc.cli import main
+
+sys.exit(main())

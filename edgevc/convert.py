@@ -1,0 +1,232 @@
+"""Converts audio files and raw streams, block by block, so that memory stays flat."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevc.converter import SAMPLE_RATE, ConverterStream, VoiceConverter
+from edgevc.errors import AudioFileError, ConfigError
+from edgevc.resample import Resampler
+from edgevc.wavfile import AudioReader, WavWriter
+
+SUFFIXES = (".wav", ".flac", ".ogg")
+"""Files that a folder conversion takes."""
+BLOCK_SIZE = 16_384
+"""Samples read at once."""
+
+Progress = Callable[[float], None]
+"""Called with the seconds converted so far."""
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """What one conversion took and gave."""
+
+    seconds: float
+    """Of audio."""
+    processing_seconds: float
+    """Spent in resampling and conversion, reading and writing left out."""
+    level_in_db: float
+    """RMS, dBFS."""
+    level_out_db: float
+    """RMS, dBFS."""
+
+    @property
+    def rtf(self) -> float:
+        """Real-time factor, processing time / audio time: below 1 is fast enough."""
+        return self.processing_seconds / self.seconds if self.seconds else 0.0
+
+
+class _Meter:
+    """Running RMS level."""
+
+    def __init__(self) -> None:
+        self._energy = 0.0
+        self._count = 0
+
+    def add(self, samples: NDArray[np.float32]) -> None:
+        self._energy += float(np.square(samples, dtype=np.float64).sum())
+        self._count += len(samples)
+
+    @property
+    def db(self) -> float:
+        """-inf where nothing sounded."""
+        return 10 * math.log10(self._energy / self._count) if self._energy > 0 else -math.inf
+
+
+def _convert_blocks(
+    blocks: Iterator[NDArray[np.float32]], sample_rate: int, stream: ConverterStream
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], float]]:
+    """Yields (input block, 16 kHz output, seconds spent); all outputs together line up with all inputs."""
+    resampler = Resampler(sample_rate, SAMPLE_RATE) if sample_rate != SAMPLE_RATE else None
+    # what the resampler and the converter delay is dropped at the start and fetched by flushing at the end
+    skip = stream.latency + (resampler.latency if resampler else 0)
+    n_in = n_out = 0
+    for block in blocks:
+        started = time.perf_counter()
+        output = stream.process(resampler.process(block) if resampler else block)
+        dropped = min(skip, len(output))
+        skip -= dropped
+        output = output[dropped:]
+        spent = time.perf_counter() - started
+        n_in += len(block)
+        n_out += len(output)
+        yield block, output, spent
+    started = time.perf_counter()
+    tail = [stream.process(resampler.flush())] if resampler else []
+    output = np.concatenate([*tail, stream.flush()])[skip:]
+    wanted = round(n_in * SAMPLE_RATE / sample_rate) - n_out
+    yield np.zeros(0, np.float32), output[:wanted], time.perf_counter() - started
+
+
+def convert_file(
+    source: Path,
+    target: Path,
+    stream: ConverterStream,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ConversionReport:
+    """Convert one audio file of any rate and channel count to a 16 kHz mono WAV file that lines up with it.
+
+    Args:
+        source: WAV, FLAC or OGG (the last two need soundfile).
+        target: a .wav file; it appears when it is complete.
+        stream: fresh; it is fresh again afterwards.
+        overwrite: replace an existing target.
+        progress: told the seconds converted so far.
+
+    Raises:
+        AudioFileError: the source cannot be read, or the target exists or cannot be written.
+        ConfigError: target is not a .wav file, or is the source.
+    """
+    if target.suffix.lower() != ".wav":
+        raise ConfigError(f"the output must be a .wav file, got {target}; edgevc writes WAV only")
+    if target.exists() and not overwrite:
+        raise AudioFileError(f"{target} exists; give --force to replace it")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ConfigError(f"the output must not be the input, got {target} for both")
+    level_in, level_out = _Meter(), _Meter()
+    seconds = spent = 0.0
+    with AudioReader(source) as reader, WavWriter(target, SAMPLE_RATE) as writer:
+        for block, output, took in _convert_blocks(reader.blocks(BLOCK_SIZE), reader.sample_rate, stream):
+            writer.write(output)
+            level_in.add(block)
+            level_out.add(output)
+            spent += took
+            seconds += len(block) / reader.sample_rate
+            if progress is not None:
+                progress(seconds)
+    return ConversionReport(seconds, spent, level_in.db, level_out.db)
+
+
+def convert_raw(source: BinaryIO, target: BinaryIO, stream: ConverterStream, sample_rate: int) -> ConversionReport:
+    """Convert raw 16-bit little-endian mono PCM until the input ends, writing 16 kHz PCM as soon as it is there.
+
+    Unlike a file's, the output keeps the converter's latency: a live stream cannot drop it.
+    """
+    resampler = Resampler(sample_rate, SAMPLE_RATE) if sample_rate != SAMPLE_RATE else None
+    level_in, level_out = _Meter(), _Meter()
+    hop_bytes = 2 * round(sample_rate * stream.converter.hop_length / SAMPLE_RATE)
+    n_samples, spent, rest = 0, 0.0, b""
+    # read1 returns what a pipe holds instead of waiting for a whole block
+    read = getattr(source, "read1", source.read)
+    while data := read(hop_bytes):
+        data = rest + data
+        whole = len(data) // 2 * 2
+        rest = data[whole:]
+        samples = np.frombuffer(data[:whole], "<i2").astype(np.float32) / np.float32(32768)
+        started = time.perf_counter()
+        output = stream.process(resampler.process(samples) if resampler else samples)
+        spent += time.perf_counter() - started
+        n_samples += len(samples)
+        level_in.add(samples)
+        level_out.add(output)
+        _write_pcm(target, output)
+    tail = stream.process(resampler.flush()) if resampler else np.zeros(0, np.float32)
+    output = np.concatenate([tail, stream.flush()])
+    level_out.add(output)
+    _write_pcm(target, output)
+    return ConversionReport(n_samples / sample_rate, spent, level_in.db, level_out.db)
+
+
+def _write_pcm(target: BinaryIO, samples: NDArray[np.float32]) -> None:
+    target.write(np.rint(np.clip(samples, -1, 32767 / 32768) * 32768).astype("<i2").tobytes())
+    target.flush()
+
+
+def list_jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
+    """Pair every audio file of a folder with its output; a single file with itself.
+
+    Raises:
+        AudioFileError: the source does not exist, or the folder holds no audio file.
+        ConfigError: two inputs would give the same output.
+    """
+    if not source.is_dir():
+        if not source.exists():
+            raise AudioFileError(f"{source} does not exist; check the path")
+        return [(source, target / f"{source.stem}.wav" if target.is_dir() else target)]
+    if target.exists() and not target.is_dir():
+        raise ConfigError(f"{source} is a folder, so the output must be one too, got the file {target}")
+    files = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not files:
+        raise AudioFileError(f"{source} holds no {', '.join(SUFFIXES)} file; check the path")
+    jobs = [(path, (target / path.relative_to(source)).with_suffix(".wav")) for path in files]
+    seen: dict[Path, Path] = {}
+    for path, output in jobs:
+        if output in seen:
+            raise ConfigError(f"{seen[output]} and {path} would both become {output}; rename one")
+        seen[output] = path
+    return jobs
+
+
+class ProgressBar:
+    """One line on a terminal that grows with the work; silent elsewhere."""
+
+    def __init__(self, name: str, total_seconds: float | None) -> None:
+        """`total_seconds`: None where the length is not known."""
+        self._name = name
+        self._total = total_seconds
+        self._shown = 0.0
+
+    def __call__(self, seconds: float) -> None:
+        """Show the seconds converted so far, at most ten times a second."""
+        now = time.monotonic()
+        if not sys.stderr.isatty() or now - self._shown < 0.1:
+            return
+        self._shown = now
+        if self._total:
+            filled = round(30 * min(1.0, seconds / self._total))
+            bar = f"[{'#' * filled}{'.' * (30 - filled)}] {seconds:6.1f} / {self._total:.1f} s"
+        else:
+            bar = f"{seconds:6.1f} s"
+        print(f"\r{self._name}: {bar}", end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Clear the line."""
+        if self._shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def describe_latency(converter: VoiceConverter) -> str:
+    """One line: the algorithmic latency and its parts, in milliseconds."""
+
+    def ms(samples: int) -> str:
+        return f"{1000 * samples / SAMPLE_RATE:.1f}"
+
+    hop = converter.hop_length * converter.chunk_hops
+    synthesis = converter.bundle.synthesis.segment_length // 2
+    analysis = converter.latency - synthesis
+    return (
+        f"{ms(converter.algorithmic_latency)} ms (chunk {ms(hop)} + analysis and lookahead {ms(analysis)} "
+        f"+ synthesis {ms(synthesis)})"
+    )

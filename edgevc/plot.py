@@ -1,0 +1,75 @@
+"""Draws spectrogram and F0 of two recordings one above the other."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevc.errors import ConfigError
+from edgevc.f0 import PitchTracker
+from edgevc.features import LogMel
+
+SAMPLE_RATE = 16_000
+
+
+def plot_comparison(path: Path, recordings: dict[str, NDArray[np.float32]]) -> None:
+    """Write a PNG with one panel per recording: mel spectrogram in dB and, as dots, F0.
+
+    Args:
+        path: written; its suffix chooses the format.
+        recordings: title to samples, float32 (T,) at 16 kHz.
+
+    Raises:
+        ConfigError: matplotlib is missing, or cannot write this kind of file.
+    """
+    try:
+        importlib.import_module("matplotlib").use("Agg")
+        pyplot: Any = importlib.import_module("matplotlib.pyplot")
+    except ImportError as error:
+        raise ConfigError('plots need matplotlib; pip install "edgevc[plot]"') from error
+    figure, axes = pyplot.subplots(len(recordings), 1, figsize=(10, 3.2 * len(recordings)), sharex=True, squeeze=False)
+    for axis, (title, samples) in zip(axes[:, 0], recordings.items(), strict=True):
+        _draw(axis, title, samples)
+    axes[-1, 0].set_xlabel("time (s)")
+    figure.tight_layout()
+    try:
+        figure.savefig(path, dpi=110)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot write the plot {path}: {error}; use a .png file in a folder that exists") from error
+    finally:
+        pyplot.close(figure)
+
+
+def _draw(axis: Any, title: str, samples: NDArray[np.float32]) -> None:
+    front_end = LogMel()
+    decibels = front_end.process(samples).T * (10 / np.log(10))
+    seconds = len(samples) / SAMPLE_RATE
+    config = front_end.config
+    mel_top = _mel(config.fmax)
+    axis.imshow(
+        decibels,
+        origin="lower",
+        aspect="auto",
+        extent=(0, seconds, _mel(config.fmin), mel_top),
+        cmap="magma",
+        vmin=decibels.max() - 70 if decibels.size else None,
+    )
+    tracker = PitchTracker()
+    f0 = np.concatenate([tracker.process(samples), tracker.flush()])[:, 0]
+    times = (160 * (np.arange(len(f0)) + 1) - tracker.latency) / SAMPLE_RATE
+    voiced = (f0 > 0) & (times >= 0) & (times <= seconds)
+    axis.plot(times[voiced], [_mel(hz) for hz in f0[voiced]], ".", color="cyan", markersize=2, label="F0")
+    ticks = [100, 200, 400, 1000, 2000, 4000, 8000]
+    axis.set_yticks([_mel(hz) for hz in ticks], [f"{hz}" for hz in ticks])
+    axis.set_ylim(_mel(config.fmin), mel_top)
+    axis.set_ylabel("Hz (mel scale)")
+    axis.set_title(title)
+
+
+def _mel(hertz: float) -> float:
+    # HTK's mel scale, as the front end's
+    return float(2595 * np.log10(1 + hertz / 700))
