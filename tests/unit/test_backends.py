@@ -352,9 +352,9 @@ def test_a_bundle_that_changes_before_the_check_is_refused(folder, cache):
 def test_a_zipped_bundle_runs(tiny_bundle_path, tmp_path, cache, engine):
     archive = shutil.make_archive(str(tmp_path / "tiny"), "zip", tiny_bundle_path)
     graph = open_graph(ModelBundle.open(archive), "decoder", engine)
-    assert graph.run(
-        graph.new_state(), *(np.zeros(shape, np.float32) for shape in ((1, N_CONTENT), (1, 4), (1, 16)))
-    )[0].shape == (1, N_FILTERS)
+    assert graph.run(graph.new_state(), *(np.zeros(shape, np.float32) for shape in ((1, N_CONTENT), (1, 4), (1, 16))))[
+        0
+    ].shape == (1, N_FILTERS)
 
 
 def test_a_relative_bundle_path_runs(tiny_bundle_path, cache, monkeypatch):
