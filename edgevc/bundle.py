@@ -356,6 +356,16 @@ def write_manifest(folder: str | os.PathLike[str], manifest: Mapping[str, Any]) 
     return ModelBundle.open(where)
 
 
+def pack_golden(arrays: Mapping[str, FloatArray]) -> tuple[bytes, list[dict[str, Any]]]:
+    """Return the golden file's bytes and the manifest's `golden.arrays` for named arrays."""
+    entries: list[dict[str, Any]] = []
+    data = bytearray()
+    for name, array in arrays.items():
+        entries.append({"name": name, "shape": list(array.shape), "offset": len(data)})
+        data += array.astype("<f4").tobytes()
+    return bytes(data), entries
+
+
 _UNSEALED = "-" * 64
 
 

@@ -247,6 +247,14 @@ def test_a_bundle_with_one_engine_only_runs_with_it(folder, cache):
         open_graph(bundle, "encoder", "litert")
 
 
+def test_golden_outputs_are_what_an_exporter_stores(tiny_bundle, engine):
+    for chunk_hops in (1, 4):
+        outputs = trust.golden_outputs(tiny_bundle, engine, chunk_hops)
+        assert sorted(outputs) == [f"decoder/{engine}/filters", f"encoder/{engine}/content", f"encoder/{engine}/phones"]
+        for name, output in outputs.items():
+            np.testing.assert_allclose(output, tiny_bundle.golden_array(name), atol=TOLERANCE)
+
+
 # What the child runs before the check: LiteRT whose outputs are off by half.
 WRONG_LITERT = """
 import sys
