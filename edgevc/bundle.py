@@ -36,7 +36,7 @@ MAX_MANIFEST_BYTES = 1 << 20
 MAX_FILE_BYTES = 64 << 20
 MAX_TOTAL_BYTES = 256 << 20
 MAX_FILES = 64
-MAX_NESTING = 16
+MAX_FIGURE_DEPTH = 8
 MAX_DIMENSION = 1 << 16
 MAX_ELEMENTS = 1 << 22
 """Of one tensor: 16 MiB of float32."""
@@ -356,6 +356,16 @@ def write_manifest(folder: str | os.PathLike[str], manifest: Mapping[str, Any]) 
     return ModelBundle.open(where)
 
 
+def pack_golden(arrays: Mapping[str, FloatArray]) -> tuple[bytes, list[dict[str, Any]]]:
+    """Return the golden file's bytes and the manifest's `golden.arrays` for named arrays."""
+    entries: list[dict[str, Any]] = []
+    data = bytearray()
+    for name, array in arrays.items():
+        entries.append({"name": name, "shape": list(array.shape), "offset": len(data)})
+        data += array.astype("<f4").tobytes()
+    return bytes(data), entries
+
+
 _UNSEALED = "-" * 64
 
 
@@ -422,9 +432,7 @@ class _Zip:
         self._entries: dict[str, zipfile.ZipInfo] = {}
         with self._archive() as archive:
             names = [info.filename for info in archive.infolist()]
-            manifests = [
-                name for name in names if name == "manifest.json" or re.fullmatch(r"[^/]+/manifest\.json", name)
-            ]
+            manifests = [name for name in names if re.fullmatch(rf"({_PATH_PART.pattern}/)?manifest\.json", name)]
             if len(manifests) != 1:
                 raise ModelError(
                     f"a zipped bundle has one manifest.json, got {len(manifests)}; zip one bundle's folder"
@@ -482,19 +490,11 @@ def _parse_json(data: bytes) -> dict[str, Any]:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ModelError(f"manifest.json must be UTF-8: {error}; copy the bundle again") from error
-    depth = deepest = 0
-    # Strings are skipped, so that brackets inside them do not count.
-    for token in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', text):
-        first = token.group()[0]
-        depth += (first in "[{") - (first in "]}")
-        deepest = max(deepest, depth)
-    if deepest > MAX_NESTING:
-        raise ModelError(f"manifest.json may nest {MAX_NESTING} levels, got {deepest}; export the model again")
     try:
         parsed = json.loads(
             text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_small
         )
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"manifest.json must be valid JSON: {error}; copy the bundle again") from error
     if not isinstance(parsed, dict):
         raise ModelError(f"manifest.json must be an object, got {_short(parsed)}; export the model again")
@@ -746,10 +746,12 @@ def _read_tensors(items: list[_Fields], per_hop: bool) -> tuple[TensorSpec, ...]
     return tuple(tensors)
 
 
-def _read_figures(value: Any, where: str) -> Any:
+def _read_figures(value: Any, where: str, depth: int = 0) -> Any:
     """Check free-form measured figures: text, numbers and objects of them; they are shown, never acted upon."""
     if isinstance(value, dict):
-        return {key: _read_figures(inner, f"{where}.{key[:40]}") for key, inner in value.items()}
+        if depth == MAX_FIGURE_DEPTH:
+            raise ModelError(f"{where} may nest {MAX_FIGURE_DEPTH} levels; export the model again")
+        return {key: _read_figures(inner, f"{where}.{key[:40]}", depth + 1) for key, inner in value.items()}
     if isinstance(value, str) and len(value) <= 2000 and value.isprintable():
         return value
     if type(value) in (int, float, bool):

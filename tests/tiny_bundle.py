@@ -13,7 +13,7 @@ import onnx
 from ai_edge_litert import schema_py_generated as tflite
 from onnx import TensorProto, helper, numpy_helper
 
-from edgevc.bundle import write_manifest
+from edgevc.bundle import pack_golden, write_manifest
 
 N_MELS, N_CONTENT, N_PHONES, N_VOICE, N_FILTERS = 80, 48, 40, 16, 771
 GOLDEN_HOPS = 16
@@ -71,12 +71,7 @@ def write_tiny_bundle(folder, name="tiny"):
     for engine in ("litert", "onnx"):
         golden |= {f"encoder/{engine}/content": content, f"encoder/{engine}/phones": phones}
         golden |= {f"decoder/{engine}/filters": filters}
-    arrays, parts, offset = [], [], 0
-    for array_name, array in golden.items():
-        arrays.append({"name": array_name, "shape": list(array.shape), "offset": offset})
-        parts.append(array.astype("<f4").tobytes())
-        offset += len(parts[-1])
-    files["golden.f32"] = b"".join(parts)
+    files["golden.f32"], arrays = pack_golden(golden)
     for path, data in files.items():
         (folder / path).write_bytes(data)
 

@@ -247,6 +247,14 @@ def test_a_bundle_with_one_engine_only_runs_with_it(folder, cache):
         open_graph(bundle, "encoder", "litert")
 
 
+def test_golden_outputs_are_what_an_exporter_stores(tiny_bundle, engine):
+    for chunk_hops in (1, 4):
+        outputs = trust.golden_outputs(tiny_bundle, engine, chunk_hops)
+        assert sorted(outputs) == [f"decoder/{engine}/filters", f"encoder/{engine}/content", f"encoder/{engine}/phones"]
+        for name, output in outputs.items():
+            np.testing.assert_allclose(output, tiny_bundle.golden_array(name), atol=TOLERANCE)
+
+
 # What the child runs before the check: LiteRT whose outputs are off by half.
 WRONG_LITERT = """
 import sys
@@ -352,9 +360,9 @@ def test_a_bundle_that_changes_before_the_check_is_refused(folder, cache):
 def test_a_zipped_bundle_runs(tiny_bundle_path, tmp_path, cache, engine):
     archive = shutil.make_archive(str(tmp_path / "tiny"), "zip", tiny_bundle_path)
     graph = open_graph(ModelBundle.open(archive), "decoder", engine)
-    assert graph.run(
-        graph.new_state(), *(np.zeros(shape, np.float32) for shape in ((1, N_CONTENT), (1, 4), (1, 16)))
-    )[0].shape == (1, N_FILTERS)
+    assert graph.run(graph.new_state(), *(np.zeros(shape, np.float32) for shape in ((1, N_CONTENT), (1, 4), (1, 16))))[
+        0
+    ].shape == (1, N_FILTERS)
 
 
 def test_a_relative_bundle_path_runs(tiny_bundle_path, cache, monkeypatch):

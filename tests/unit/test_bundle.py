@@ -114,15 +114,17 @@ REFUSALS = {
     "unknown key 'licens'; did you mean 'licence'": lambda m: m.update(licens="MIT"),
     "must have the key 'pitch'": lambda m: m.pop("pitch"),
     "manifest.name must be a name": lambda m: m.update(name="a/b"),
-    r"n_mels must be an integer from 1 to 512, got 1e\+30": lambda m: m["features"].update(
-        n_mels=1e30
-    ),
+    r"n_mels must be an integer from 1 to 512, got 1e\+30": lambda m: m["features"].update(n_mels=1e30),
     "fmin must be below fmax": lambda m: m["features"].update(fmin=8000.0),
     "hop_samples must be features.hop_length = 160, got 80": lambda m: m["latency"].update(hop_samples=80),
     "kind must be one of source-filter, got 'gan'": lambda m: m["synthesis"].update(kind="gan"),
-    r"filters must equal 3 \* \(synthesis.n_fft / 2 \+ 1\) = 1539, got 771": lambda m: m["synthesis"].update(n_fft=1024),
+    r"filters must equal 3 \* \(synthesis.n_fft / 2 \+ 1\) = 1539, got 771": lambda m: m["synthesis"].update(
+        n_fft=1024
+    ),
     "log_mel must equal features.n_mels = 64, got 80": lambda m: m["features"].update(n_mels=64),
-    "dtype must be one of float32, got 'float64'": lambda m: m["graphs"]["encoder"]["states"][0].update(dtype="float64"),
+    "dtype must be one of float32, got 'float64'": lambda m: m["graphs"]["encoder"]["states"][0].update(
+        dtype="float64"
+    ),
     "shape must be two integers": lambda m: m["graphs"]["encoder"]["states"][0].update(shape=[70000, 70000]),
     r"chunk_hops must be a rising list out of \[1, 2, 4\]": lambda m: m["graphs"]["encoder"].update(chunk_hops=[2, 1]),
     "must have the same chunk_hops": lambda m: m["graphs"]["encoder"].update(chunk_hops=[1]),
