@@ -1,0 +1,175 @@
+"""What is trained offline is what streams: every module, torch against itself, the exported form and ONNX Runtime."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the PyTorch toolchain of tools/requirements.txt")
+
+from vctrain.data import front_end  # noqa: E402
+from vctrain.export import graphs, to_onnx  # noqa: E402
+from vctrain.models.content_encoder import ContentEncoder, EncoderConfig  # noqa: E402
+from vctrain.models.decoder import Decoder, DecoderConfig, pitch_features  # noqa: E402
+from vctrain.modules.causal import CausalBlock, CausalDepthwise  # noqa: E402
+
+from edgevc.features import LogMel  # noqa: E402
+from edgevc.pitch import write_pitch_features  # noqa: E402
+
+pytestmark = pytest.mark.tools
+
+# float32 sums in another order; measured up to 1.5e-6 on outputs near 1
+TOLERANCE = 1e-5
+# measured 6e-6: the core takes a polynomial logarithm
+LOG_MEL_TOLERANCE = 5e-5
+
+PIECES = (1, 4, 2, 9, 1, 7)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(2)
+    torch.set_num_threads(1)
+
+
+def shaken(module):
+    """Random weights everywhere: the initial zeros and ones would hide a forgotten term."""
+    for parameter in module.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return module.eval()
+
+
+def pieces(x):
+    start = 0
+    for length in PIECES:
+        yield x[:, start : start + length]
+        start += length
+
+
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_streamed_depthwise_equals_offline(dilation):
+    layer = shaken(CausalDepthwise(8, 5, dilation))
+    x = torch.randn(2, sum(PIECES), 8)
+    state = torch.zeros(2, layer.context_frames, 8)
+    offline, _ = layer(x, state)
+    streamed = []
+    for piece in pieces(x):
+        y, state = layer(piece, state)
+        streamed.append(y)
+    assert torch.allclose(torch.cat(streamed, 1), offline, atol=TOLERANCE)
+
+
+def test_depthwise_is_a_causal_convolution():
+    layer = shaken(CausalDepthwise(3, 4, 2))
+    x = torch.randn(1, 20, 3)
+    y, _ = layer(x, torch.zeros(1, layer.context_frames, 3))
+    expected = torch.nn.functional.conv1d(
+        torch.nn.functional.pad(x.transpose(1, 2), (6, 0)), layer.weight.t()[:, None], layer.bias, dilation=2, groups=3
+    )
+    assert torch.allclose(y, expected.transpose(1, 2), atol=TOLERANCE)
+
+
+def test_streamed_block_equals_offline_with_conditioning():
+    block = shaken(CausalBlock(8, 5, 2, 3))
+    x, scale_shift = torch.randn(1, sum(PIECES), 8), (torch.randn(1, 1, 8), torch.randn(1, 1, 8))
+    state = torch.zeros(1, block.depthwise.context_frames, 8)
+    offline, _ = block(x, state, scale_shift)
+    streamed = []
+    for piece in pieces(x):
+        y, state = block(piece, state, scale_shift)
+        streamed.append(y)
+    assert torch.allclose(torch.cat(streamed, 1), offline, atol=TOLERANCE)
+
+
+def test_streamed_encoder_equals_offline():
+    encoder = shaken(ContentEncoder(EncoderConfig()))
+    x = torch.randn(1, sum(PIECES), 80)
+    content, phones, _ = encoder(x, encoder.new_state())
+    state, streamed = encoder.new_state(), []
+    for piece in pieces(x):
+        c, p, state = encoder(piece, state)
+        streamed.append((c, p))
+    assert torch.allclose(torch.cat([s[0] for s in streamed], 1), content, atol=TOLERANCE)
+    assert torch.allclose(torch.cat([s[1] for s in streamed], 1), phones, atol=TOLERANCE)
+
+
+def test_encoder_hears_nothing_of_later_frames():
+    encoder = shaken(ContentEncoder(EncoderConfig()))
+    x = torch.randn(1, 30, 80)
+    changed = x.clone()
+    changed[:, 20:] += 1
+    before, after = (encoder(v, encoder.new_state())[0] for v in (x, changed))
+    assert torch.equal(before[:, :20], after[:, :20])
+    assert not torch.allclose(before[:, 20:], after[:, 20:])
+
+
+@pytest.fixture(params=["encoder", "decoder"])
+def case(request):
+    """The trained form offline, the exported graph for any number of frames per call, and its plain inputs."""
+    n = 24
+    if request.param == "encoder":
+        net = shaken(ContentEncoder(EncoderConfig()))
+        x = torch.randn(1, n, 80)
+        content, phones, _ = net(x, net.new_state())
+        folded = graphs.FoldedEncoder(net)
+        return (content[0], torch.log_softmax(phones[0], -1)), lambda k: graphs.EncoderGraph(folded, k).eval(), (x[0],)
+    net = shaken(Decoder(DecoderConfig()))
+    content, pitch = torch.randn(1, n, 48), torch.randn(1, n, 4)
+    filters, _ = net(content, pitch, net.voice(torch.tensor([1])), net.new_state())
+    folded = graphs.FoldedDecoder(net)
+    voice = graphs.conditioning_table(net)[1:2]
+    return (filters[0],), lambda k: graphs.DecoderGraph(folded, k).eval(), (content[0], pitch[0], voice)
+
+
+def play(call, graph, inputs, n_frames):
+    """Streams a graph; returns its plain outputs."""
+    states = graph.example_inputs(n_frames)[len(graph.input_names) :]
+    n_plain, outputs = len(graph.output_names), []
+    for start in range(0, len(inputs[0]), n_frames):
+        plain = [x if len(x) == 1 else x[start : start + n_frames] for x in inputs]
+        result = call(*plain, *states)
+        outputs.append(result[:n_plain])
+        states = result[n_plain:]
+    return [torch.cat(column) for column in zip(*outputs, strict=True)]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("n_frames", [1, 2, 4])
+@pytest.mark.parametrize("free", [False, True])
+def test_exported_graph_streams_what_the_network_computes_offline(case, n_frames, free):
+    expected, make, inputs = case
+    graph = make(None if free else n_frames)
+    for found, wanted in zip(play(graph, graph, inputs, n_frames), expected, strict=True):
+        assert torch.allclose(found, wanted, atol=TOLERANCE)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("n_frames", [1, 4])
+def test_onnx_equals_torch(case, n_frames, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    expected, make, inputs = case
+    graph = make(None)
+    to_onnx.export_float(graph, tmp_path / "graph.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "graph.onnx"), providers=["CPUExecutionProvider"])
+    names = graphs.names(graph)[0]
+
+    def call(*arrays):
+        return [torch.from_numpy(y) for y in session.run(None, dict(zip(names, (a.numpy() for a in arrays), strict=True)))]
+
+    for found, wanted in zip(play(call, graph, inputs, n_frames), expected, strict=True):
+        assert torch.allclose(found, wanted, atol=1e-4)
+
+
+def test_training_hears_the_same_log_mels_as_the_converter():
+    samples = (0.1 * np.random.default_rng(1).standard_normal(16_000)).astype(np.float32)
+    ours = LogMel(primed=True).process(samples)
+    theirs = front_end.log_mel(torch.from_numpy(samples)[None])[0].numpy()
+    assert ours.shape == theirs.shape
+    assert np.abs(ours - theirs).max() < LOG_MEL_TOLERANCE
+
+
+def test_training_sees_the_same_pitch_features_as_the_converter():
+    rows = np.array([[0, 0.1, -90], [120, 0.9, -20], [310, 0.7, 15]], np.float32)
+    theirs = pitch_features(*(torch.from_numpy(rows[:, i].copy())[None] for i in range(3)))[0].numpy()
+    ours = np.empty((3, 4), np.float32)
+    for out, (f0, periodicity, level) in zip(ours, rows.tolist(), strict=True):
+        write_pitch_features(out, f0, periodicity, level)
+    assert np.allclose(ours, theirs, atol=1e-6)
