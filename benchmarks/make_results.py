@@ -1,0 +1,84 @@
+"""Writes docs/results.md from the measurements in docs/results/.
+
+    python benchmarks/make_results.py
+
+docs/results/*.json are written by the commands that they name: rows of {name, value, unit, command, bar}. The
+evaluations of int8 and float bundles (tools/evaluate.py --out docs/results/voices.int8.json, ...) become tables.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+UNSEEN = ("ls19", "SF1", "SM1", "TF2", "TM3")
+COLUMNS = (
+    ("similarity", "similarity to target", "{:.3f}"),
+    ("similarity_to_source", "to source", "{:.3f}"),
+    ("wer", "WER", "{:.3f}"),
+    ("source_wer", "source's own WER", "{:.3f}"),
+    ("ovrl", "DNSMOS OVRL", "{:.2f}"),
+    ("source_ovrl", "source's OVRL", "{:.2f}"),
+    ("f0_correlation", "log-F0 correlation", "{:.3f}"),
+    ("n", "utterances", "{:d}"),
+)
+
+
+def rows_table(rows: list[dict]) -> list[str]:
+    """One line per measured figure."""
+    lines = ["| what | measured | bar | command |", "|---|---|---|---|"]
+    for row in rows:
+        value = f"{row['value']:.4g}" if isinstance(row["value"], float) else str(row["value"])
+        lines.append(f"| {row['name']} | {value} {row['unit']} | {row.get('bar') or ''} | `{row['command']}` |")
+    return lines
+
+
+def voices_table(evaluation: dict) -> list[str]:
+    """One line per source and target, and the mean over unseen speakers for each voice."""
+    lines = ["| source -> voice | " + " | ".join(title for _, title, _ in COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    table = dict(evaluation["table"])
+    for voice in dict.fromkeys(name.split(" -> ")[1] for name in table):
+        group = [t for name, t in evaluation["table"].items() if name.endswith(f" -> {voice}") and name.split(" -> ")[0] in UNSEEN]
+        if group:
+            mean = {key: sum(t[key] for t in group) / len(group) for key, _, _ in COLUMNS[:-1]}
+            table[f"**unseen -> {voice}**"] = {**mean, "n": sum(t["n"] for t in group)}
+    for name, figures in table.items():
+        lines.append(f"| {name} | " + " | ".join(form.format(figures[key]) for key, _, form in COLUMNS) + " |")
+    return lines
+
+
+def main() -> None:
+    """Rewrites docs/results.md."""
+    lines = [
+        "# Measured figures",
+        "",
+        "Made by `python benchmarks/make_results.py` from the measurements in docs/results/. Timings were taken on two",
+        "shared x86-64 cores (AMD EPYC) with other work beside them, one thread, medians; no board was at hand, and no",
+        "figure here stands for one.",
+        "",
+    ]
+    for path in sorted((DOCS / "results").glob("*.json")):
+        content = json.loads(path.read_text())
+        if "table" in content:
+            lines += [
+                f"## Voices, bundle {content['bundle']}, engine {content['engine']} ({path.stem})",
+                "",
+                "Sources were never heard by any training; bdl and slt speak prompts that no training heard. Similarity:",
+                "Resemblyzer, utterance against the centroid of 20 natural recordings (anon: of its own conversions). WER by",
+                "pocketsphinx; where a source has no transcript (SF1, SM1, TF2, TM3), against the recogniser's own reading of",
+                "the source, so it is a change and the source's own is 0. Resemblyzer gives natural recordings of one speaker",
+                "about 0.9 and of two speakers 0.5 to 0.65; DNSMOS gives Kathleen's own recordings 3.07.",
+                "",
+                *voices_table(content),
+                "",
+            ]
+        else:
+            lines += [f"## {content['title']}", "", *rows_table(content["rows"]), ""]
+            lines += [*content["note"].splitlines(), ""] if content.get("note") else []
+    (DOCS / "results.md").write_text("\n".join(lines).rstrip() + "\n")
+    print(f"{DOCS / 'results.md'}: {len(lines)} lines")
+
+
+if __name__ == "__main__":
+    main()
