@@ -24,6 +24,17 @@ COLUMNS = (
     ("n", "utterances", "{:d}"),
 )
 
+VOICES_NOTE = (
+    """
+Sources were never heard by any training; bdl and slt speak prompts that no training heard. Similarity: Resemblyzer,
+utterance against the centroid of 20 natural recordings (anon: of its own conversions). WER by pocketsphinx; where a
+source has no transcript (SF1, SM1, TF2, TM3), against the recogniser's own reading of the source, so it is a change
+and the source's own is 0. Resemblyzer gives natural recordings of one speaker about 0.9 and of two speakers 0.5 to
+0.65; DNSMOS gives Kathleen's own recordings 3.07.
+""".lstrip().splitlines()
+    + [""]
+)
+
 
 def rows_table(rows: list[dict]) -> list[str]:
     """One line per measured figure."""
@@ -36,10 +47,17 @@ def rows_table(rows: list[dict]) -> list[str]:
 
 def voices_table(evaluation: dict) -> list[str]:
     """One line per source and target, and the mean over unseen speakers for each voice."""
-    lines = ["| source -> voice | " + " | ".join(title for _, title, _ in COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    lines = [
+        "| source -> voice | " + " | ".join(title for _, title, _ in COLUMNS) + " |",
+        "|---" * (len(COLUMNS) + 1) + "|",
+    ]
     table = dict(evaluation["table"])
     for voice in dict.fromkeys(name.split(" -> ")[1] for name in table):
-        group = [t for name, t in evaluation["table"].items() if name.endswith(f" -> {voice}") and name.split(" -> ")[0] in UNSEEN]
+        group = [
+            t
+            for name, t in evaluation["table"].items()
+            if name.endswith(f" -> {voice}") and name.split(" -> ")[0] in UNSEEN
+        ]
         if group:
             mean = {key: sum(t[key] for t in group) / len(group) for key, _, _ in COLUMNS[:-1]}
             table[f"**unseen -> {voice}**"] = {**mean, "n": sum(t["n"] for t in group)}
@@ -64,12 +82,7 @@ def main() -> None:
             lines += [
                 f"## Voices, bundle {content['bundle']}, engine {content['engine']} ({path.stem})",
                 "",
-                "Sources were never heard by any training; bdl and slt speak prompts that no training heard. Similarity:",
-                "Resemblyzer, utterance against the centroid of 20 natural recordings (anon: of its own conversions). WER by",
-                "pocketsphinx; where a source has no transcript (SF1, SM1, TF2, TM3), against the recogniser's own reading of",
-                "the source, so it is a change and the source's own is 0. Resemblyzer gives natural recordings of one speaker",
-                "about 0.9 and of two speakers 0.5 to 0.65; DNSMOS gives Kathleen's own recordings 3.07.",
-                "",
+                *VOICES_NOTE,
                 *voices_table(content),
                 "",
             ]

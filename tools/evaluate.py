@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile as sf
-from edgevc.bundle import ModelBundle
-from edgevc.converter import VoiceConverter
 from vctrain import metrics
 from vctrain.data.corpora import UNSEEN_SPEAKERS, VOICES
 from vctrain.data.voices import normalise
+
+from edgevc.bundle import ModelBundle
+from edgevc.converter import VoiceConverter
 
 PAIRS = (("bdl", "kathleen"), ("slt", "bdl"))
 SECONDS = (2.5, 9.0)
@@ -30,7 +31,9 @@ SECONDS = (2.5, 9.0)
 
 def choose(rows: list[dict], speaker: str, count: int) -> list[dict]:
     """A fixed selection of a speaker's test utterances."""
-    rows = [r for r in rows if r["speaker"] == speaker and r["split"] == "test" and SECONDS[0] < r["seconds"] < SECONDS[1]]
+    rows = [
+        r for r in rows if r["speaker"] == speaker and r["split"] == "test" and SECONDS[0] < r["seconds"] < SECONDS[1]
+    ]
     rows.sort(key=lambda r: hashlib.sha256(r["utterance"].encode()).hexdigest())
     return rows[:count]
 
@@ -149,7 +152,9 @@ def main() -> None:
             "f0_correlation": float(np.nanmean([r["f0_correlation"] for r in group])),
             "n": len(group),
         }
-    args.out.write_text(json.dumps({"bundle": args.bundle.name, "engine": args.engine, "table": table}, indent=1) + "\n")
+    args.out.write_text(
+        json.dumps({"bundle": args.bundle.name, "engine": args.engine, "table": table}, indent=1) + "\n"
+    )
     print(f"{'':22s} sim   to source  WER   source WER  OVRL  source OVRL  F0 corr.")
     for name, t in table.items():
         print(

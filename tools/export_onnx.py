@@ -1,6 +1,6 @@
 """Step 5 of training: float and int8 ONNX graphs of a run, calibrated on streamed speech.
 
-    python tools/export_onnx.py --run RUN --data DATA --out EXPORT
+python tools/export_onnx.py --run RUN --data DATA --out EXPORT
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def calibration_speech(data: Path, per_speaker: int) -> list[NDArray[np.float32]
     rows = [json.loads(line) for line in (data / "utterances.jsonl").open()]
     speech = []
     for speaker in CALIBRATION_SPEAKERS:
-        chosen = [r for r in rows if r["speaker"] == speaker and r["split"] == "train"][5 :: 40][:per_speaker]
+        chosen = [r for r in rows if r["speaker"] == speaker and r["split"] == "train"][5::40][:per_speaker]
         for i, row in enumerate(chosen):
             samples = normalise(sf.read(data / row["path"], dtype="float32")[0][: 16_000 * 6])
             gain = 10 ** ((-12, 0, 6)[i % 3] / 20)
@@ -39,8 +39,10 @@ def calibration_speech(data: Path, per_speaker: int) -> list[NDArray[np.float32]
     return speech
 
 
-def stream(path: Path, streamed: dict[str, NDArray[np.float32]], fixed: dict[str, NDArray[np.float32]]) -> tuple[NDArray[np.float32], Frames]:
-    """Plays frames through a float graph one by one. Returns its first output (N, C) and every KEEP_EVERY-th input set."""
+def stream(
+    path: Path, streamed: dict[str, NDArray[np.float32]], fixed: dict[str, NDArray[np.float32]]
+) -> tuple[NDArray[np.float32], Frames]:
+    """Plays frames through a float graph. Returns its first output (N, C) and every KEEP_EVERY-th set of inputs."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     states = {i.name: np.zeros(i.shape, np.float32) for i in session.get_inputs() if i.name.startswith("state_")}
     outputs, kept = [], []

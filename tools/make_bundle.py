@@ -1,12 +1,11 @@
 """Step 7 of training: exported graphs, voices and golden vectors to a bundle, with its figures.
 
-    python tools/make_bundle.py --run RUN --export EXPORT --data DATA --out models/default [--precision float]
+python tools/make_bundle.py --run RUN --export EXPORT --data DATA --out models/default [--precision float]
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import subprocess
@@ -16,10 +15,6 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 import torch
-from edgevc.backends import load_graph
-from edgevc.backends.base import Graph
-from edgevc.bundle import ModelBundle, write_manifest
-from edgevc.features import LogMel
 from numpy.typing import NDArray
 from vctrain.data.corpora import VOICES
 from vctrain.data.front_end import LATENCY, N_MELS
@@ -39,10 +34,15 @@ from vctrain.models.content_encoder import PHONES
 from vctrain.models.decoder import N_PITCH, pitch_features
 from vctrain.synthesis import N_FFT, N_FILTERS, SEGMENT_LENGTH
 
+from edgevc.backends import load_graph
+from edgevc.backends.base import Graph
+from edgevc.bundle import ModelBundle, write_manifest
+from edgevc.features import LogMel
+
 ENGINE_FILES = {"litert": "tflite", "onnx": "onnx"}
 RECIPES = {
     "litert": "int8 weights per channel, activations quantized on the fly (ai-edge-quantizer dynamic_wi8_afp32)",
-    "onnx": "static QDQ of Gemm, uint8 activations, int8 weights per channel, float outputs, min-max on streamed speech",
+    "onnx": "static QDQ of Gemm: uint8 activations (min-max on streamed speech), int8 weights per channel, float outputs",
 }
 GOLDEN_HOPS = 64
 GOLDEN_TOLERANCE = {"int8": 0.08, "float": 1e-3}
@@ -52,7 +52,11 @@ VOICE_FACTS = {
     "kathleen": ("US English, female, 50 to 70 years", "CC0-1.0", "recorded by the speaker for free speech technology"),
     "slt": ("US English, female", "BSD-like (CMU ARCTIC)", "recorded for the CMU ARCTIC databases, free for any use"),
     "bdl": ("US English, male", "BSD-like (CMU ARCTIC)", "recorded for the CMU ARCTIC databases, free for any use"),
-    "anon": ("nobody: a mixture of the trained voices", "Apache-2.0", "no person speaks like this; made of consenting voices"),
+    "anon": (
+        "nobody: a mixture of the trained voices",
+        "Apache-2.0",
+        "no person speaks like this; made of consenting voices",
+    ),
 }
 ANON_MIXTURE = {"kathleen": 0.3, "slt": 0.25, "bdl": 0.45}
 """Weights of the voices whose conditioning makes up the pseudo-speaker."""
@@ -81,7 +85,10 @@ def play(graph: Graph, *inputs: NDArray[np.float32]) -> list[NDArray[np.float32]
     state = graph.new_state()
     n_hops = max(len(x) for x in inputs)
     calls = [
-        [y.copy() for y in graph.run(state, *(x if len(x) == 1 else np.ascontiguousarray(x[i : i + 1]) for x in inputs))]
+        [
+            y.copy()
+            for y in graph.run(state, *(x if len(x) == 1 else np.ascontiguousarray(x[i : i + 1]) for x in inputs))
+        ]
         for i in range(n_hops)
     ]
     return [np.concatenate(column) for column in zip(*calls, strict=True)]
@@ -169,7 +176,11 @@ class Assembly:
             },
             "files": [
                 {"path": path}
-                for path in ("voices.f32", "golden.f32", *(f"{g}.{s}" for g in self.graphs for s in ENGINE_FILES.values()))
+                for path in (
+                    "voices.f32",
+                    "golden.f32",
+                    *(f"{g}.{s}" for g in self.graphs for s in ENGINE_FILES.values()),
+                )
             ],
         }
         return write_manifest(self.folder, manifest)
@@ -183,7 +194,11 @@ class Assembly:
                 {"content": ["hops", encoder.content_size], "phones": ["hops", encoder.n_phones]},
             ),
             "decoder": (
-                {"content": ["hops", decoder.content_size], "pitch": ["hops", N_PITCH], "voice": [1, decoder.conditioning_size]},
+                {
+                    "content": ["hops", decoder.content_size],
+                    "pitch": ["hops", N_PITCH],
+                    "voice": [1, decoder.conditioning_size],
+                },
                 {"filters": ["hops", N_FILTERS]},
             ),
         }[name]
@@ -204,7 +219,9 @@ class Assembly:
         }
 
 
-def float_outputs(model: trained.Trained, log_mel: NDArray[np.float32], pitch: NDArray[np.float32], voice: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+def float_outputs(
+    model: trained.Trained, log_mel: NDArray[np.float32], pitch: NDArray[np.float32], voice: NDArray[np.float32]
+) -> dict[str, NDArray[np.float32]]:
     """What PyTorch computes, in float, for the golden inputs."""
     encoder = EncoderGraph(FoldedEncoder(model.encoder), None).eval()
     decoder = DecoderGraph(FoldedDecoder(model.decoder), None).eval()
@@ -246,7 +263,11 @@ def main() -> None:
         for engine in ENGINE_FILES:
             content, phones = play(load_graph(draft, "encoder", engine, 1), log_mel)
             filters = play(load_graph(draft, "decoder", engine, 1), exact["content"], pitch, voice)[0]
-            for graph, key, found in (("encoder", "content", content), ("encoder", "phones", phones), ("decoder", "filters", filters)):
+            for graph, key, found in (
+                ("encoder", "content", content),
+                ("encoder", "phones", phones),
+                ("decoder", "filters", filters),
+            ):
                 golden[f"{graph}/{engine}/{key}"] = found
                 figure = round(snr_db(found, exact[key]), 1)
                 assembly.quantization[graph][engine][f"{key}_snr_db"] = figure
@@ -259,7 +280,7 @@ def main() -> None:
         shutil.copytree(temporary, args.out)
         size = {s: sum((args.out / f"{g}.{s}").stat().st_size for g in assembly.graphs) for s in ENGINE_FILES.values()}
         macs = sum(spec.macs_per_hop for spec in bundle.graphs.values())
-        print(f"{args.out}: {size}, {macs * 100 / 1e9:.3f} GMAC/s, manifest {hashlib.sha256((args.out / 'manifest.json').read_bytes()).hexdigest()[:12]}")
+        print(f"{args.out}: bytes {size}, {macs * 100 / 1e9:.3f} GMAC/s, bundle {bundle.sha256[:12]}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Step 1 of training: decode the speech sets from local clones, synthesise more, list everything.
 
-    python tools/prepare_data.py --clones CLONES --out DATA
+python tools/prepare_data.py --clones CLONES --out DATA
 """
 
 from __future__ import annotations

@@ -81,9 +81,7 @@ def main() -> None:
     statistics = f0_statistics(recordings)
 
     decoder, judges = Decoder(DecoderConfig()), Discriminators(DecoderConfig().n_voices)
-    average = torch.optim.swa_utils.AveragedModel(
-        decoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA)
-    )
+    average = torch.optim.swa_utils.AveragedModel(decoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA))
     speaker_optimizer = torch.optim.AdamW(decoder.parameters(), 1e-3, betas=(0.8, 0.99))
     judge_optimizer = torch.optim.AdamW(judges.parameters(), 1e-3, betas=(0.8, 0.99))
     path = args.run / "decoder.pt"
@@ -101,7 +99,10 @@ def main() -> None:
         step = saved["step"]
     sampler = VoiceSampler(recordings, encoder, args.seed + step)
     n_parameters = sum(p.numel() for p in decoder.parameters())
-    print(f"{n_parameters / 1e6:.2f} M parameters, {len(recordings)} recordings, {statistics}, from step {step}", flush=True)
+    print(
+        f"{n_parameters / 1e6:.2f} M parameters, {len(recordings)} recordings, {statistics}, from step {step}",
+        flush=True,
+    )
 
     writer = SummaryWriter(args.run / "tensorboard")
     clock, saved_at, sums = time.time(), time.time(), np.zeros(4)
@@ -150,8 +151,11 @@ def main() -> None:
             names = ("spectral", "judged", "fooled", "matched")
             for name, value in zip(names, sums / 100, strict=True):
                 writer.add_scalar(name, value, step)
-            print(f"{step} {dict(zip(names, (sums / 100).round(3).tolist(), strict=True))} "
-                  f"{(time.time() - clock) / 100:.3f} s/step", flush=True)
+            print(
+                f"{step} {dict(zip(names, (sums / 100).round(3).tolist(), strict=True))} "
+                f"{(time.time() - clock) / 100:.3f} s/step",
+                flush=True,
+            )
             clock, sums = time.time(), np.zeros(4)
         if time.time() - saved_at > 120 or step == args.steps:
             checkpoint.save(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch.utils.tensorboard import SummaryWriter
 from vctrain import checkpoint
 from vctrain.data.front_end import HOP_LENGTH, LATENCY, log_mel
@@ -79,7 +79,9 @@ def main() -> None:
         target = torch.from_numpy(labels)
         with torch.autocast("cpu", torch.bfloat16):
             logits = encoder(mels, encoder.new_state(args.batch))[1]
-        loss = F.cross_entropy(logits.float().flatten(0, 1), target.flatten(), ignore_index=IGNORE, label_smoothing=0.05)
+        loss = F.cross_entropy(
+            logits.float().flatten(0, 1), target.flatten(), ignore_index=IGNORE, label_smoothing=0.05
+        )
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)

@@ -30,7 +30,8 @@ inline void RequireShape(const FloatArray& array, std::initializer_list<long> ex
     ++axis;
   }
   wanted += expected.size() == 1 ? ",)" : ")";
-  if (!matches) throw std::invalid_argument(std::string(name) + " must have shape " + wanted + ", got " + ShapeText(array));
+  if (!matches)
+    throw std::invalid_argument(std::string(name) + " must have shape " + wanted + ", got " + ShapeText(array));
 }
 
 }  // namespace edgevc

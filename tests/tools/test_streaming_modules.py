@@ -152,7 +152,9 @@ def test_onnx_equals_torch(case, n_frames, tmp_path):
     names = graphs.names(graph)[0]
 
     def call(*arrays):
-        return [torch.from_numpy(y) for y in session.run(None, dict(zip(names, (a.numpy() for a in arrays), strict=True)))]
+        return [
+            torch.from_numpy(y) for y in session.run(None, dict(zip(names, (a.numpy() for a in arrays), strict=True)))
+        ]
 
     for found, wanted in zip(play(call, graph, inputs, n_frames), expected, strict=True):
         assert torch.allclose(found, wanted, atol=1e-4)

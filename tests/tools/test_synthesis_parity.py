@@ -5,8 +5,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the PyTorch toolchain of tools/requirements.txt")
 
-from edgevc import _core  # noqa: E402
 from vctrain import synthesis  # noqa: E402
+
+from edgevc import _core  # noqa: E402
 
 pytestmark = pytest.mark.tools
 

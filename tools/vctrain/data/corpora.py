@@ -61,9 +61,7 @@ class Clone:
         if found is None:
             raise FileNotFoundError(f"expected a git clone at {folder}; see docs/training.md for the clone commands")
         self._git = ["git", "--git-dir", str(found)]
-        self._cat = subprocess.Popen(
-            [*self._git, "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
+        self._cat = subprocess.Popen([*self._git, "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def names(self) -> list[str]:
         """Every path of the newest commit."""

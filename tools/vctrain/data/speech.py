@@ -10,6 +10,7 @@ import numpy as np
 import soundfile as sf
 import soxr
 from numpy.typing import NDArray
+
 from vctrain.data.corpora import SAMPLE_RATE
 from vctrain.data.front_end import HOP_LENGTH, LATENCY, WIN_LENGTH
 from vctrain.models.content_encoder import PHONE_INDEX

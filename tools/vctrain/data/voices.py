@@ -10,8 +10,9 @@ import numpy as np
 import soundfile as sf
 import soxr
 import torch
-from edgevc import _core
 from numpy.typing import NDArray
+
+from edgevc import _core
 from vctrain.data.corpora import SAMPLE_RATE, VOICES
 from vctrain.data.front_end import HOP_LENGTH, LATENCY, log_mel
 from vctrain.data.speech import shape_spectrum
@@ -91,7 +92,9 @@ class VoiceSampler:
             # some crops begin before the recording: a stream's first words
             start = int(rng.integers(-CONTEXT_FRAMES, max(1, len(recording.pitch) - width)))
             crops.append((recording, start))
-            piece, frame = self._heard(self._slice(recording.samples, start * HOP_LENGTH, (width + 4) * HOP_LENGTH), width)
+            piece, frame = self._heard(
+                self._slice(recording.samples, start * HOP_LENGTH, (width + 4) * HOP_LENGTH), width
+            )
             pieces.append(piece)
             frames.append(frame)
         longest = max(len(p) for p in pieces)

@@ -8,8 +8,9 @@ where one file then serves any number of frames per call.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Tensor, nn
+
 from vctrain.models.content_encoder import ContentEncoder
 from vctrain.models.decoder import N_PITCH, Decoder
 from vctrain.modules.causal import CausalBlock, CausalDepthwise

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_quantizer import quantizer, recipe
+
 from vctrain.export.graphs import CHUNK_HOPS, DecoderGraph, EncoderGraph, names
 
 

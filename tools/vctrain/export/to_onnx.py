@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
+
 from vctrain.export.graphs import DecoderGraph, EncoderGraph, names
 
 

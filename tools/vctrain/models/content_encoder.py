@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+
 from vctrain.modules.causal import CausalStack
 
-PHONES = tuple(
-    "SIL AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH".split()
-)
+_NAMES = """
+SIL AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH
+K L M N NG OW OY P R S SH T TH UH UW V W Y Z ZH
+"""
+PHONES = tuple(_NAMES.split())
 """ARPAbet as pocketsphinx's US-English dictionary uses it; SIL also stands for noise and breath."""
 
 PHONE_INDEX = {phone: i for i, phone in enumerate(PHONES)}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
 from vctrain.modules.causal import CausalStack
 from vctrain.synthesis import N_BINS, N_FILTERS
 

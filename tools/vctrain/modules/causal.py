@@ -7,7 +7,7 @@ convolution, (B, context_frames, C), zeros at the start of a stream.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F  # noqa: N812 (PyTorch's own name for it)
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -76,15 +76,12 @@ class CausalStack(nn.Module):
 
     def __init__(self, channels: int, n_blocks: int, kernel_size: int, expansion: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(
-            CausalBlock(channels, kernel_size, 1 + i % 2, expansion) for i in range(n_blocks)
-        )
+        self.blocks = nn.ModuleList(CausalBlock(channels, kernel_size, 1 + i % 2, expansion) for i in range(n_blocks))
 
     def new_state(self, batch: int = 1) -> list[Tensor]:
         """The state at the start of a stream: one tensor of zeros per block."""
         return [
-            torch.zeros(batch, block.depthwise.context_frames, block.norm.normalized_shape[0])
-            for block in self.blocks
+            torch.zeros(batch, block.depthwise.context_frames, block.norm.normalized_shape[0]) for block in self.blocks
         ]
 
     def forward(
