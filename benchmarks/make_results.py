@@ -82,7 +82,7 @@ def main() -> None:
             lines += [
                 f"## Voices, bundle {content['bundle']}, engine {content['engine']} ({path.stem})",
                 "",
-                *VOICES_NOTE,
+                *VOICES_NOTE.split("\n"),
                 *voices_table(content),
                 "",
             ]

@@ -42,7 +42,7 @@ from edgevc.features import LogMel
 ENGINE_FILES = {"litert": "tflite", "onnx": "onnx"}
 RECIPES = {
     "litert": "int8 weights per channel, activations quantized on the fly (ai-edge-quantizer dynamic_wi8_afp32)",
-    "onnx": "static QDQ of Gemm: uint8 activations (min-max on streamed speech), int8 weights per channel, float outputs",
+    "onnx": "static QDQ of Gemm: uint8 activations, int8 weights per channel, float outputs; min-max on speech",
 }
 GOLDEN_HOPS = 64
 GOLDEN_TOLERANCE = {"int8": 0.08, "float": 1e-3}

@@ -2,8 +2,8 @@
 
 A frame stands for a segment of 320 samples centred on it, frames are 160 samples apart. Its excitation is a
 band-limited pulse train at the frame's F0 and white noise, each weighted by a periodic Hann window (the windows of
-neighbours sum to one). Both are filtered in the frequency domain, added, and laid over each other without a second window: the
-response of a filter may ring up to 192 samples beyond its segment.
+neighbours sum to one). Both are filtered in the frequency domain, added, and laid over each other without a second
+window: the response of a filter may ring up to 192 samples beyond its segment.
 """
 
 from __future__ import annotations
