@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 
 namespace edgevc {
-
-PitchTracker::Tuning PitchTracker::tuning;
 
 namespace {
 
@@ -15,20 +14,73 @@ constexpr double kPi = 3.14159265358979323846;
 constexpr int kSampleRate = 16000;
 constexpr int kHopLength = 160;
 constexpr int kWinLength = 640;
-constexpr int kLookahead = 160;
+constexpr int kWindowHops = kWinLength / kHopLength;
+constexpr int kLookahead = kHopLength;
 constexpr int kLatency = kWinLength / 2 + kLookahead;
 constexpr int kLevelLength = 400;
 constexpr int kRawLength = kLatency + kLevelLength / 2;
+// Linear correlation of 640 samples up to lag 320 without wrapping round.
 constexpr int kFftSize = 1024;
+
+// Their squares stay finite in float.
 constexpr float kMaxSample = 1e4f;
+// 200 dB below full scale: small enough not to be heard, large enough that no square of it is denormal.
 constexpr float kTiny = 1e-10f;
-constexpr float kMinLevel = -90.0f;
-constexpr float kMinPeak = 0.2f;
+// Dither of 16-bit files is below this.
+constexpr float kSilence = -90.0f;
+constexpr float kMinSimilarity = 0.2f;
+
+// Found by a random search against pyworld's harvest, with noise that must stay unvoiced; see docs/f0.md.
+constexpr float kHighPassHz = 75.0f;
+constexpr float kFundamentalHz = 245.0f;
+constexpr float kSpeechHz = 1000.0f;
+// Costs and scores are in units of periodicity.
+constexpr float kOctaveCost = 0.08f;        // per octave below f0_max: the shorter of two equal periods is the period
+constexpr float kJumpCost = 0.397f;         // per octave between frames
+constexpr float kVoicingCost = 0.654f;      // per change between voiced and unvoiced
+constexpr float kContinuationCost = 0.34f;  // of a candidate that continues a path without being a peak
+constexpr float kUnusualCost = 0.284f;      // per octave from the usual F0, up to one octave
+constexpr float kUsualRate = 0.0169f;       // per frame
+constexpr float kClear = 0.85f;             // periodicity from which a frame tells the usual F0
+constexpr float kUnvoicedScore = 0.6f;
+constexpr float kLevelSlope = 0.0763f;   // per dB
+constexpr float kLoudBonus = 0.788f;     // at most, for voiced
+constexpr float kQuietPenalty = 0.517f;  // at most, for voiced
+constexpr float kBelowPeak = 42.4f;      // dB
+constexpr float kAboveFloor = 12.0f;     // dB
+constexpr float kPeakDecay = 0.078f;     // dB per frame
+constexpr float kFloorRate = 0.0006f;    // per frame
+constexpr float kPeriodic = 0.884f;      // noise hardly ever is; a held vowel must not become the floor
+constexpr float kTiltSlope = 0.0063f;    // per dB
+constexpr float kTiltCentre = -27.2f;    // dB
+constexpr float kTiltRange = 20.0f;      // dB
+// Relative width within which a path continues without a peak.
+constexpr float kContinuationWidth = 0.06f;
 
 std::vector<float> Hann(int length) {
   std::vector<float> window(length);
   for (int i = 0; i < length; ++i) window[i] = static_cast<float>(0.5 - 0.5 * std::cos(2.0 * kPi * i / length));
   return window;
+}
+
+float Clamp(float value, float low, float high) { return std::min(std::max(value, low), high); }
+
+float Decibels(float power) { return 10.0f * std::log10(power + 1e-10f); }
+
+template <int kHop>
+float* Shift(std::vector<float>* buffer) {
+  std::copy(buffer->begin() + kHop, buffer->end(), buffer->begin());
+  return buffer->data() + buffer->size() - kHop;
+}
+
+// Vertex of the parabola through three values at -1, 0, 1 of which the middle one is not the least.
+struct Vertex {
+  float place, value;
+};
+Vertex Parabola(float left, float middle, float right) {
+  const float curvature = left - 2.0f * middle + right;
+  const float place = curvature < 0.0f ? Clamp(0.5f * (left - right) / curvature, -0.5f, 0.5f) : 0.0f;
+  return {place, middle - 0.25f * (left - right) * place};
 }
 
 }  // namespace
@@ -41,146 +93,234 @@ PitchTracker::PitchTracker(int sample_rate, int hop_length, float f0_min, float 
   if (hop_length != kHopLength) {
     throw std::invalid_argument("hop_length must be 160 samples, got " + std::to_string(hop_length));
   }
+  // Written so that NaN fails.
   if (!(f0_min >= 50.0f && f0_min < f0_max && f0_max <= 1000.0f)) {
     throw std::invalid_argument("expected 50 <= f0_min < f0_max <= 1000 Hz, got f0_min=" + std::to_string(f0_min) +
                                 ", f0_max=" + std::to_string(f0_max));
   }
   lag_min_ = static_cast<int>(std::floor(kSampleRate / f0_max));
   lag_max_ = static_cast<int>(std::ceil(kSampleRate / f0_min));
-  const auto design = [](double cutoff, bool high) {
-    // Butterworth by the bilinear transform.
-    const double k = std::tan(kPi * cutoff / kSampleRate), norm = 1.0 / (1.0 + std::sqrt(2.0) * k + k * k);
-    Biquad section;
-    section.b0 = high ? norm : k * k * norm;
-    section.b1 = (high ? -2.0 : 2.0) * section.b0;
-    section.b2 = section.b0;
-    section.a1 = 2.0 * (k * k - 1.0) * norm;
-    section.a2 = (1.0 - std::sqrt(2.0) * k + k * k) * norm;
-    return section;
-  };
-  high_pass_ = design(tuning.hp, true);
-  low_pass_ = design(tuning.lp, false);
-  window_.assign(kWinLength, 0.0f);
-  {
-    const int length = static_cast<int>(tuning.win);
-    const auto w = Hann(length);
-    std::copy(w.begin(), w.end(), window_.begin() + (kWinLength - length) / 2);
-  }
+  high_pass_ = Butterworth(kHighPassHz, true);
+  speech_band_ = Butterworth(kSpeechHz, false);
+  fundamental_band_ = Butterworth(kFundamentalHz, false);
+  window_ = Hann(kWinLength);
   level_window_ = Hann(kLevelLength);
-  work_.resize(kFftSize);
-  for (auto* spectrum : {&window_real_, &window_imag_, &weighted_real_, &weighted_imag_, &energy_real_, &energy_imag_}) {
-    spectrum->resize(fft_.bins());
-  }
-  product_.resize(kFftSize);
-  energy_.resize(kFftSize);
-  similarity_.resize(lag_max_ + 2);
   raw_.resize(kRawLength);
-  filtered_.resize(kWinLength);
-  std::copy(window_.begin(), window_.end(), work_.begin());
-  fft_.Forward(work_.data(), window_real_.data(), window_imag_.data());
+  speech_.resize(kWinLength + kLookahead);
+  fundamental_.resize(kWinLength);
+  weighted_.resize(kFftSize);
+  energy_.resize(kFftSize);
+  for (auto* part : {&window_real_, &window_imag_, &weighted_real_, &weighted_imag_, &energy_real_, &energy_imag_}) {
+    part->resize(fft_.bins());
+  }
+  similarity_.resize(lag_max_ + 2);
+  std::copy(window_.begin(), window_.end(), weighted_.begin());
+  fft_.Forward(weighted_.data(), window_real_.data(), window_imag_.data());
   Reset();
 }
 
 int PitchTracker::latency() const { return kLatency; }
 
 void PitchTracker::Reset() noexcept {
-  std::fill(raw_.begin(), raw_.end(), 0.0f);
-  std::fill(filtered_.begin(), filtered_.end(), 0.0f);
+  for (auto* buffer : {&raw_, &speech_, &fundamental_}) std::fill(buffer->begin(), buffer->end(), 0.0f);
   state_ = State();
 }
 
-void PitchTracker::Filter(const float* hop) noexcept {
-  std::copy(raw_.begin() + kHopLength, raw_.end(), raw_.begin());
-  std::copy(filtered_.begin() + kHopLength, filtered_.end(), filtered_.begin());
-  float* raw = raw_.data() + kRawLength - kHopLength;
-  float* filtered = filtered_.data() + kWinLength - kHopLength;
-  double h1 = state_.high_pass_1, h2 = state_.high_pass_2, l1 = state_.low_pass_1, l2 = state_.low_pass_2;
-  for (int i = 0; i < kHopLength; ++i) {
-    const float x = std::isfinite(hop[i]) ? std::min(std::max(hop[i], -kMaxSample), kMaxSample) : 0.0f;
-    raw[i] = x;
-    const double high = high_pass_.b0 * x + h1;
-    h1 = high_pass_.b1 * x - high_pass_.a1 * high + h2;
-    h2 = high_pass_.b2 * x - high_pass_.a2 * high;
-    const double low = low_pass_.b0 * high + l1;
-    l1 = low_pass_.b1 * high - low_pass_.a1 * low + l2;
-    l2 = low_pass_.b2 * high - low_pass_.a2 * low;
-    filtered[i] = std::abs(low) < kTiny ? 0.0f : static_cast<float>(low);
+void PitchTracker::Process(const float* hop, PitchFrame* frame) noexcept {
+  Push(hop);
+  const Column& before = state_.columns[state_.newest_column];
+  Column& now = state_.columns[1 - state_.newest_column];
+  Analyse(before, &now);
+  Advance(before, &now);
+  int best = 0;
+  for (int j = 1; j < now.n_candidates; ++j) {
+    if (now.candidates[j].score > now.candidates[best].score) best = j;
   }
-  // A decaying filter would reach denormals, which cost many times more than other numbers on some processors.
-  const auto settle = [](double value) { return std::abs(value) < 1e-3 * kTiny ? 0.0 : value; };
-  state_.high_pass_1 = settle(h1);
-  state_.high_pass_2 = settle(h2);
-  state_.low_pass_1 = settle(l1);
-  state_.low_pass_2 = settle(l2);
+  const int chosen = now.candidates[best].previous;
+  const Candidate& candidate = before.candidates[chosen];
+  frame->f0 = candidate.f0;
+  frame->level = Level();
+  // An unvoiced frame tells how periodic it is at its best peak, which Analyse() put first.
+  const float period_f0 = chosen > 0 || before.n_candidates == 1 ? candidate.f0 : before.candidates[1].f0;
+  frame->periodicity = period_f0 > 0.0f ? SpeechBandPeriodicity(period_f0) : 0.0f;
+
+  if (chosen > 0 && candidate.periodicity > kClear) {
+    state_.usual_weight += kUsualRate * (1.0f - state_.usual_weight);
+    // The weight turns the exponential mean into the plain mean of what there is at the start.
+    state_.usual_log_f0 += kUsualRate / state_.usual_weight * (candidate.log_f0 - state_.usual_log_f0);
+  }
+  state_.newest_column = 1 - state_.newest_column;
 }
 
-void PitchTracker::FindCandidates(Column* column) noexcept {
-  column->n_candidates = 1;
-  Candidate& unvoiced = column->candidates[0];
-  unvoiced = Candidate();
+PitchTracker::Biquad PitchTracker::Butterworth(double cutoff, bool high_pass) {
+  // By the bilinear transform.
+  const double k = std::tan(kPi * cutoff / kSampleRate), scale = 1.0 / (1.0 + std::sqrt(2.0) * k + k * k);
+  Biquad section;
+  section.b0 = high_pass ? scale : k * k * scale;
+  section.b1 = (high_pass ? -2.0 : 2.0) * section.b0;
+  section.b2 = section.b0;
+  section.a1 = 2.0 * (k * k - 1.0) * scale;
+  section.a2 = (1.0 - std::sqrt(2.0) * k + k * k) * scale;
+  return section;
+}
 
-  // sum over j of w[j] w[j+lag] x[j] x[j+lag], and the same of (x[j]^2 + x[j+lag]^2) / 2: their ratio is within [-1, 1].
-  const int bins = fft_.bins();
-  float total = 0.0f;
-  for (int i = 0; i < kWinLength; ++i) {
-    const float y = filtered_[i] * window_[i];
-    work_[i] = y;
-    product_[i] = y * filtered_[i];
+float PitchTracker::Filter(const Biquad& section, float x, BiquadState* state) noexcept {
+  const double y = section.b0 * x + state->s1;
+  state->s1 = section.b1 * x - section.a1 * y + state->s2;
+  state->s2 = section.b2 * x - section.a2 * y;
+  return std::abs(y) < kTiny ? 0.0f : static_cast<float>(y);
+}
+
+void PitchTracker::Push(const float* hop) noexcept {
+  float* raw = Shift<kHopLength>(&raw_);
+  float* speech = Shift<kHopLength>(&speech_);
+  float* fundamental = Shift<kHopLength>(&fundamental_);
+  for (int i = 0; i < kHopLength; ++i) {
+    const float x = std::isfinite(hop[i]) ? Clamp(hop[i], -kMaxSample, kMaxSample) : 0.0f;
+    const float high = Filter(high_pass_, x, &state_.high_pass);
+    raw[i] = x;
+    speech[i] = Filter(speech_band_, high, &state_.speech_band);
+    fundamental[i] = Filter(fundamental_band_, high, &state_.fundamental_band);
   }
-  for (int i = 0; i < kWinLength; ++i) total += product_[i];
-  const float level = 10.0f * std::log10(total / kWinLength + 1e-10f);
-  state_.peak_level = std::max(level, state_.peak_level - tuning.peak_decay);
-  unvoiced.score = tuning.threshold + tuning.gate_slope * std::max(0.0f, state_.peak_level - tuning.gate_db - level);
-  if (level < kMinLevel) return;
+  // A decaying filter would reach denormals, which cost many times more than other numbers on some processors.
+  for (BiquadState* filter : {&state_.high_pass, &state_.speech_band, &state_.fundamental_band}) {
+    if (std::abs(filter->s1) < 1e-3 * kTiny) filter->s1 = 0.0;
+    if (std::abs(filter->s2) < 1e-3 * kTiny) filter->s2 = 0.0;
+  }
+}
 
-  std::fill(work_.begin() + kWinLength, work_.end(), 0.0f);
-  std::fill(product_.begin() + kWinLength, product_.end(), 0.0f);
-  fft_.Forward(work_.data(), weighted_real_.data(), weighted_imag_.data());
-  fft_.Forward(product_.data(), energy_real_.data(), energy_imag_.data());
+void PitchTracker::Analyse(const Column& before, Column* now) noexcept {
+  now->n_candidates = 1;
+  Candidate& unvoiced = now->candidates[0];
+  unvoiced = Candidate();
+  float power = 0.0f;
+  for (int i = 0; i < kWinLength; ++i) {
+    weighted_[i] = window_[i] * fundamental_[i];
+    energy_[i] = weighted_[i] * fundamental_[i];
+  }
+  for (int i = 0; i < kWinLength; ++i) power += energy_[i];
+  const float level = Decibels(power / kWinLength);
+  if (level < kSilence) {
+    state_.n_audible = 0;
+    return;
+  }
+  state_.n_audible = std::min(state_.n_audible + 1, kWindowHops);
+
+  // sum over j of w[j] w[j + lag] x[j] x[j + lag], and the same of (x[j]^2 + x[j + lag]^2) / 2. Their ratio is within
+  // [-1, 1] because the weights are not negative.
+  std::fill(weighted_.begin() + kWinLength, weighted_.end(), 0.0f);
+  std::fill(energy_.begin() + kWinLength, energy_.end(), 0.0f);
+  fft_.Forward(weighted_.data(), weighted_real_.data(), weighted_imag_.data());
+  fft_.Forward(energy_.data(), energy_real_.data(), energy_imag_.data());
+  const int bins = fft_.bins();
   for (int k = 0; k < bins; ++k) {
     weighted_real_[k] = weighted_real_[k] * weighted_real_[k] + weighted_imag_[k] * weighted_imag_[k];
     weighted_imag_[k] = 0.0f;
     energy_real_[k] = energy_real_[k] * window_real_[k] + energy_imag_[k] * window_imag_[k];
     energy_imag_[k] = 0.0f;
   }
-  fft_.Inverse(weighted_real_.data(), weighted_imag_.data(), product_.data());
+  fft_.Inverse(weighted_real_.data(), weighted_imag_.data(), weighted_.data());
   fft_.Inverse(energy_real_.data(), energy_imag_.data(), energy_.data());
-  const float floor = 1e-4f * energy_[0] + 1e-12f;
-  for (int lag = lag_min_ - 1; lag <= lag_max_ + 1; ++lag) similarity_[lag] = product_[lag] / (energy_[lag] + floor);
+  // Where only the window's edge holds signal, both sums are small and the FFT's rounding would decide.
+  const float rounding = 1e-4f * energy_[0] + 1e-12f;
+  for (int lag = lag_min_ - 1; lag <= lag_max_ + 1; ++lag)
+    similarity_[lag] = weighted_[lag] / (energy_[lag] + rounding);
 
-  for (int lag = lag_min_; lag <= lag_max_; ++lag) {
-    const float left = similarity_[lag - 1], peak = similarity_[lag], right = similarity_[lag + 1];
-    if (peak < kMinPeak || peak < left || peak <= right) continue;
-    // Vertex of the parabola through the three values.
-    const float curvature = left - 2.0f * peak + right;
-    const float shift = curvature < 0.0f ? 0.5f * (left - right) / curvature : 0.0f;
-    Candidate found;
-    found.f0 = std::min(std::max(kSampleRate / (lag + shift), f0_min_), f0_max_);
-    found.periodicity = std::min(peak - 0.25f * (left - right) * shift, 1.0f);
-    found.score = found.periodicity - tuning.octave * std::log2(f0_max_ / found.f0);
-    unvoiced.periodicity = std::max(unvoiced.periodicity, found.periodicity);
-    int place = std::min(column->n_candidates, kMaxCandidates);
-    if (column->n_candidates > kMaxCandidates && column->candidates[kMaxCandidates].score >= found.score) continue;
-    for (; place > 1 && column->candidates[place - 1].score < found.score; --place) {
-      column->candidates[place] = column->candidates[place - 1];
-    }
-    column->candidates[place] = found;
-    column->n_candidates = std::min(column->n_candidates + 1, kMaxCandidates + 1);
+  FindPeaks(now);
+  for (int i = 1; i < now->n_candidates; ++i) {
+    unvoiced.periodicity = std::max(unvoiced.periodicity, now->candidates[i].periodicity);
   }
+  AddContinuation(before, now);
+  unvoiced.score = UnvoicedScore(level, unvoiced.periodicity);
+}
+
+PitchTracker::Candidate PitchTracker::MakeCandidate(float lag, float similarity) const noexcept {
+  Candidate candidate;
+  candidate.f0 = Clamp(kSampleRate / lag, f0_min_, f0_max_);
+  candidate.log_f0 = std::log2(candidate.f0);
+  candidate.periodicity = Clamp(similarity, 0.0f, 1.0f);
+  const float unusual = std::min(std::abs(candidate.log_f0 - state_.usual_log_f0), 1.0f);
+  candidate.score = std::min(similarity, 1.0f) - kOctaveCost * std::log2(f0_max_ / candidate.f0) -
+                    kUnusualCost * state_.usual_weight * unusual;
+  return candidate;
+}
+
+// Leaves the best kMaxCandidates peaks in falling order of score.
+void PitchTracker::FindPeaks(Column* column) noexcept {
+  auto& candidates = column->candidates;
+  for (int lag = lag_min_; lag <= lag_max_; ++lag) {
+    const float left = similarity_[lag - 1], middle = similarity_[lag], right = similarity_[lag + 1];
+    if (middle < kMinSimilarity || middle < left || middle <= right) continue;
+    const Vertex peak = Parabola(left, middle, right);
+    const Candidate found = MakeCandidate(lag + peak.place, peak.value);
+    int place = column->n_candidates;
+    if (place <= kMaxCandidates) {
+      ++column->n_candidates;
+    } else if (candidates[--place].score >= found.score) {
+      continue;
+    }
+    for (; place > 1 && candidates[place - 1].score < found.score; --place) candidates[place] = candidates[place - 1];
+    candidates[place] = found;
+  }
+}
+
+// A voice often goes on for some frames in which its peak is hidden by a neighbour.
+void PitchTracker::AddContinuation(const Column& before, Column* now) noexcept {
+  int best = 0;
+  for (int i = 1; i < before.n_candidates; ++i) {
+    if (best == 0 || before.candidates[i].score > before.candidates[best].score) best = i;
+  }
+  if (best == 0) return;
+  const float f0 = before.candidates[best].f0;
+  for (int i = 1; i < now->n_candidates; ++i) {
+    if (std::abs(now->candidates[i].f0 / f0 - 1.0f) < kContinuationWidth) return;
+  }
+  const auto lag_at = [](float hertz) { return static_cast<int>(std::lround(kSampleRate / hertz)); };
+  const int low = std::max(lag_min_, lag_at((1.0f + kContinuationWidth) * f0));
+  const int high = std::min(lag_max_, lag_at((1.0f - kContinuationWidth) * f0));
+  int lag = low;
+  for (int i = low + 1; i <= high; ++i) {
+    if (similarity_[i] > similarity_[lag]) lag = i;
+  }
+  const int place = std::min(now->n_candidates, kMaxCandidates);
+  now->candidates[place] = MakeCandidate(static_cast<float>(lag), similarity_[lag]);
+  now->candidates[place].score -= kContinuationCost;
+  now->n_candidates = place + 1;
+}
+
+// level: of the fundamental's band, dB. periodicity: of the best peak.
+float PitchTracker::UnvoicedScore(float level, float periodicity) noexcept {
+  state_.peak_level = std::max(level, state_.peak_level - kPeakDecay);
+  // Frames that began in silence are partly silent, so they say nothing about the noise.
+  if (state_.n_audible >= kWindowHops && periodicity < kPeriodic) {
+    if (!state_.has_floor) state_.floor_level = level;
+    state_.has_floor = true;
+    state_.floor_level = std::min(level, state_.floor_level + kFloorRate * (level - state_.floor_level));
+  }
+  float reference = state_.peak_level - kBelowPeak;
+  if (state_.has_floor) reference = std::max(reference, state_.floor_level + kAboveFloor);
+
+  // A difference rises with frequency, so hissing sounds are loud in it.
+  const float* raw = raw_.data() + kRawLength - kWinLength;
+  float power = 0.0f;
+  for (int i = 0; i + 1 < kWinLength; ++i) {
+    const float difference = raw[i + 1] - raw[i];
+    power += window_[i] * difference * difference;
+  }
+  const float tilt = level - Decibels(power / kWinLength);
+  return kUnvoicedScore + Clamp(kLevelSlope * (reference - level), -kLoudBonus, kQuietPenalty) +
+         kTiltSlope * Clamp(kTiltCentre - tilt, -kTiltRange, kTiltRange);
 }
 
 void PitchTracker::Advance(const Column& before, Column* now) noexcept {
   float best_of_all = -1e30f;
-  std::array<float, kMaxCandidates + 1> log_before{};
-  for (int i = 1; i < before.n_candidates; ++i) log_before[i] = std::log2(before.candidates[i].f0);
   for (int j = 0; j < now->n_candidates; ++j) {
     Candidate& candidate = now->candidates[j];
-    const float log_now = j ? std::log2(candidate.f0) : 0.0f;
     float best = -1e30f;
     for (int i = 0; i < before.n_candidates; ++i) {
       float cost = 0.0f;
-      if ((i == 0) != (j == 0)) cost = tuning.vuv;
-      if (i > 0 && j > 0) cost = tuning.jump * std::abs(log_now - log_before[i]);
+      if ((i == 0) != (j == 0)) cost = kVoicingCost;
+      if (i > 0 && j > 0) cost = kJumpCost * std::abs(candidate.log_f0 - before.candidates[i].log_f0);
       const float score = before.candidates[i].score - cost;
       if (score > best) {
         best = score;
@@ -194,27 +334,38 @@ void PitchTracker::Advance(const Column& before, Column* now) noexcept {
   for (int j = 0; j < now->n_candidates; ++j) now->candidates[j].score -= best_of_all;
 }
 
-float PitchTracker::Level() const noexcept {
-  float total = 0.0f;
-  for (int i = 0; i < kLevelLength; ++i) total += level_window_[i] * raw_[i] * raw_[i];
-  return 10.0f * std::log10(total / kLevelLength + 1e-10f);
+// At lags near one period, in the frame that Process() returns: wider than the band that finds the period, so that
+// breath and friction count.
+float PitchTracker::SpeechBandPeriodicity(float f0) const noexcept {
+  const int middle = static_cast<int>(std::lround(kSampleRate / f0));
+  float similarity[3];
+  for (int k = 0; k < 3; ++k) {
+    const int lag = middle + k - 1;
+    // Eight sums side by side, so that the compiler need not reorder one.
+    float product[8] = {}, energy[8] = {};
+    const int n = (kWinLength - lag) / 8 * 8;
+    for (int j = 0; j < n; j += 8) {
+      for (int i = 0; i < 8; ++i) {
+        const float weight = window_[j + i] * window_[j + i + lag], a = speech_[j + i], b = speech_[j + i + lag];
+        product[i] += weight * a * b;
+        energy[i] += 0.5f * weight * (a * a + b * b);
+      }
+    }
+    float total_product = 0.0f, total_energy = 1e-12f;
+    for (int i = 0; i < 8; ++i) {
+      total_product += product[i];
+      total_energy += energy[i];
+    }
+    similarity[k] = total_product / total_energy;
+  }
+  const float peak = Parabola(similarity[0], similarity[1], similarity[2]).value;
+  return Clamp(std::max({peak, similarity[0], similarity[1], similarity[2]}), 0.0f, 1.0f);
 }
 
-void PitchTracker::Process(const float* hop, PitchFrame* frame) noexcept {
-  Filter(hop);
-  const Column& before = state_.columns[state_.newest];
-  Column& now = state_.columns[1 - state_.newest];
-  FindCandidates(&now);
-  Advance(before, &now);
-  int best = 0;
-  for (int j = 1; j < now.n_candidates; ++j) {
-    if (now.candidates[j].score > now.candidates[best].score) best = j;
-  }
-  const Candidate& chosen = before.candidates[now.candidates[best].previous];
-  frame->f0 = chosen.f0;
-  frame->periodicity = chosen.periodicity;
-  frame->level = Level();
-  state_.newest = 1 - state_.newest;
+float PitchTracker::Level() const noexcept {
+  float power = 0.0f;
+  for (int i = 0; i < kLevelLength; ++i) power += level_window_[i] * raw_[i] * raw_[i];
+  return Decibels(power / kLevelLength);
 }
 
 }  // namespace edgevc
