@@ -22,8 +22,8 @@ constexpr int kRawLength = kLatency + kLevelLength / 2;
 // Linear correlation of 640 samples up to lag 320 without wrapping round.
 constexpr int kFftSize = 1024;
 
-// Their squares stay finite in float.
-constexpr float kMaxSample = 1e4f;
+// 18 dB above full scale: no microphone gives more, and one broken sample must not pass for the loudest speech.
+constexpr float kMaxSample = 8.0f;
 // 200 dB below full scale: small enough not to be heard, large enough that no square of it is denormal.
 constexpr float kTiny = 1e-10f;
 // Dither of 16-bit files is below this.
@@ -37,23 +37,24 @@ constexpr float kSpeechHz = 1000.0f;
 // Costs and scores are in units of periodicity.
 constexpr float kOctaveCost = 0.08f;        // per octave below f0_max: the shorter of two equal periods is the period
 constexpr float kJumpCost = 0.397f;         // per octave between frames
-constexpr float kVoicingCost = 0.654f;      // per change between voiced and unvoiced
+constexpr float kVoicingCost = 0.8037f;     // per change between voiced and unvoiced
 constexpr float kContinuationCost = 0.34f;  // of a candidate that continues a path without being a peak
-constexpr float kUnusualCost = 0.284f;      // per octave from the usual F0, up to one octave
+constexpr float kUnusualCost = 0.332f;      // per octave from the usual F0, up to one octave
 constexpr float kUsualRate = 0.0169f;       // per frame
-constexpr float kClear = 0.85f;             // periodicity from which a frame tells the usual F0
+constexpr float kClear = 0.8517f;           // periodicity from which a frame tells the usual F0
 constexpr float kUnvoicedScore = 0.6f;
-constexpr float kLevelSlope = 0.0763f;   // per dB
-constexpr float kLoudBonus = 0.788f;     // at most, for voiced
-constexpr float kQuietPenalty = 0.517f;  // at most, for voiced
-constexpr float kBelowPeak = 42.4f;      // dB
-constexpr float kAboveFloor = 12.0f;     // dB
-constexpr float kPeakDecay = 0.078f;     // dB per frame
-constexpr float kFloorRate = 0.0006f;    // per frame
-constexpr float kPeriodic = 0.884f;      // noise hardly ever is; a held vowel must not become the floor
-constexpr float kTiltSlope = 0.0063f;    // per dB
-constexpr float kTiltCentre = -27.2f;    // dB
-constexpr float kTiltRange = 20.0f;      // dB
+constexpr float kLevelSlope = 0.0763f;    // per dB
+constexpr float kLoudBonus = 0.788f;      // at most, for voiced
+constexpr float kQuietPenalty = 0.4925f;  // at most, for voiced
+constexpr float kBelowPeak = 42.4f;       // dB
+constexpr float kAboveFloor = 12.0f;      // dB
+constexpr float kPeakDecay = 0.0858f;     // dB per frame
+// The floor is the least level of the last 4 blocks of frames without a clear period, so that it rises with the noise.
+constexpr int kFloorBlockFrames = 40;
+constexpr float kPeriodic = 0.9131f;      // noise hardly ever is; a held vowel must not become the floor
+constexpr float kTiltSlope = 0.0064f;     // per dB
+constexpr float kTiltCentre = -28.4556f;  // dB
+constexpr float kTiltRange = 20.0f;       // dB
 // Relative width within which a path continues without a peak.
 constexpr float kContinuationWidth = 0.06f;
 
@@ -293,12 +294,18 @@ float PitchTracker::UnvoicedScore(float level, float periodicity) noexcept {
   state_.peak_level = std::max(level, state_.peak_level - kPeakDecay);
   // Frames that began in silence are partly silent, so they say nothing about the noise.
   if (state_.n_audible >= kWindowHops && periodicity < kPeriodic) {
-    if (!state_.has_floor) state_.floor_level = level;
-    state_.has_floor = true;
-    state_.floor_level = std::min(level, state_.floor_level + kFloorRate * (level - state_.floor_level));
+    if (state_.n_in_block == kFloorBlockFrames) {
+      std::copy_backward(state_.block_minima.begin(), state_.block_minima.end() - 1, state_.block_minima.end());
+      state_.block_minima[0] = level;
+      state_.n_in_block = 0;
+    }
+    state_.block_minima[0] = std::min(state_.block_minima[0], level);
+    ++state_.n_in_block;
   }
+  // Before the first frame without a clear period nothing is known of the noise.
+  const float floor = *std::min_element(state_.block_minima.begin(), state_.block_minima.end());
   float reference = state_.peak_level - kBelowPeak;
-  if (state_.has_floor) reference = std::max(reference, state_.floor_level + kAboveFloor);
+  if (floor < kUnknownFloor) reference = std::max(reference, floor + kAboveFloor);
 
   // A difference rises with frequency, so hissing sounds are loud in it.
   const float* raw = raw_.data() + kRawLength - kWinLength;

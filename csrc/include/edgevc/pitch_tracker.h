@@ -28,7 +28,7 @@ struct PitchFrame {
 // frequencies outweigh the band. A running mean of clear frames makes far-off octaves dearer.
 //
 // All of that is relative: a gain changes only the level, as long as the band stays above -90 dB.
-// Samples beyond +-10000 are limited there and NaN and infinity count as 0, so no input can spoil the state.
+// Samples beyond +-8 are limited there and NaN and infinity count as 0, so no input can spoil the state.
 class PitchTracker {
  public:
   // Throws std::invalid_argument unless sample_rate == 16000, hop_length == 160 and 50 <= f0_min < f0_max <= 1000 Hz.
@@ -49,6 +49,7 @@ class PitchTracker {
 
  private:
   static constexpr int kMaxCandidates = 8;
+  static constexpr float kUnknownFloor = 1000.0f;
 
   struct Candidate {
     float f0 = 0.0f;           // Hz; 0 for the unvoiced state
@@ -79,8 +80,9 @@ class PitchTracker {
     int newest_column = 0;
     BiquadState high_pass, speech_band, fundamental_band;
     int n_audible = 0;  // frames since the last silent one, counted up to kWindowHops
-    bool has_floor = false;
-    float floor_level = 0.0f;    // dB
+    // Least levels in dB of the current block of frames and the blocks before it.
+    std::array<float, 4> block_minima{kUnknownFloor, kUnknownFloor, kUnknownFloor, kUnknownFloor};
+    int n_in_block = 0;
     float peak_level = -100.0f;  // dB
     float usual_log_f0 = 0.0f;
     float usual_weight = 0.0f;  // 0 to 1: how much is known of usual_log_f0
