@@ -16,6 +16,7 @@ void BindPitch(py::module_& module) {
       .def_property_readonly("f0_min", &PitchTracker::f0_min)
       .def_property_readonly("f0_max", &PitchTracker::f0_max)
       .def_property_readonly("latency", &PitchTracker::latency)
+      .def("__copy__", [](const PitchTracker& self) { return PitchTracker(self); })
       .def(
           "process",
           [](PitchTracker& self, const FloatArray& x) {
