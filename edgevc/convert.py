@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgevc.converter import SAMPLE_RATE, ConverterStream, VoiceConverter
 from edgevc.errors import AudioFileError, ConfigError
-from edgevc.resample import Resampler
+from edgevc.resample import MAX_RATE, MIN_RATE, Resampler
 from edgevc.wavfile import AudioReader, WavWriter
 
 SUFFIXES = (".wav", ".flac", ".ogg")
@@ -23,8 +22,8 @@ SUFFIXES = (".wav", ".flac", ".ogg")
 BLOCK_SIZE = 16_384
 """Samples read at once."""
 
-Progress = Callable[[float], None]
-"""Called with the seconds converted so far."""
+Progress = Callable[[float, "float | None"], None]
+"""Called with the seconds converted so far and the seconds of the whole file, None where its header does not say."""
 
 
 @dataclass(frozen=True)
@@ -103,30 +102,45 @@ def convert_file(
         target: a .wav file; it appears when it is complete.
         stream: fresh; it is fresh again afterwards.
         overwrite: replace an existing target.
-        progress: told the seconds converted so far.
+        progress: told the seconds converted so far and in all.
 
     Raises:
         AudioFileError: the source cannot be read, or the target exists or cannot be written.
         ConfigError: target is not a .wav file, or is the source.
     """
-    if target.suffix.lower() != ".wav":
-        raise ConfigError(f"the output must be a .wav file, got {target}; edgevc writes WAV only")
-    if target.exists() and not overwrite:
-        raise AudioFileError(f"{target} exists; give --force to replace it")
-    if target.exists() and source.exists() and target.samefile(source):
-        raise ConfigError(f"the output must not be the input, got {target} for both")
+    check_target(source, target, overwrite=overwrite)
+    stream.reset()
     level_in, level_out = _Meter(), _Meter()
     seconds = spent = 0.0
     with AudioReader(source) as reader, WavWriter(target, SAMPLE_RATE) as writer:
-        for block, output, took in _convert_blocks(reader.blocks(BLOCK_SIZE), reader.sample_rate, stream):
+        rate = reader.sample_rate
+        if not MIN_RATE <= rate <= MAX_RATE:
+            raise AudioFileError(f"{source}: sample rate must be in [{MIN_RATE}, {MAX_RATE}] Hz, got {rate}")
+        total = None if reader.n_samples is None else reader.n_samples / rate
+        for block, output, took in _convert_blocks(reader.blocks(BLOCK_SIZE), rate, stream):
             writer.write(output)
             level_in.add(block)
             level_out.add(output)
             spent += took
-            seconds += len(block) / reader.sample_rate
+            seconds += len(block) / rate
             if progress is not None:
-                progress(seconds)
+                progress(seconds, total)
     return ConversionReport(seconds, spent, level_in.db, level_out.db)
+
+
+def check_target(source: Path, target: Path, *, overwrite: bool) -> None:
+    """Refuse an output that cannot be meant.
+
+    Raises:
+        AudioFileError: target exists and may not be replaced.
+        ConfigError: target is not a .wav file, or is the source.
+    """
+    if target.suffix.lower() != ".wav":
+        raise ConfigError(f"the output must be a .wav file, got {target}; edgevc writes WAV only")
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ConfigError(f"the output must not be the input, got {target} for both; choose another name")
+    if target.exists() and not overwrite:
+        raise AudioFileError(f"{target} exists; give --force to replace it")
 
 
 def convert_raw(source: BinaryIO, target: BinaryIO, stream: ConverterStream, sample_rate: int) -> ConversionReport:
@@ -165,11 +179,13 @@ def _write_pcm(target: BinaryIO, samples: NDArray[np.float32]) -> None:
 
 
 def list_jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
-    """Pair every audio file of a folder with its output; a single file with itself.
+    """Pair every audio file of a folder with its output of the same name; a single file with itself.
+
+    Hidden files are left out, and so is an output folder that lies inside the source.
 
     Raises:
         AudioFileError: the source does not exist, or the folder holds no audio file.
-        ConfigError: two inputs would give the same output.
+        ConfigError: two inputs would give the same output, or the folder would be its own output.
     """
     if not source.is_dir():
         if not source.exists():
@@ -177,7 +193,9 @@ def list_jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
         return [(source, target / f"{source.stem}.wav" if target.is_dir() else target)]
     if target.exists() and not target.is_dir():
         raise ConfigError(f"{source} is a folder, so the output must be one too, got the file {target}")
-    files = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if target.resolve() == source.resolve():
+        raise ConfigError(f"the output folder must not be the input folder, got {target} for both; choose another one")
+    files = sorted(path for path in source.rglob("*") if _is_input(path.relative_to(source), path, target))
     if not files:
         raise AudioFileError(f"{source} holds no {', '.join(SUFFIXES)} file; check the path")
     jobs = [(path, (target / path.relative_to(source)).with_suffix(".wav")) for path in files]
@@ -189,32 +207,13 @@ def list_jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
     return jobs
 
 
-class ProgressBar:
-    """One line on a terminal that grows with the work; silent elsewhere."""
-
-    def __init__(self, name: str, total_seconds: float | None) -> None:
-        """`total_seconds`: None where the length is not known."""
-        self._name = name
-        self._total = total_seconds
-        self._shown = 0.0
-
-    def __call__(self, seconds: float) -> None:
-        """Show the seconds converted so far, at most ten times a second."""
-        now = time.monotonic()
-        if not sys.stderr.isatty() or now - self._shown < 0.1:
-            return
-        self._shown = now
-        if self._total:
-            filled = round(30 * min(1.0, seconds / self._total))
-            bar = f"[{'#' * filled}{'.' * (30 - filled)}] {seconds:6.1f} / {self._total:.1f} s"
-        else:
-            bar = f"{seconds:6.1f} s"
-        print(f"\r{self._name}: {bar}", end="", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """Clear the line."""
-        if self._shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+def _is_input(name: Path, path: Path, target: Path) -> bool:
+    return (
+        path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in name.parts)
+        and target not in path.parents
+        and path.is_file()
+    )
 
 
 def describe_latency(converter: VoiceConverter) -> str:

@@ -18,6 +18,10 @@ SAMPLE_RATE = 16_000
 CHUNK_HOPS = (1, 2, 4)
 SEMITONE_RANGE = 24.0
 GAIN_RANGE_DB = 40.0
+LARGEST_SAMPLE = 1e6
+"""Full scale is 1; what is beyond this, or not finite, is no sound and is taken as silence."""
+
+_FLOAT32 = np.dtype(np.float32)
 
 
 class VoiceConverter:
@@ -91,14 +95,19 @@ class VoiceConverter:
 
         Raises:
             TypeError: the samples are not float32.
-            ConfigError: the samples are not one-dimensional or not finite, or an argument is outside its range.
+            ConfigError: the samples are not one-dimensional, not finite or beyond 1e6, or an argument is outside its
+                range.
             ModelError: the bundle has no such voice.
         """
         stream = self.stream(voice, semitones, gain_db)
         _check_samples(samples)
-        if not np.isfinite(samples).all():
-            index = int(np.flatnonzero(~np.isfinite(samples))[0])
-            raise ConfigError(f"samples must be finite, got {samples[index]} at index {index}; repair the recording")
+        sound = np.abs(samples) <= LARGEST_SAMPLE
+        if not sound.all():
+            index = int(np.argmin(sound))
+            raise ConfigError(
+                f"samples must be finite and within +-{LARGEST_SAMPLE:g}, got {samples[index]} at index {index}; "
+                "repair the recording"
+            )
         output = np.concatenate([stream.process(samples), stream.flush()])
         return output[self.latency : self.latency + len(samples)]
 
@@ -124,30 +133,41 @@ class ConverterStream:
         hops = converter.chunk_hops
         features = converter.bundle.features
         self._chunk_samples = hops * features.hop_length
+        self._front_end = LogMel(primed=True)
+        pitch = converter.bundle.pitch
+        self._tracker = _core.PitchTracker(features.sample_rate, features.hop_length, pitch.f0_min, pitch.f0_max)
+        self._encoder_state = converter.encoder.new_state()
+        self._decoder_state = converter.decoder.new_state()
+        self._synthesis = _core.SourceFilter()
+        self._start()
         # buffers of one chunk, written anew at every call
         self._log_mel = np.zeros((hops, features.n_mels), np.float32)
         self._pitch = np.zeros((hops, N_PITCH), np.float32)
         self._f0 = np.zeros(hops, np.float32)
-        self.reset()
+
+    def _start(self) -> None:
+        """Set what Python remembers of a stream; the parts in C++ and in the engine have a reset of their own."""
+        self._mapper = PitchMapper(self.voice.spec.log2_f0_mean, self._semitones)
+        self._pending = np.zeros(0, np.float32)
+        self._samples_in = 0
+        self._samples_out = 0
+        self._n_bad_samples = 0
 
     @property
     def latency(self) -> int:
         """Samples by which the output lags behind the input."""
         return self.converter.latency
 
+    @property
+    def n_bad_samples(self) -> int:
+        """Samples since the start or the last reset that were not finite or beyond 1e6, and were taken as silence."""
+        return self._n_bad_samples
+
     def reset(self) -> None:
-        """Forget everything heard so far."""
-        converter = self.converter
-        features, pitch = converter.bundle.features, converter.bundle.pitch
-        self._front_end = LogMel(primed=True)
-        self._tracker = _core.PitchTracker(features.sample_rate, features.hop_length, pitch.f0_min, pitch.f0_max)
-        self._mapper = PitchMapper(self.voice.spec.log2_f0_mean, self._semitones)
-        self._encoder_state = converter.encoder.new_state()
-        self._decoder_state = converter.decoder.new_state()
-        self._synthesis = _core.SourceFilter()
-        self._pending = np.zeros(0, np.float32)
-        self._samples_in = 0
-        self._samples_out = 0
+        """Forget everything heard so far: the stream is like a new one."""
+        for part in (self._front_end, self._tracker, self._encoder_state, self._decoder_state, self._synthesis):
+            part.reset()
+        self._start()
 
     def __copy__(self) -> ConverterStream:
         """Return a fork: given the same input, both streams have the same future."""
@@ -161,12 +181,15 @@ class ConverterStream:
         twin._synthesis = copy.copy(self._synthesis)
         twin._pending = self._pending.copy()
         twin._samples_in, twin._samples_out = self._samples_in, self._samples_out
+        twin._n_bad_samples = self._n_bad_samples
         return twin
 
     def process(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Take any number of samples, float32 (T,); return the output of every chunk that they complete.
+        """Take any number of samples, float32 (T,), T >= 0; return the output of every chunk that they complete.
 
-        Samples that are not finite are taken as silence. Up to one chunk less one sample stays here.
+        The result is float32 (L,) within [-1, 1], L a multiple of the chunk, 0 while none is complete. Up to one chunk
+        less one sample stays here. Samples that are not finite or beyond 1e6 are taken as silence and counted in
+        `n_bad_samples`: a live stream must go on.
 
         Raises:
             TypeError: the samples are not float32.
@@ -174,19 +197,26 @@ class ConverterStream:
         """
         _check_samples(samples)
         self._samples_in += len(samples)
-        self._pending = np.concatenate([self._pending, samples]) if len(self._pending) else samples
-        n_chunks = len(self._pending) // self._chunk_samples
+        sound = np.abs(samples) <= LARGEST_SAMPLE
+        if not sound.all():
+            self._n_bad_samples += len(samples) - int(np.count_nonzero(sound))
+            samples = np.where(sound, samples, np.float32(0))
+        joined = np.concatenate([self._pending, samples]) if len(self._pending) else np.ascontiguousarray(samples)
+        n_chunks = len(joined) // self._chunk_samples
         output = np.empty(n_chunks * self._chunk_samples, np.float32)
         for start in range(0, len(output), self._chunk_samples):
             end = start + self._chunk_samples
-            self._process_chunk(self._pending[start:end], output[start:end])
+            self._process_chunk(joined[start:end], output[start:end])
         # a copy: the caller may write into its array again
-        self._pending = self._pending[len(output) :].copy()
+        self._pending = joined[len(output) :].copy()
         self._samples_out += len(output)
         return output
 
     def flush(self) -> NDArray[np.float32]:
-        """Return what is still inside, so that samples out = samples in + latency; the stream is fresh after it."""
+        """Return what is still inside, so that samples out = samples in + latency; the stream is fresh after it.
+
+        The input is continued with silence. float32 (L,); L is 0 where nothing came in since the start.
+        """
         missing = self._samples_in + self.latency - self._samples_out if self._samples_in else 0
         chunks = []
         while missing > 0:
@@ -220,7 +250,7 @@ def _require_front_end(bundle: ModelBundle) -> None:
 
 
 def _check_samples(samples: NDArray[np.float32]) -> None:
-    if not isinstance(samples, np.ndarray) or samples.dtype != np.float32:
+    if not isinstance(samples, np.ndarray) or samples.dtype != _FLOAT32:
         found = samples.dtype if isinstance(samples, np.ndarray) else type(samples).__name__
         raise TypeError(f"samples: expected a float32 array, got {found}; use samples.astype(np.float32)")
     if samples.ndim != 1:

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc.errors import ConfigError
+from edgevc.config import SAMPLE_RATE
+from edgevc.errors import AudioFileError, ConfigError
 from edgevc.f0 import PitchTracker
 from edgevc.features import LogMel
 
-SAMPLE_RATE = 16_000
+_MISSING = 'plots need matplotlib; pip install "edgevc[plot]"'
+
+SUFFIXES = (".png", ".pdf", ".svg")
+"""Kinds of picture."""
+
+
+def check_plot(path: Path, *, overwrite: bool) -> None:
+    """Refuse a picture that could not be drawn, before the work that it shall show.
+
+    Raises:
+        ConfigError: matplotlib is missing, or the name has another suffix.
+        AudioFileError: the file exists and may not be replaced, or its folder does not exist.
+    """
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ConfigError(_MISSING)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"a plot must be a {', '.join(SUFFIXES)} file, got {path}")
+    if path.exists() and not overwrite:
+        raise AudioFileError(f"{path} exists; give --force to replace it")
+    if not path.parent.is_dir():
+        raise AudioFileError(f"cannot write the plot {path}: its folder does not exist; make it first")
 
 
 def plot_comparison(path: Path, recordings: dict[str, NDArray[np.float32]]) -> None:
@@ -25,12 +47,13 @@ def plot_comparison(path: Path, recordings: dict[str, NDArray[np.float32]]) -> N
 
     Raises:
         ConfigError: matplotlib is missing, or cannot write this kind of file.
+        AudioFileError: the file cannot be written.
     """
     try:
         importlib.import_module("matplotlib").use("Agg")
         pyplot: Any = importlib.import_module("matplotlib.pyplot")
     except ImportError as error:
-        raise ConfigError('plots need matplotlib; pip install "edgevc[plot]"') from error
+        raise ConfigError(_MISSING) from error
     figure, axes = pyplot.subplots(len(recordings), 1, figsize=(10, 3.2 * len(recordings)), sharex=True, squeeze=False)
     for axis, (title, samples) in zip(axes[:, 0], recordings.items(), strict=True):
         _draw(axis, title, samples)
@@ -38,8 +61,10 @@ def plot_comparison(path: Path, recordings: dict[str, NDArray[np.float32]]) -> N
     figure.tight_layout()
     try:
         figure.savefig(path, dpi=110)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot write the plot {path}: {error}; use a .png file in a folder that exists") from error
+    except ValueError as error:
+        raise ConfigError(f"cannot write the plot {path}: {error}; use a .png file") from error
+    except OSError as error:
+        raise AudioFileError(f"cannot write the plot {path}: {error.strerror}") from error
     finally:
         pyplot.close(figure)
 
@@ -67,7 +92,8 @@ def _draw(axis: Any, title: str, samples: NDArray[np.float32]) -> None:
     axis.set_yticks([_mel(hz) for hz in ticks], [f"{hz}" for hz in ticks])
     axis.set_ylim(_mel(config.fmin), mel_top)
     axis.set_ylabel("Hz (mel scale)")
-    axis.set_title(title)
+    # a dollar sign would start a formula
+    axis.set_title(title.replace("$", r"\$"))
 
 
 def _mel(hertz: float) -> float:

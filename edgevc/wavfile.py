@@ -50,6 +50,7 @@ Source = str | os.PathLike[str] | BinaryIO
 class _Decoder(Protocol):
     sample_rate: int
     n_channels: int
+    n_frames: int | None
 
     def read(self, n_frames: int) -> NDArray[np.float32]:
         """Return at most n_frames frames as (T, n_channels); empty at the end of the file."""
@@ -107,6 +108,11 @@ class AudioReader:
     def n_channels(self) -> int:
         """Channels in the file; what is read is their mean."""
         return self._decoder.n_channels
+
+    @property
+    def n_samples(self) -> int | None:
+        """Length in samples as the header has it, None where it does not say; a file cut short gives fewer."""
+        return self._decoder.n_frames
 
     def read(self, n_samples: int) -> NDArray[np.float32]:
         """Return the next samples, shape (T,), float32; T is n_samples, or less only at the end of the file.
@@ -458,6 +464,7 @@ class _WavDecoder:
             size = _UNKNOWN_SIZE
         self._until_end = size == _UNKNOWN_SIZE
         self._left = size
+        self.n_frames = None if self._until_end else size // (self._width * self.n_channels)
         self._warned = False
 
     def read(self, n_frames: int) -> NDArray[np.float32]:
@@ -548,6 +555,9 @@ class _SoundfileDecoder:
             raise AudioFileError(f"{data.name}: is damaged: {error}") from error
         self.sample_rate = int(self._sound.samplerate)
         self.n_channels = int(self._sound.channels)
+        # libsndfile gives 0 or its largest number where a stream does not say
+        frames = int(self._sound.frames)
+        self.n_frames: int | None = frames if 0 < frames < 1 << 60 else None
         if not MIN_RATE <= self.sample_rate <= MAX_RATE:
             raise AudioFileError(
                 f"{data.name}: sample rate must be in [{MIN_RATE}, {MAX_RATE}] Hz, got {self.sample_rate}"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +16,35 @@ from edgevc.bundle import GraphSpec
 from edgevc.errors import ConfigError, ModelError
 
 FloatArray = NDArray[np.float32]
+
+_stderr_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def quiet_load() -> Iterator[None]:
+    """Keep off the user's terminal what an engine prints to stderr while it is loaded; its errors are exceptions.
+
+    LiteRT announces its delegate, onnxruntime misses a GPU on many boards. Both write to file descriptor 2 from C++
+    before a log level can be set (LiteRT exports no way to set one), so the descriptor itself points elsewhere for
+    these milliseconds. What other threads print meanwhile is lost.
+    """
+    with _stderr_lock:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.flush()
+        try:
+            kept = os.dup(2)
+        except OSError:
+            # a service without stderr has nothing to keep quiet
+            yield
+            return
+        try:
+            sink = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            os.dup2(sink, 2)
+            os.close(sink)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 class GraphState(ABC):

@@ -9,7 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from edgevc.backends.base import FloatArray, Graph, GraphState, check_state_arrays, check_tensors, copy_inputs
+from edgevc.backends.base import (
+    FloatArray,
+    Graph,
+    GraphState,
+    check_state_arrays,
+    check_tensors,
+    copy_inputs,
+    quiet_load,
+)
 from edgevc.backends.tflite_file import read_tflite
 from edgevc.bundle import ModelBundle
 from edgevc.errors import ConfigError, EngineError, ModelError
@@ -65,13 +73,15 @@ class LitertGraph(Graph):
         ):
             check_tensors(f"{kind} of {name} (litert)", expected, {key: shape for key, (_, shape) in found.items()})
         try:
-            from ai_edge_litert.interpreter import Interpreter
+            with quiet_load():
+                from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
             raise EngineError(f'cannot import ai_edge_litert: {error}; pip install "edgevc[litert]"') from error
         self.lock = threading.Lock()
         try:
-            self._interpreter = Interpreter(model_content=graph.content, num_threads=1)
-            self._interpreter.allocate_tensors()
+            with quiet_load():
+                self._interpreter = Interpreter(model_content=graph.content, num_threads=1)
+                self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"ai-edge-litert {version} cannot load {path}: {error}; copy the bundle again") from error
         self._invoke = self._interpreter.invoke

@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from edgevc.backends.base import FloatArray, Graph, GraphState, check_state_arrays, check_tensors, copy_inputs
+from edgevc.backends.base import (
+    FloatArray,
+    Graph,
+    GraphState,
+    check_state_arrays,
+    check_tensors,
+    copy_inputs,
+    quiet_load,
+)
 from edgevc.backends.onnx_file import check_onnx
 from edgevc.bundle import GraphSpec, ModelBundle
 from edgevc.errors import ConfigError, EngineError, ModelError
@@ -67,7 +75,8 @@ class OnnxGraph(Graph):
         data = bundle.read(path)
         free = check_onnx(data, path)
         try:
-            import onnxruntime
+            with quiet_load():
+                import onnxruntime
         except ImportError as error:
             raise EngineError(f'cannot import onnxruntime: {error}; pip install "edgevc[onnx]"') from error
         options = onnxruntime.SessionOptions()
@@ -82,7 +91,8 @@ class OnnxGraph(Graph):
             # With a fixed number of hops, the shape arithmetic of the file is computed once, at load.
             options.add_free_dimension_override_by_name(dimension, chunk_hops)
         try:
-            self.session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+            with quiet_load():
+                self.session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions derive from Exception only
             raise ModelError(
                 f"onnxruntime {version} cannot load {path}: {_first_line(error)}; copy it again"
