@@ -60,9 +60,9 @@ EDGEVC_SYSROOT=$root CMAKE_TOOLCHAIN_FILE=$PWD/scripts/aarch64.cmake _PYTHON_HOS
 "$work/venv/bin/python" -m zipfile -e "$work"/wheel/edgevc-*-cp311-cp311-linux_aarch64.whl "$work/edgevc"
 
 echo "converting examples/sentence.wav as a Cortex-A72"
-# a cache of its own and an empty one: the engine has to prove itself in each run
+# -P: the installed package, not the source folder. An empty cache: the engine has to prove itself in each run.
 rm -rf "$work/cache"
-PYTHONPATH=$work/edgevc:$work/site XDG_CACHE_HOME=$work/cache "$launcher" -m edgevc convert examples/sentence.wav \
+PYTHONPATH=$work/edgevc:$work/site XDG_CACHE_HOME=$work/cache "$launcher" -P -m edgevc convert examples/sentence.wav \
   "$work/cortex-a72.wav" --voice $voice --engine litert --force
 "$venv/bin/edgevc" convert examples/sentence.wav "$work/here.wav" --voice $voice --engine litert --force
 "$venv/bin/python" scripts/compare_audio.py "$work/here.wav" "$work/cortex-a72.wav"
