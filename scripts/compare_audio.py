@@ -15,8 +15,9 @@ import numpy as np
 from edgevc.features import LogMel
 from edgevc.wavfile import read_audio
 
-TOLERANCE_DB = 1.0
-"""Mean distance. PLACEHOLDER"""
+TOLERANCE_DB = 0.3
+"""Mean distance. Measured on examples/sentence.wav with an interim model: Cortex-A72 beside x86-64 0.031 (both LiteRT),
+ONNX Runtime beside LiteRT 0.13; a gain of 0.5 dB gives 0.50, a pitch a quarter of a semitone higher 1.46."""
 RANGE_DB = 50.0
 
 

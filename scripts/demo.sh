@@ -1,12 +1,11 @@
 #!/bin/sh
-# demo.sh: converts a sentence that ships with the project into demo/, with a picture. `make demo` runs it.
+# demo.sh: converts a sentence that ships with the project into demo/, with a picture. `make demo` installs edgevc and runs it.
 set -eu
 cd "$(dirname "$0")/.."
 venv=${VENV:-.venv}
 voice=${VOICE:-kathleen}
 front_center=/usr/share/sounds/alsa/Front_Center.wav
 
-sh scripts/install.sh
 mkdir -p demo
 convert() {
   cp "$1" "demo/$2.wav"

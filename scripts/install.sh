@@ -5,6 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 extra=${1:-demo}
 venv=${VENV:-.venv}
+asked=${PYTHON:-}
 PYTHON=${PYTHON:-python3}
 export PYTHON
 
@@ -16,7 +17,7 @@ sh scripts/need.sh venv compiler
 if [ ! -x "$venv/bin/python" ]; then
   rm -rf "$venv"
   "$PYTHON" -m venv "$venv"
-elif [ -n "${EDGEVC_PYTHON_GIVEN:-}" ] && [ "$("$venv/bin/python" -V)" != "$("$PYTHON" -V)" ]; then
+elif [ -n "$asked" ] && [ "$("$venv/bin/python" -V)" != "$("$PYTHON" -V)" ]; then
   echo "$venv has $("$venv/bin/python" -V), not $("$PYTHON" -V); remove it, or name another: make VENV=.venv-other" >&2
   exit 1
 fi
