@@ -1,8 +1,53 @@
-# `make demo` converts a sentence, `make test` runs the tests, `make core` builds the C++ core in place.
-PYTHON ?= python3
+# The commands of this project; `make help` lists them. Scripts do the work, so that each can be run alone.
+#   make demo PYTHON=python3.12     another Python          make demo VENV=.venv-3.12     another environment
+VENV ?= .venv
+export VENV
 
-.PHONY: core
-core:
-	cmake -S . -B build/dev -G Ninja -DCMAKE_BUILD_TYPE=Release -Dpybind11_DIR=$$($(PYTHON) -m pybind11 --cmakedir) -DPython_EXECUTABLE=$$(command -v $(PYTHON)) >/dev/null
+# What an installation is made of; __pycache__ and in-place builds are not.
+SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edgevc models -type f -not -name '*.so' -not -name '*.pyc')
+CORE_PYTHON := $(or $(PYTHON),$(wildcard $(VENV)/bin/python),python3)
+
+.PHONY: demo test lint format core aarch64 test-tools clean help
+
+demo: $(VENV)/installed  ## convert a sentence that ships with the project into demo/, with a picture
+	sh scripts/demo.sh
+
+test: $(VENV)/installed-dev  ## the whole default test suite: C++ with sanitizers, then Python over both engines
+	sh scripts/cpp_tests.sh
+	$(VENV)/bin/pytest
+
+lint: $(VENV)/installed-dev  ## formatting, lint and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	find csrc tests/cpp -name '*.h' -o -name '*.cc' | xargs $(VENV)/bin/clang-format --dry-run -Werror
+
+format: $(VENV)/installed-dev  ## rewrite the files as `make lint` wants them
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	find csrc tests/cpp -name '*.h' -o -name '*.cc' | xargs $(VENV)/bin/clang-format -i
+
+core:  ## build the C++ core in place, for development
+	cmake -S . -B build/dev -G Ninja -DCMAKE_BUILD_TYPE=Release -Dpybind11_DIR=$$($(CORE_PYTHON) -m pybind11 --cmakedir) -DPython_EXECUTABLE=$$(command -v $(CORE_PYTHON)) >/dev/null
 	cmake --build build/dev
 	cmake --install build/dev --prefix . --component core
+
+aarch64: $(VENV)/installed  ## cross-build for 64-bit ARM and convert the sentence as an emulated Raspberry Pi 4
+	sh scripts/aarch64.sh
+
+test-tools:  ## the tests of the training toolchain; installs PyTorch into .venv-tools
+	sh scripts/test_tools.sh
+
+clean:  ## remove everything that these commands made
+	rm -rf build dist demo .venv .venv-tools edgevc/_core*.so
+
+help:  ## this list
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 20
+
+$(VENV)/installed: $(SOURCES)
+	sh scripts/install.sh
+	touch $@
+
+$(VENV)/installed-dev: $(SOURCES)
+	sh scripts/install.sh dev
+	touch $(VENV)/installed $@

@@ -1,0 +1,49 @@
+#!/bin/sh
+# need.sh TOOL...: installs the Debian packages of those tools that are missing; without root, says what to type.
+# Tools: venv (a Python that can make virtual environments), compiler, build (cmake and ninja), emulator (aarch64).
+set -eu
+
+packages=
+add() { packages="$packages $*"; }
+
+for tool in "$@"; do
+  case $tool in
+    venv) "${PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || add python3 python3-venv ;;
+    compiler)
+      # the Python headers belong to the Python that is used; only Debian's own have a package for them
+      command -v c++ >/dev/null || add g++
+      "${PYTHON:-python3}" -c 'import os, sysconfig
+raise SystemExit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' 2>/dev/null ||
+        add python3-dev
+      ;;
+    build)
+      command -v cmake >/dev/null || add cmake
+      command -v ninja >/dev/null || add ninja-build
+      ;;
+    emulator)
+      command -v qemu-aarch64-static >/dev/null || add qemu-user-static
+      command -v aarch64-linux-gnu-g++ >/dev/null || add g++-aarch64-linux-gnu
+      command -v mmdebstrap >/dev/null || add mmdebstrap
+      command -v arch-test >/dev/null || add arch-test
+      ;;
+    *) echo "need.sh: unknown tool $tool" >&2; exit 2 ;;
+  esac
+done
+[ -n "$packages" ] || exit 0
+
+command="apt-get install -y --no-install-recommends$packages"
+if ! command -v apt-get >/dev/null; then
+  echo "edgevc needs what Debian calls:$packages. Install them with this system's package manager." >&2
+  exit 1
+elif [ "$(id -u)" = 0 ]; then
+  as_root=
+elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+  as_root="sudo -n"
+else
+  printf 'Some packages are missing. Type this, then start again:\n\n  sudo %s\n\n' "$command" >&2
+  exit 1
+fi
+echo "installing$packages"
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086  # words on purpose
+$as_root $command >/dev/null 2>&1 || { $as_root apt-get update -qq && $as_root $command >/dev/null; }
