@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 N_PITCH = 4
 """Pitch inputs of the decoder per frame."""
 
-_PRIOR_LOG2_F0 = math.log2(155.0)
-# an adult speaker's mean is not known before the first word; a tenth of a second of speech outweighs this guess
-_PRIOR_FRAMES = 10.0
-# 20 s of voiced speech: slow enough that a sentence keeps its melody, quick enough for another speaker
-_MEMORY_FRAMES = 2000.0
+# A speaker's mean is not known before the first word. The first voiced frames find it, and outweigh this guess at once;
+# then it may move only slowly, or the falling melody of a sentence would be flattened.
+_PRIOR_LOG2_F0 = math.log2(150.0)
+_PRIOR_FRAMES = 4.0
+_FIRST_FRAMES = 15
+_SLOW_FRAMES = 600.0
+# What lies farther from the mean is rather an octave error of the tracker than speech.
+_MAX_OCTAVES = 1.0
 
 
 class PitchMapper:
@@ -32,16 +35,18 @@ class PitchMapper:
         """
         self._target = target_log2_f0 + semitones / 12
         self._mean = _PRIOR_LOG2_F0
-        self._weight = _PRIOR_FRAMES
+        self._n_voiced = 0
 
     def map(self, f0: float) -> float:
         """Return the F0 in Hz that the target voice speaks where the source has `f0`; 0 where `f0` is 0, unvoiced."""
         if f0 <= 0.0:
             return 0.0
         octaves = math.log2(f0)
-        self._weight = min(self._weight + 1.0, _MEMORY_FRAMES)
-        self._mean += (octaves - self._mean) / self._weight
-        return float(2.0 ** (octaves - self._mean + self._target))
+        self._n_voiced += 1
+        first = self._n_voiced <= _FIRST_FRAMES
+        self._mean += (octaves - self._mean) / (_PRIOR_FRAMES + self._n_voiced if first else _SLOW_FRAMES)
+        distance = min(max(octaves - self._mean, -_MAX_OCTAVES), _MAX_OCTAVES)
+        return float(2.0 ** (distance + self._target))
 
 
 def write_pitch_features(out: NDArray[np.float32], f0: float, periodicity: float, level: float) -> None:
