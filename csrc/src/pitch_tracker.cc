@@ -26,8 +26,9 @@ constexpr int kFftSize = 1024;
 constexpr float kMaxSample = 8.0f;
 // 200 dB below full scale: small enough not to be heard, large enough that no square of it is denormal.
 constexpr float kTiny = 1e-10f;
-// Dither of 16-bit files is below this.
-constexpr float kSilence = -90.0f;
+// Of the fundamental's band; the rounding to 16 bits alone has -118 dB there.
+constexpr float kSilence = -120.0f;
+constexpr float kLeastPower = 1e-14f;
 constexpr float kMinSimilarity = 0.2f;
 
 // Found by a random search against pyworld's harvest, with noise that must stay unvoiced; see docs/f0.md.
@@ -66,7 +67,7 @@ std::vector<float> Hann(int length) {
 
 float Clamp(float value, float low, float high) { return std::min(std::max(value, low), high); }
 
-float Decibels(float power) { return 10.0f * std::log10(power + 1e-10f); }
+float Decibels(float power, float least) { return 10.0f * std::log10(power + least); }
 
 template <int kHop>
 float* Shift(std::vector<float>* buffer) {
@@ -145,11 +146,7 @@ void PitchTracker::Process(const float* hop, PitchFrame* frame) noexcept {
   const float period_f0 = chosen > 0 || before.n_candidates == 1 ? candidate.f0 : before.candidates[1].f0;
   frame->periodicity = period_f0 > 0.0f ? SpeechBandPeriodicity(period_f0) : 0.0f;
 
-  if (chosen > 0 && candidate.periodicity > kClear) {
-    state_.usual_weight += kUsualRate * (1.0f - state_.usual_weight);
-    // The weight turns the exponential mean into the plain mean of what there is at the start.
-    state_.usual_log_f0 += kUsualRate / state_.usual_weight * (candidate.log_f0 - state_.usual_log_f0);
-  }
+  if (chosen > 0) LearnUsual(before);
   state_.newest_column = 1 - state_.newest_column;
 }
 
@@ -200,7 +197,7 @@ void PitchTracker::Analyse(const Column& before, Column* now) noexcept {
     energy_[i] = weighted_[i] * fundamental_[i];
   }
   for (int i = 0; i < kWinLength; ++i) power += energy_[i];
-  const float level = Decibels(power / kWinLength);
+  const float level = Decibels(power / kWinLength, kLeastPower);
   if (level < kSilence) {
     state_.n_audible = 0;
     return;
@@ -223,7 +220,7 @@ void PitchTracker::Analyse(const Column& before, Column* now) noexcept {
   fft_.Inverse(weighted_real_.data(), weighted_imag_.data(), weighted_.data());
   fft_.Inverse(energy_real_.data(), energy_imag_.data(), energy_.data());
   // Where only the window's edge holds signal, both sums are small and the FFT's rounding would decide.
-  const float rounding = 1e-4f * energy_[0] + 1e-12f;
+  const float rounding = 1e-4f * energy_[0] + kLeastPower;
   for (int lag = lag_min_ - 1; lag <= lag_max_ + 1; ++lag)
     similarity_[lag] = weighted_[lag] / (energy_[lag] + rounding);
 
@@ -314,9 +311,27 @@ float PitchTracker::UnvoicedScore(float level, float periodicity) noexcept {
     const float difference = raw[i + 1] - raw[i];
     power += window_[i] * difference * difference;
   }
-  const float tilt = level - Decibels(power / kWinLength);
+  const float tilt = level - Decibels(power / kWinLength, kLeastPower);
   return kUnvoicedScore + Clamp(kLevelSlope * (reference - level), -kLoudBonus, kQuietPenalty) +
          kTiltSlope * Clamp(kTiltCentre - tilt, -kTiltRange, kTiltRange);
+}
+
+// From the peak that would win without what is usual: a usual F0 that confirms itself would stay in a wrong octave.
+void PitchTracker::LearnUsual(const Column& column) noexcept {
+  int best = 0;
+  float best_score = -1e30f;
+  for (int i = 1; i < column.n_candidates; ++i) {
+    const Candidate& candidate = column.candidates[i];
+    const float score = candidate.periodicity + kOctaveCost * candidate.log_f0;
+    if (score > best_score) {
+      best_score = score;
+      best = i;
+    }
+  }
+  if (best == 0 || column.candidates[best].periodicity < kClear) return;
+  state_.usual_weight += kUsualRate * (1.0f - state_.usual_weight);
+  // The weight turns the exponential mean into the plain mean of what there is at the start.
+  state_.usual_log_f0 += kUsualRate / state_.usual_weight * (column.candidates[best].log_f0 - state_.usual_log_f0);
 }
 
 void PitchTracker::Advance(const Column& before, Column* now) noexcept {
@@ -358,7 +373,7 @@ float PitchTracker::SpeechBandPeriodicity(float f0) const noexcept {
         energy[i] += 0.5f * weight * (a * a + b * b);
       }
     }
-    float total_product = 0.0f, total_energy = 1e-12f;
+    float total_product = 0.0f, total_energy = kLeastPower;
     for (int i = 0; i < 8; ++i) {
       total_product += product[i];
       total_energy += energy[i];
@@ -372,7 +387,7 @@ float PitchTracker::SpeechBandPeriodicity(float f0) const noexcept {
 float PitchTracker::Level() const noexcept {
   float power = 0.0f;
   for (int i = 0; i < kLevelLength; ++i) power += level_window_[i] * raw_[i] * raw_[i];
-  return Decibels(power / kLevelLength);
+  return Decibels(power / kLevelLength, 1e-10f);
 }
 
 }  // namespace edgevc

@@ -20,14 +20,14 @@ struct PitchFrame {
 // 160 (m + 1) - latency(); samples before the start count as zeros. The latency of 480 samples is half of the
 // 640-sample analysis window plus one hop, by which the decision waits for the next frame.
 //
-// The band of the fundamental (70 to 240 Hz at -3 dB, 12 dB per octave, so that 500 Hz still passes) gives candidates:
+// The band of the fundamental (75 to 245 Hz at -3 dB, 12 dB per octave, so that 500 Hz still passes) gives candidates:
 // the peaks of a Hann-weighted normalised square difference (P. McLeod and G. Wyvill, "A smarter way to find pitch",
 // ICMC 2005). A Viterbi search with octave, jump and voicing costs (P. Boersma, "Accurate short-term analysis of the
 // fundamental frequency and the harmonics-to-noise ratio of a sampled sound", IFA Proceedings 17, 1993) chooses among
 // them and "unvoiced", which gains where the level is near the noise floor or far below the speaker's, and where high
 // frequencies outweigh the band. A running mean of clear frames makes far-off octaves dearer.
 //
-// All of that is relative: a gain changes only the level, as long as the band stays above -90 dB.
+// All of that is relative: a gain changes only the level, as long as the band of quiet frames stays above -120 dB.
 // Samples beyond +-8 are limited there and NaN and infinity count as 0, so no input can spoil the state.
 class PitchTracker {
  public:
@@ -96,6 +96,7 @@ class PitchTracker {
   void FindPeaks(Column* column) noexcept;
   void AddContinuation(const Column& before, Column* now) noexcept;
   float UnvoicedScore(float level, float periodicity) noexcept;
+  void LearnUsual(const Column& column) noexcept;
   void Advance(const Column& before, Column* now) noexcept;
   Candidate MakeCandidate(float lag, float similarity) const noexcept;
   float SpeechBandPeriodicity(float f0) const noexcept;
