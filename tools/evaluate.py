@@ -23,6 +23,7 @@ from vctrain.data.voices import normalise
 
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
+from numpy.typing import NDArray
 
 PAIRS = (("bdl", "kathleen"), ("slt", "bdl"))
 SECONDS = (2.5, 9.0)
@@ -125,9 +126,14 @@ def main() -> None:
         v: metrics.centroid([np.array(known[v, r["utterance"]]["embedding"]) for r in choose(rows, v, 20)])
         for v in VOICES
     }
-    if "anon" in args.voices:
-        # nobody's voice has no recordings: its centroid is that of its own other conversions
-        centroids["anon"] = metrics.centroid([np.array(r["embedding"]) for r in results if r["voice"] == "anon"])
+
+    def target(speaker: str, voice: str) -> NDArray[np.float32]:
+        if voice in centroids:
+            return centroids[voice]
+        # nobody's voice has no recordings: what it should sound like is what it sounds like for other speakers
+        others = [r for r in results if r["voice"] == voice and r["speaker"] != speaker]
+        return metrics.centroid([np.array(r["embedding"]) for r in others])
+
     table: dict[str, dict[str, float]] = {}
     for speaker, voice in dict.fromkeys((r["speaker"], r["voice"]) for r in results):
         group = [r for r in results if (r["speaker"], r["voice"]) == (speaker, voice)]
@@ -141,7 +147,7 @@ def main() -> None:
             count += len(reference)
         own = metrics.centroid([np.array(known[speaker, r["utterance"]]["embedding"]) for r in group])
         table[f"{speaker} -> {voice}"] = {
-            "similarity": float(np.mean([np.array(r["embedding"]) @ centroids[voice] for r in group])),
+            "similarity": float(np.mean([np.array(r["embedding"]) @ target(speaker, voice) for r in group])),
             "similarity_to_source": float(np.mean([np.array(r["embedding"]) @ own for r in group])),
             "wer": errors / count,
             "source_wer": source_errors / count,
