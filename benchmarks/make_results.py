@@ -24,11 +24,11 @@ COLUMNS = (
     ("n", "utterances", "{:d}"),
 )
 
-VOICES_NOTE = """Sources were never heard by any training; bdl and slt speak prompts that no training heard. Similarity:
-Resemblyzer, utterance against the centroid of 20 natural recordings (anon: of its conversions of other speakers). WER by
-pocketsphinx; where a source has no transcript (SF1, SM1, TF2, TM3), against the recogniser's own reading of the
-source, so it is a change and the source's own is 0. Resemblyzer gives natural recordings of one speaker about 0.9 and
-of two speakers 0.5 to 0.65; DNSMOS gives Kathleen's own recordings 3.07.
+VOICES_NOTE = """Sources were never heard by any training; bdl and slt speak prompts that no training heard.
+Similarity: Resemblyzer, utterance against the centroid of 20 natural recordings (anon: of its conversions of other
+speakers). WER by pocketsphinx; where a source has no transcript (SF1, SM1, TF2, TM3), against the recogniser's own
+reading of the source, so it is a change and the source's own is 0. Resemblyzer gives natural recordings of one speaker
+about 0.9 and of two speakers 0.5 to 0.65; DNSMOS gives Kathleen's own recordings 3.07.
 """
 
 

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import soundfile as sf
+from numpy.typing import NDArray
 from vctrain import metrics
 from vctrain.data.corpora import UNSEEN_SPEAKERS, VOICES
 from vctrain.data.voices import normalise
 
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
-from numpy.typing import NDArray
 
 PAIRS = (("bdl", "kathleen"), ("slt", "bdl"))
 SECONDS = (2.5, 9.0)
