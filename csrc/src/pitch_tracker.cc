@@ -32,28 +32,28 @@ constexpr float kLeastPower = 1e-14f;
 constexpr float kMinSimilarity = 0.2f;
 
 // Found by a random search against pyworld's harvest, with noise that must stay unvoiced; see docs/f0.md.
-constexpr float kHighPassHz = 75.0f;
+constexpr float kHighPassHz = 90.0f;
 constexpr float kFundamentalHz = 245.0f;
 constexpr float kSpeechHz = 1000.0f;
 // Costs and scores are in units of periodicity.
-constexpr float kOctaveCost = 0.08f;        // per octave below f0_max: the shorter of two equal periods is the period
-constexpr float kJumpCost = 0.397f;         // per octave between frames
-constexpr float kVoicingCost = 0.8037f;     // per change between voiced and unvoiced
-constexpr float kContinuationCost = 0.34f;  // of a candidate that continues a path without being a peak
-constexpr float kUnusualCost = 0.332f;      // per octave from the usual F0, up to one octave
-constexpr float kUsualRate = 0.0169f;       // per frame
-constexpr float kClear = 0.8517f;           // periodicity from which a frame tells the usual F0
-constexpr float kUnvoicedScore = 0.6f;
+constexpr float kOctaveCost = 0.1194f;        // per octave below f0_max: the shorter of two equal periods is the period
+constexpr float kJumpCost = 0.4481f;          // per octave between frames
+constexpr float kVoicingCost = 0.5778f;       // per change between voiced and unvoiced
+constexpr float kContinuationCost = 0.8006f;  // of a candidate that continues a path without being a peak
+constexpr float kUnusualCost = 0.1932f;       // per octave from the usual F0, up to one octave
+constexpr float kUsualRate = 0.017f;          // per frame
+constexpr float kClear = 0.7997f;             // periodicity from which a frame tells the usual F0
+constexpr float kUnvoicedScore = 0.5864f;
 constexpr float kLevelSlope = 0.0763f;    // per dB
 constexpr float kLoudBonus = 0.788f;      // at most, for voiced
-constexpr float kQuietPenalty = 0.4925f;  // at most, for voiced
-constexpr float kBelowPeak = 42.4f;       // dB
+constexpr float kQuietPenalty = 0.9173f;  // at most, for voiced
+constexpr float kBelowPeak = 41.6386f;    // dB
 constexpr float kAboveFloor = 12.0f;      // dB
 constexpr float kPeakDecay = 0.0858f;     // dB per frame
 // The floor is the least level of the last 4 blocks of frames without a clear period, so that it rises with the noise.
 constexpr int kFloorBlockFrames = 40;
 constexpr float kPeriodic = 0.9131f;      // noise hardly ever is; a held vowel must not become the floor
-constexpr float kTiltSlope = 0.0064f;     // per dB
+constexpr float kTiltSlope = 0.0098f;     // per dB
 constexpr float kTiltCentre = -28.4556f;  // dB
 constexpr float kTiltRange = 20.0f;       // dB
 // Relative width within which a path continues without a peak.

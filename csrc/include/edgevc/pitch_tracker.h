@@ -20,7 +20,7 @@ struct PitchFrame {
 // 160 (m + 1) - latency(); samples before the start count as zeros. The latency of 480 samples is half of the
 // 640-sample analysis window plus one hop, by which the decision waits for the next frame.
 //
-// The band of the fundamental (75 to 245 Hz at -3 dB, 12 dB per octave, so that 500 Hz still passes) gives candidates:
+// The band of the fundamental (90 to 245 Hz at -3 dB, 12 dB per octave, so that 500 Hz still passes) gives candidates:
 // the peaks of a Hann-weighted normalised square difference (P. McLeod and G. Wyvill, "A smarter way to find pitch",
 // ICMC 2005). A Viterbi search with octave, jump and voicing costs (P. Boersma, "Accurate short-term analysis of the
 // fundamental frequency and the harmonics-to-noise ratio of a sampled sound", IFA Proceedings 17, 1993) chooses among
