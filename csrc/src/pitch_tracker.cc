@@ -19,8 +19,12 @@ constexpr int kLookahead = kHopLength;
 constexpr int kLatency = kWinLength / 2 + kLookahead;
 constexpr int kLevelLength = 400;
 constexpr int kRawLength = kLatency + kLevelLength / 2;
-// Linear correlation of 640 samples up to lag 320 without wrapping round.
-constexpr int kFftSize = 1024;
+// The fundamental's band is kept at half the rate: its filters leave nothing that could fold into it.
+constexpr int kBandRate = kSampleRate / 2;
+constexpr int kBandHop = kHopLength / 2;
+constexpr int kBandLength = kWinLength / 2;
+// Linear correlation of 320 samples up to lag 160 without wrapping round.
+constexpr int kFftSize = 512;
 
 // 18 dB above full scale: no microphone gives more, and one broken sample must not pass for the loudest speech.
 constexpr float kMaxSample = 8.0f;
@@ -100,23 +104,24 @@ PitchTracker::PitchTracker(int sample_rate, int hop_length, float f0_min, float 
     throw std::invalid_argument("expected 50 <= f0_min < f0_max <= 1000 Hz, got f0_min=" + std::to_string(f0_min) +
                                 ", f0_max=" + std::to_string(f0_max));
   }
-  lag_min_ = static_cast<int>(std::floor(kSampleRate / f0_max));
-  lag_max_ = static_cast<int>(std::ceil(kSampleRate / f0_min));
+  lag_min_ = static_cast<int>(std::floor(kBandRate / f0_max));
+  lag_max_ = static_cast<int>(std::ceil(kBandRate / f0_min));
   high_pass_ = Butterworth(kHighPassHz, true);
   speech_band_ = Butterworth(kSpeechHz, false);
   fundamental_band_ = Butterworth(kFundamentalHz, false);
   window_ = Hann(kWinLength);
+  band_window_ = Hann(kBandLength);
   level_window_ = Hann(kLevelLength);
   raw_.resize(kRawLength);
   speech_.resize(kWinLength + kLookahead);
-  fundamental_.resize(kWinLength);
+  fundamental_.resize(kBandLength);
   weighted_.resize(kFftSize);
   energy_.resize(kFftSize);
   for (auto* part : {&window_real_, &window_imag_, &weighted_real_, &weighted_imag_, &energy_real_, &energy_imag_}) {
     part->resize(fft_.bins());
   }
   similarity_.resize(lag_max_ + 2);
-  std::copy(window_.begin(), window_.end(), weighted_.begin());
+  std::copy(band_window_.begin(), band_window_.end(), weighted_.begin());
   fft_.Forward(weighted_.data(), window_real_.data(), window_imag_.data());
   Reset();
 }
@@ -172,13 +177,15 @@ float PitchTracker::Filter(const Biquad& section, float x, BiquadState* state) n
 void PitchTracker::Push(const float* hop) noexcept {
   float* raw = Shift<kHopLength>(&raw_);
   float* speech = Shift<kHopLength>(&speech_);
-  float* fundamental = Shift<kHopLength>(&fundamental_);
+  float* fundamental = Shift<kBandHop>(&fundamental_);
   for (int i = 0; i < kHopLength; ++i) {
     const float x = std::isfinite(hop[i]) ? Clamp(hop[i], -kMaxSample, kMaxSample) : 0.0f;
     const float high = Filter(high_pass_, x, &state_.high_pass);
     raw[i] = x;
     speech[i] = Filter(speech_band_, high, &state_.speech_band);
-    fundamental[i] = Filter(fundamental_band_, high, &state_.fundamental_band);
+    // The speech band's filter comes first and adds to the attenuation of what would fold.
+    const float low = Filter(fundamental_band_, speech[i], &state_.fundamental_band);
+    if (i % 2 == 0) fundamental[i / 2] = low;
   }
   // A decaying filter would reach denormals, which cost many times more than other numbers on some processors.
   for (BiquadState* filter : {&state_.high_pass, &state_.speech_band, &state_.fundamental_band}) {
@@ -192,12 +199,12 @@ void PitchTracker::Analyse(const Column& before, Column* now) noexcept {
   Candidate& unvoiced = now->candidates[0];
   unvoiced = Candidate();
   float power = 0.0f;
-  for (int i = 0; i < kWinLength; ++i) {
-    weighted_[i] = window_[i] * fundamental_[i];
+  for (int i = 0; i < kBandLength; ++i) {
+    weighted_[i] = band_window_[i] * fundamental_[i];
     energy_[i] = weighted_[i] * fundamental_[i];
   }
-  for (int i = 0; i < kWinLength; ++i) power += energy_[i];
-  const float level = Decibels(power / kWinLength, kLeastPower);
+  for (int i = 0; i < kBandLength; ++i) power += energy_[i];
+  const float level = Decibels(power / kBandLength, kLeastPower);
   if (level < kSilence) {
     state_.n_audible = 0;
     return;
@@ -206,8 +213,8 @@ void PitchTracker::Analyse(const Column& before, Column* now) noexcept {
 
   // sum over j of w[j] w[j + lag] x[j] x[j + lag], and the same of (x[j]^2 + x[j + lag]^2) / 2. Their ratio is within
   // [-1, 1] because the weights are not negative.
-  std::fill(weighted_.begin() + kWinLength, weighted_.end(), 0.0f);
-  std::fill(energy_.begin() + kWinLength, energy_.end(), 0.0f);
+  std::fill(weighted_.begin() + kBandLength, weighted_.end(), 0.0f);
+  std::fill(energy_.begin() + kBandLength, energy_.end(), 0.0f);
   fft_.Forward(weighted_.data(), weighted_real_.data(), weighted_imag_.data());
   fft_.Forward(energy_.data(), energy_real_.data(), energy_imag_.data());
   const int bins = fft_.bins();
@@ -234,7 +241,7 @@ void PitchTracker::Analyse(const Column& before, Column* now) noexcept {
 
 PitchTracker::Candidate PitchTracker::MakeCandidate(float lag, float similarity) const noexcept {
   Candidate candidate;
-  candidate.f0 = Clamp(kSampleRate / lag, f0_min_, f0_max_);
+  candidate.f0 = Clamp(kBandRate / lag, f0_min_, f0_max_);
   candidate.log_f0 = std::log2(candidate.f0);
   candidate.periodicity = Clamp(similarity, 0.0f, 1.0f);
   const float unusual = std::min(std::abs(candidate.log_f0 - state_.usual_log_f0), 1.0f);
@@ -273,7 +280,7 @@ void PitchTracker::AddContinuation(const Column& before, Column* now) noexcept {
   for (int i = 1; i < now->n_candidates; ++i) {
     if (std::abs(now->candidates[i].f0 / f0 - 1.0f) < kContinuationWidth) return;
   }
-  const auto lag_at = [](float hertz) { return static_cast<int>(std::lround(kSampleRate / hertz)); };
+  const auto lag_at = [](float hertz) { return static_cast<int>(std::lround(kBandRate / hertz)); };
   const int low = std::max(lag_min_, lag_at((1.0f + kContinuationWidth) * f0));
   const int high = std::min(lag_max_, lag_at((1.0f - kContinuationWidth) * f0));
   int lag = low;
@@ -281,7 +288,9 @@ void PitchTracker::AddContinuation(const Column& before, Column* now) noexcept {
     if (similarity_[i] > similarity_[lag]) lag = i;
   }
   const int place = std::min(now->n_candidates, kMaxCandidates);
-  now->candidates[place] = MakeCandidate(static_cast<float>(lag), similarity_[lag]);
+  const float left = similarity_[lag - 1], middle = similarity_[lag], right = similarity_[lag + 1];
+  const Vertex peak = middle >= left && middle >= right ? Parabola(left, middle, right) : Vertex{0.0f, middle};
+  now->candidates[place] = MakeCandidate(lag + peak.place, peak.value);
   now->candidates[place].score -= kContinuationCost;
   now->n_candidates = place + 1;
 }

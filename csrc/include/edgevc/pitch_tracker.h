@@ -65,7 +65,7 @@ class PitchTracker {
     int n_candidates = 1;
   };
 
-  // Second-order section in transposed direct form II. In double: at 70 Hz the poles are close to 1.
+  // Second-order section in transposed direct form II. In double: at 90 Hz the poles are close to 1.
   struct Biquad {
     double b0 = 0.0, b1 = 0.0, b2 = 0.0, a1 = 0.0, a2 = 0.0;
   };
@@ -111,13 +111,14 @@ class PitchTracker {
   Rfft fft_;
   Biquad high_pass_, speech_band_, fundamental_band_;
   std::vector<float> window_;                     // (640,)
-  std::vector<float> window_real_, window_imag_;  // (513,) its spectrum
+  std::vector<float> band_window_;                // (320,)
+  std::vector<float> window_real_, window_imag_;  // (257,) the band window's spectrum
   std::vector<float> level_window_;               // (400,)
-  // The newest samples: as given (680,), 70 Hz to 1 kHz (800,), the fundamental's band (640,).
+  // The newest samples: as given (680,), up to 1 kHz (800,), the fundamental's band at 8 kHz (320,).
   std::vector<float> raw_, speech_, fundamental_;
-  std::vector<float> weighted_, energy_;                                          // (1024,) work areas
-  std::vector<float> weighted_real_, weighted_imag_, energy_real_, energy_imag_;  // (513,) work areas
-  std::vector<float> similarity_;                                                 // (lag_max_ + 2,) by lag
+  std::vector<float> weighted_, energy_;                                          // (512,) work areas
+  std::vector<float> weighted_real_, weighted_imag_, energy_real_, energy_imag_;  // (257,) work areas
+  std::vector<float> similarity_;                                                 // (lag_max_ + 2,) by lag at 8 kHz
   State state_;
 };
 
