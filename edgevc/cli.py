@@ -48,18 +48,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain("interrupted")
         return _INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output went away; there is nobody left to tell. Without this, Python would complain when it
-        # empties its buffer at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output went away; there is nobody left to tell.
+        _abandon_stdout()
         return 0
     except OSError as error:
         _complain(str(error))
+        _abandon_stdout()
         return EXIT_CODES[AudioFileError]
     return code
 
 
 def _complain(message: str) -> None:
     print(f"edgevc: {message}", file=sys.stderr)
+
+
+def _abandon_stdout() -> None:
+    """Keep Python from failing once more when it empties its buffer at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _exit_code(error: EdgevcError) -> int:

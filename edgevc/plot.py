@@ -72,7 +72,8 @@ def plot_comparison(path: Path, recordings: dict[str, NDArray[np.float32]]) -> N
 def _draw(axis: Any, title: str, samples: NDArray[np.float32]) -> None:
     front_end = LogMel()
     decibels = front_end.process(samples).T * (10 / np.log(10))
-    seconds = len(samples) / SAMPLE_RATE
+    # an axis needs some length, even where nothing was recorded
+    seconds = max(len(samples), 1) / SAMPLE_RATE
     config = front_end.config
     mel_top = _mel(config.fmax)
     axis.imshow(

@@ -181,7 +181,7 @@ def test_bad_samples_are_taken_as_silence_and_counted(one_hop, speech, bad):
 def test_silence_gives_next_to_nothing(converter):
     output = converter.convert(np.zeros(8000, np.float32), VOICE)
     assert np.isfinite(output).all()
-    # The interim model gives -75 dBFS; anything below -45 is inaudible beside speech at -20.
+    # Measured -72.6 dBFS; anything below -45 is next to nothing beside speech at -20.
     assert np.sqrt(np.mean(output**2)) < 10 ** (-45 / 20)
 
 
@@ -201,6 +201,14 @@ def test_hard_signals_stay_finite_and_within_full_scale(one_hop, rng, signal):
     assert len(output) == len(samples)
     assert np.isfinite(output).all()
     assert np.abs(output).max() <= 1.0
+
+
+@pytest.mark.parametrize("engine", ["litert", "onnx"])
+def test_hops_per_call_change_the_latency_and_not_the_sound(engine, speech):
+    one, *more = (converter_for(engine, hops).convert(speech, VOICE) for hops in CHUNK_HOPS)
+    for output in more:
+        # Equal bit for bit on x86-64; another order of sums could move an int8 rounding by one step.
+        np.testing.assert_allclose(output, one, atol=0.02 * np.abs(one).max())
 
 
 def test_convert_lines_up_with_the_input(converter, speech, reference):
@@ -340,8 +348,8 @@ def test_a_click_comes_out_exactly_one_latency_later(level_bundle, engine, chunk
         output = np.concatenate([stream.process(samples), stream.flush()])
         sounding = np.flatnonzero(np.abs(output) > 1e-4 * np.abs(output).max())
         first, last = int(sounding[0]), int(sounding[-1])
-        # The window's ends are below the threshold, the same number of samples on both sides give or take the noise.
-        assert abs((first + last) / 2 - (click + converter.latency)) < 4
+        # The window's ends are near the threshold, where the noise decides: measured at most 1.0; times 2.
+        assert abs((first + last) / 2 - (click + converter.latency)) <= 2
         assert click + LATENCY - 160 < first
         assert last < click + LATENCY + 160
         assert last - first > 250
