@@ -37,7 +37,7 @@ def run(*arguments):
 
 def test_the_readme_example_has_five_lines_and_converts_the_sentence(folder):
     (code,) = python_blocks("README.md")
-    assert len(code.strip().splitlines()) == 5
+    assert len([line for line in code.splitlines() if line]) == 5
     exec(code, {})
     assert (folder / "other.wav").stat().st_size == (ROOT / "examples/sentence.wav").stat().st_size
 
