@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
 from edgevc.features import LogMel
 from edgevc.wavfile import read_audio
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # need.sh TOOL...: installs the Debian packages of those tools that are missing; without root, says what to type.
-# Tools: venv (a Python that can make virtual environments), compiler, build (cmake and ninja), emulator (aarch64).
+# Tools: make, venv (a Python that can make virtual environments), compiler, build (cmake and ninja), emulator (aarch64).
 set -eu
 
 packages=
@@ -8,6 +8,7 @@ add() { packages="$packages $*"; }
 
 for tool in "$@"; do
   case $tool in
+    make) command -v make >/dev/null || add make ;;
     venv) "${PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || add python3 python3-venv ;;
     compiler)
       # the Python headers belong to the Python that is used; only Debian's own have a package for them

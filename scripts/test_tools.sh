@@ -1,0 +1,15 @@
+#!/bin/sh
+# test_tools.sh: installs the training toolchain (PyTorch) into .venv-tools and runs its tests.
+set -eu
+cd "$(dirname "$0")/.."
+venv=${TOOLS_VENV:-.venv-tools}
+PYTHON=${PYTHON:-python3}
+export PYTHON
+sh scripts/need.sh venv compiler
+[ -x "$venv/bin/python" ] || "$PYTHON" -m venv "$venv"
+pip="$venv/bin/python -m pip --disable-pip-version-check -q"
+$pip install -r tools/requirements.txt
+$pip install --no-deps -r tools/requirements-no-deps.txt
+$pip install ".[onnx]" "pytest>=8"
+# one thread: on a busy machine, PyTorch with more waits for itself
+OMP_NUM_THREADS=1 "$venv/bin/pytest" tests/tools

@@ -1,0 +1,75 @@
+"""What the documents show works, and what they point to is there. The examples run as a user would run them."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted(
+    path
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md"), *ROOT.glob("models/*.md")]
+    if path.is_file()
+)
+MAX_README_LINES = 150
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty working directory with the examples in it."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def python_blocks(name):
+    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def run(*arguments):
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_readme_example_has_five_lines_and_converts_the_sentence(folder):
+    (code,) = python_blocks("README.md")
+    assert len([line for line in code.splitlines() if line]) == 5
+    exec(code, {})
+    assert (folder / "other.wav").stat().st_size == (ROOT / "examples/sentence.wav").stat().st_size
+
+
+def test_the_streaming_example_holds(folder):
+    (code,) = python_blocks("docs/streaming.md")
+    assert code.count("assert ") == 2
+    exec(code, {})
+
+
+def test_the_file_example_takes_another_sample_rate(folder, rng):
+    from edgevc.wavfile import read_audio, write_wav
+
+    write_wav("in.wav", rng.normal(0, 0.1, 22_050).astype("float32"), 44_100)
+    assert "0.50 s as bdl" in run("examples/convert_file.py", "in.wav", "out.wav", "bdl")
+    samples, sample_rate, _ = read_audio("out.wav")
+    assert (len(samples), sample_rate) == (8_000, 16_000)
+
+
+def test_the_block_example_gives_every_sample_and_the_latency(folder):
+    text = run("examples/stream_blocks.py", "examples/sentence.wav")
+    n_in, n_out = map(int, re.search(r"(\d+) samples in, (\d+) out", text).groups())
+    assert n_out == n_in + 480
+    assert "algorithmic latency 40 ms" in text
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_local_links_lead_somewhere(document):
+    text = document.read_text(encoding="utf-8")
+    targets = [target for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) if "://" not in target]
+    assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < MAX_README_LINES
