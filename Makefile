@@ -35,7 +35,7 @@ core:  ## build the C++ core in place, for development
 aarch64: $(VENV)/installed  ## cross-build for 64-bit ARM and convert the sentence as an emulated Raspberry Pi 4
 	sh scripts/aarch64.sh
 
-test-tools:  ## the tests of the training toolchain; installs PyTorch into .venv-tools
+test-tools: $(VENV)/installed  ## the tests of the training toolchain; installs PyTorch into .venv-tools
 	sh scripts/test_tools.sh
 
 clean:  ## remove everything that these commands made
@@ -48,6 +48,6 @@ $(VENV)/installed: $(SOURCES)
 	sh scripts/install.sh
 	touch $@
 
-$(VENV)/installed-dev: $(SOURCES)
+$(VENV)/installed-dev: $(VENV)/installed
 	sh scripts/install.sh dev
-	touch $(VENV)/installed $@
+	touch $@

@@ -1,5 +1,5 @@
 #!/bin/sh
-# test_tools.sh: installs the training toolchain (PyTorch) into .venv-tools and runs its tests.
+# test_tools.sh: installs the training toolchain (PyTorch) and the wheel of .venv into .venv-tools, runs its tests.
 set -eu
 cd "$(dirname "$0")/.."
 venv=${TOOLS_VENV:-.venv-tools}
@@ -10,6 +10,8 @@ sh scripts/need.sh venv compiler
 pip="$venv/bin/python -m pip --disable-pip-version-check -q"
 $pip install -r tools/requirements.txt
 $pip install --no-deps -r tools/requirements-no-deps.txt
-$pip install ".[onnx]" "pytest>=8"
+wheel=$(ls "${VENV:-.venv}"/wheel/edgevc-*.whl)
+$pip install "$wheel[onnx]" "pytest>=8"
+$pip install --force-reinstall --no-deps "$wheel"
 # one thread: on a busy machine, PyTorch with more waits for itself
 OMP_NUM_THREADS=1 "$venv/bin/pytest" tests/tools

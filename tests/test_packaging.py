@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgevc.bundle import ModelBundle
 from edgevc.wavfile import read_audio, write_wav
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,14 +68,28 @@ def test_conversions_of_different_length_are_not_compared(tmp_path, sentence):
         compare.log_mel_distance_db(tmp_path / "a.wav", tmp_path / "b.wav")
 
 
-def test_the_readme_table_takes_the_marked_rows_and_nothing_else():
+def test_the_readme_table_takes_the_figures_it_names_and_nothing_else():
     figures = load("benchmarks/readme_figures.py")
-    marked = {"name": "rtf", "value": 0.01234, "unit": "", "command": "edgevc bench", "readme": "real-time factor"}
-    table = figures.figures_table([{"rows": [marked, {"name": "other", "value": 1, "unit": "s", "command": "x"}]}, {}])
-    assert table[2:] == ["| real-time factor | 0.0123 | `edgevc bench` |"]
+    name, words = next(iter(figures.FIGURES.items()))
+    named = {"name": name, "value": 0.01234, "unit": "", "command": "measure"}
+    own = {"name": "x", "value": 3, "unit": "MB", "command": "weigh", "readme": "weight"}
+    voices = {
+        "table": {"ls19 -> slt": dict.fromkeys(figures.VOICES, 0.8), "bdl -> slt": dict.fromkeys(figures.VOICES, 9)}
+    }
+    rows = figures.measured_rows(
+        {"a": [named], "b": {"rows": [{**named, "name": "other"}, own]}, "voices.int8": voices}
+    )
+    assert rows[:2] == [(words, "0.012", "measure"), ("weight", "3 MB", "weigh")]
+    assert [figure for _, figure, _ in rows[2:]] == ["0.80"] * len(figures.VOICES)
+    assert len(figures.model_rows(ModelBundle.default())) == 3
+
+
+def test_the_readme_table_goes_between_its_markers():
+    figures = load("benchmarks/readme_figures.py")
     readme = f"before\n{figures.BEGIN}\nold\n{figures.END}\nafter\n"
-    assert figures.with_table(readme, ["new"]) == f"before\n{figures.BEGIN}\nnew\n{figures.END}\nafter\n"
+    new = figures.with_table(readme, [("what", "1 s", "command")])
+    assert new.endswith(f"| what | 1 s | `command` |\n{figures.END}\nafter\n")
+    assert "old" not in new
+    assert figures.with_table(new, [("what", "1 s", "command")]) == new
     with pytest.raises(ValueError, match="once each"):
-        figures.with_table("no markers", ["new"])
-    with pytest.raises(ValueError, match="measure first"):
-        figures.figures_table([{"rows": []}])
+        figures.with_table("no markers", [])
