@@ -31,11 +31,12 @@ def harvest(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return pyworld.harvest(x, RATE, f0_floor=F0_MIN, f0_ceil=F0_MAX, frame_period=1000 * HOP / RATE)[0]
 
 
-def compare(path: Path, gain: float, self_check: bool) -> NDArray[np.float64]:
+def compare(path: Path, gain: float, max_seconds: float, self_check: bool) -> NDArray[np.float64]:
     """One row of FIELDS."""
     x, rate = soundfile.read(path, dtype="float32")
     if rate != RATE or x.ndim != 1:
         raise SystemExit(f"{path} must be 16 kHz mono, got {rate} Hz and shape {x.shape}")
+    x = x[: int(max_seconds * RATE)]
     tracker = PitchTracker(RATE, HOP, F0_MIN, F0_MAX)
     start = time.perf_counter()
     frames = np.concatenate((tracker.process((gain * x).astype(np.float32)), tracker.flush()))
@@ -85,6 +86,7 @@ def main() -> None:
     parser.add_argument("--speakers", nargs="*", help="default: all in the folder")
     parser.add_argument("--utterances", type=int, default=20, help="per speaker, drawn with --seed")
     parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--max-seconds", type=float, default=60.0, help="what is longer is cut")
     parser.add_argument("--gain", type=float, default=1.0, help="of the tracker's input; harvest gets the recording")
     parser.add_argument(
         "--no-self-check", action="store_true", help="leave out harvest + noise, which doubles the time"
@@ -100,7 +102,7 @@ def main() -> None:
     for speaker in speakers:
         paths = sorted((options.data / speaker).glob("*.flac"))
         paths = random.Random(options.seed).sample(paths, min(options.utterances, len(paths)))
-        rows = [compare(path, options.gain, not options.no_self_check) for path in paths]
+        rows = [compare(path, options.gain, options.max_seconds, not options.no_self_check) for path in paths]
         if not rows:
             raise SystemExit(f"no .flac files in {options.data / speaker}")
         show(speaker, np.sum(rows, axis=0))
