@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from edgevc.bundle import ENGINES, ModelBundle
+
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 UNSEEN = ("ls19", "SF1", "SM1", "TF2", "TM3")
 COLUMNS = (
@@ -35,7 +37,6 @@ about 0.9 and of two speakers 0.5 to 0.65; DNSMOS gives Kathleen's own recording
 TITLES = {
     "converter": "The whole chain: time, memory, start",
     "features": "Log-mel and MFCC, streamed 10 ms at a time from Python",
-    "size": "Size and work",
 }
 """File stem to heading."""
 
@@ -47,6 +48,27 @@ def rows_table(rows: list[dict]) -> list[str]:
         value = f"{row['value']:.4g}" if isinstance(row["value"], float) else str(row["value"])
         lines.append(f"| {row['name']} | {value} {row['unit']} | {row.get('bar') or ''} | `{row['command']}` |")
     return lines
+
+
+def model_rows(bundle: ModelBundle) -> list[dict]:
+    """What the default bundle's manifest and files say."""
+    hop, rate = bundle.latency.hop_samples, bundle.features.sample_rate
+    latency = 1000 * (bundle.latency.latency_samples + hop) / rate
+    work = sum(graph.macs_per_hop for graph in bundle.graphs.values()) * rate / hop / 1e9
+    rows = [
+        {"name": "algorithmic latency, 1 hop per call", "value": latency, "unit": "ms", "bar": 45},
+        {"name": "multiply-accumulates", "value": work, "unit": "GMAC/s", "bar": 0.5},
+    ]
+    for engine in ENGINES:
+        size = sum(len(bundle.read(graph.files[engine])) for graph in bundle.graphs.values()) / 1e6
+        rows.append({"name": f"encoder and decoder, int8, {engine}", "value": size, "unit": "MB", "bar": 4})
+    for name, graph in bundle.graphs.items():
+        for engine, figures in graph.quantization.items():
+            for key, value in figures.items():
+                if key.endswith("_snr_db"):
+                    what = f"{name}: int8 {key[:-7]} against float, {engine}"
+                    rows.append({"name": what, "value": value, "unit": "dB SNR", "bar": None})
+    return [{**row, "command": "edgevc info"} for row in rows]
 
 
 def voices_table(evaluation: dict) -> list[str]:
@@ -80,6 +102,7 @@ def main() -> None:
         "figure here stands for one.",
         "",
     ]
+    lines += ["## Size and work", "", *rows_table(model_rows(ModelBundle.default())), ""]
     for path in sorted((DOCS / "results").glob("*.json")):
         content = json.loads(path.read_text())
         if isinstance(content, list):
