@@ -10,7 +10,7 @@ run() { # NAME SANITIZERS CTEST-ARGUMENTS...
   shift 2
   cmake -S . -B "build/$name" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DEDGEVC_PYTHON=OFF -DEDGEVC_TESTS=ON \
     -DEDGEVC_SANITIZE="$sanitizers" >/dev/null
-  cmake --build "build/$name" --quiet
+  cmake --build "build/$name" -- --quiet
   echo "C++ tests with $sanitizers"
   ctest --test-dir "build/$name" --output-on-failure --no-tests=error "$@"
 }
