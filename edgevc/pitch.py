@@ -17,7 +17,7 @@ _PRIOR_FRAMES = 4.0
 _FIRST_FRAMES = 15
 _SLOW_FRAMES = 600.0
 # What lies farther from the mean is rather an octave error of the tracker than speech.
-_MAX_OCTAVES = 1.0
+_MAX_OCTAVES = 0.7
 
 
 class PitchMapper:
