@@ -1,7 +1,11 @@
 """Fixtures for every test: a seeded generator, a tiny bundle, and a cache folder of the test's own."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+
+import edgevc
 
 
 @pytest.fixture
@@ -14,6 +18,19 @@ def own_cache(tmp_path_factory):
     """Verdicts on engines go to a folder of this test run, never to the user's."""
     patch = pytest.MonkeyPatch()
     patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def same_edgevc_in_child_processes(tmp_path_factory):
+    """Child processes import the edgevc that is tested: the installed one, or the source folder where that was built.
+
+    Without this, those started in the source folder find it first, built or not.
+    """
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PYTHONPATH", str(Path(edgevc.__file__).parents[1]))
+    patch.chdir(tmp_path_factory.mktemp("elsewhere"))
     yield
     patch.undo()
 

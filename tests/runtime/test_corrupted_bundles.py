@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edgevc
 from edgevc.bundle import ModelBundle, write_manifest
 from edgevc.errors import EngineError, ModelError
 
@@ -370,7 +371,7 @@ def test_damaged_graphs_with_right_hashes_never_crash_the_program(tiny_bundle_pa
     bundles = [str(path) for path in damaged_graphs(tiny_bundle_path, tmp_path, engine, rng, n_cases)]
     environment = {
         "PATH": "",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(Path(edgevc.__file__).parents[1]),
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
     }
     done = subprocess.run(
