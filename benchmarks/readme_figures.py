@@ -35,6 +35,7 @@ VOICES = {
     "ovrl": "quality (DNSMOS OVRL), the same speakers",
     "f0_correlation": "log-F0 correlation with the source, the same speakers",
 }
+WER = "word error rate (pocketsphinx), a speaker never heard in training, mean over the voices"
 
 
 def model_rows(bundle: ModelBundle) -> list[tuple[str, str, str]]:
@@ -64,13 +65,19 @@ def measured_rows(results: dict[str, Any]) -> list[tuple[str, str, str]]:
         if name in found:
             row = found[name]
             value = f"{row['value']:.2g}" if isinstance(row["value"], float) else str(row["value"])
-            rows.append((text, f"{value} {row['unit']}".strip(), row["command"]))
+            # the options are in docs/results.md
+            rows.append((text, f"{value} {row['unit']}".strip(), row["command"].partition(" --")[0]))
     table = results.get(EVALUATION, {}).get("table", {})
     unseen = [figures for name, figures in table.items() if name.split(" -> ")[0] in UNSEEN]
     for key, text in VOICES.items():
         if unseen:
             mean = sum(figures[key] for figures in unseen) / len(unseen)
             rows.append((text, f"{mean:.2f}", "python tools/evaluate.py"))
+    # the one unseen speaker with transcripts: a word error rate needs to know what was said
+    told = [figures for figures in unseen if figures.get("source_wer")]
+    if told:
+        wer, own = (sum(figures[key] for figures in told) / len(told) for key in ("wer", "source_wer"))
+        rows.append((WER, f"{wer:.2f}, the recordings' own {own:.2f}", "python tools/evaluate.py"))
     return rows
 
 
@@ -91,7 +98,7 @@ def main() -> int:
     arguments = parser.parse_args()
     results = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "docs/results").glob("*.json"))}
     rows = [*model_rows(ModelBundle.default()), *measured_rows(results)]
-    for text in {**FIGURES, **VOICES}.values():
+    for text in [*FIGURES.values(), *VOICES.values(), WER]:
         if text not in [row[0] for row in rows]:
             print(f"not measured yet, left out: {text}", file=sys.stderr)
     path = ROOT / "README.md"

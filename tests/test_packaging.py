@@ -71,7 +71,7 @@ def test_conversions_of_different_length_are_not_compared(tmp_path, sentence):
 def test_the_readme_table_takes_the_figures_it_names_and_nothing_else():
     figures = load("benchmarks/readme_figures.py")
     name, words = next(iter(figures.FIGURES.items()))
-    named = {"name": name, "value": 0.01234, "unit": "", "command": "measure"}
+    named = {"name": name, "value": 0.01234, "unit": "", "command": "measure --long 9"}
     own = {"name": "x", "value": 3, "unit": "MB", "command": "weigh", "readme": "weight"}
     voices = {
         "table": {"ls19 -> slt": dict.fromkeys(figures.VOICES, 0.8), "bdl -> slt": dict.fromkeys(figures.VOICES, 9)}
