@@ -9,6 +9,10 @@ asked=${PYTHON:-}
 PYTHON=${PYTHON:-python3}
 export PYTHON
 
+if [ -n "$asked" ] && ! command -v "$asked" >/dev/null; then
+  echo "PYTHON must be a Python 3.10 or newer, there is no command $asked" >&2
+  exit 1
+fi
 sh scripts/need.sh venv compiler
 "$PYTHON" -c 'import sys; raise SystemExit(sys.version_info < (3, 10))' || {
   echo "edgevc needs Python 3.10 or newer, $PYTHON is $("$PYTHON" -V 2>&1); name another, as in: make PYTHON=python3.11" >&2
