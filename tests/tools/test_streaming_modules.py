@@ -1,18 +1,17 @@
 """What is trained offline is what streams: every module, torch against itself, the exported form and ONNX Runtime."""
 
 import numpy as np
+import onnxruntime
 import pytest
+import torch
+from vctrain.data import front_end
+from vctrain.export import graphs, to_onnx
+from vctrain.models.content_encoder import ContentEncoder, EncoderConfig
+from vctrain.models.decoder import Decoder, DecoderConfig, pitch_features
+from vctrain.modules.causal import CausalBlock, CausalDepthwise
 
-torch = pytest.importorskip("torch", reason="needs the PyTorch toolchain of tools/requirements.txt")
-
-from vctrain.data import front_end  # noqa: E402
-from vctrain.export import graphs, to_onnx  # noqa: E402
-from vctrain.models.content_encoder import ContentEncoder, EncoderConfig  # noqa: E402
-from vctrain.models.decoder import Decoder, DecoderConfig, pitch_features  # noqa: E402
-from vctrain.modules.causal import CausalBlock, CausalDepthwise  # noqa: E402
-
-from edgevc.features import LogMel  # noqa: E402
-from edgevc.pitch import write_pitch_features  # noqa: E402
+from edgevc.features import LogMel
+from edgevc.pitch import write_pitch_features
 
 pytestmark = pytest.mark.tools
 
@@ -144,7 +143,6 @@ def test_exported_graph_streams_what_the_network_computes_offline(case, n_frames
 @torch.no_grad()
 @pytest.mark.parametrize("n_frames", [1, 4])
 def test_onnx_equals_torch(case, n_frames, tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime")
     expected, make, inputs = case
     graph = make(None)
     to_onnx.export_float(graph, tmp_path / "graph.onnx")

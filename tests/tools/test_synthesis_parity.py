@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
+from vctrain import synthesis
 
-torch = pytest.importorskip("torch", reason="needs the PyTorch toolchain of tools/requirements.txt")
-
-from vctrain import synthesis  # noqa: E402
-
-from edgevc import _core  # noqa: E402
+from edgevc import _core
 
 pytestmark = pytest.mark.tools
 

@@ -12,6 +12,7 @@ import wave
 
 import numpy as np
 import pytest
+import soundfile
 
 from edgevc.errors import AudioFileError, ConfigError
 from edgevc.wavfile import AudioReader, WavWriter, read_audio, write_wav
@@ -209,7 +210,6 @@ def test_300_corrupted_files_end_in_audio_file_error_or_in_finite_samples(kind, 
         data = chunk(b"data", rng.bytes(4_000))
         good = riff(chunk(b"JUNK", b"abc"), fmt(0xFFFE, 16, 2, extension=extension), data, chunk(b"LIST", b"abcd"))
     else:
-        soundfile = pytest.importorskip("soundfile")
         target = io.BytesIO()
         soundfile.write(target, rng.uniform(-0.5, 0.5, 4_000), 16_000, format=kind.upper())
         good = target.getvalue()
@@ -302,7 +302,6 @@ def test_the_standard_library_agrees(tmp_path, rng):
     ],
 )
 def test_soundfile_agrees(kind, subtype, tmp_path, rng):
-    soundfile = pytest.importorskip("soundfile")
     path = tmp_path / "a.audio"
     soundfile.write(path, rng.uniform(-0.9, 0.9, (9_000, 2)), 48_000, format=kind, subtype=subtype)
     expected, expected_rate = soundfile.read(path, dtype="float32", always_2d=True)
@@ -315,7 +314,6 @@ def test_soundfile_agrees(kind, subtype, tmp_path, rng):
 
 @pytest.mark.parametrize("subtype", ["pcm16", "float32"])
 def test_soundfile_reads_what_we_write(subtype, tmp_path, rng):
-    soundfile = pytest.importorskip("soundfile")
     write_wav(tmp_path / "a.wav", rng.uniform(-1, 1, 3_001).astype(np.float32), 24_000, subtype)
     expected, sample_rate = soundfile.read(tmp_path / "a.wav", dtype="float32")
     assert sample_rate == 24_000
