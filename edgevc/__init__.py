@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 try:
     from edgevc import _core as _core
 except ImportError as error:
@@ -10,9 +13,30 @@ except ImportError as error:
         "or leave the source folder if edgevc is already installed"
     ) from error
 
+if TYPE_CHECKING:
+    from edgevc.bundle import ModelBundle as ModelBundle
+    from edgevc.converter import ConverterStream as ConverterStream
+    from edgevc.converter import VoiceConverter as VoiceConverter
+    from edgevc.errors import EdgevcError as EdgevcError
+    from edgevc.wavfile import read_audio as read_audio
+    from edgevc.wavfile import write_wav as write_wav
 
-def __getattr__(name: str) -> str:
-    """Look the version up when it is asked for: importlib.metadata costs a third of this package's import time."""
+_HOMES = {
+    "ConverterStream": "converter",
+    "EdgevcError": "errors",
+    "ModelBundle": "bundle",
+    "VoiceConverter": "converter",
+    "read_audio": "wavfile",
+    "write_wav": "wavfile",
+}
+
+__all__ = ["ConverterStream", "EdgevcError", "ModelBundle", "VoiceConverter", "read_audio", "write_wav"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name, or look the version up, when it is asked for: `import edgevc` costs 3 ms, NumPy 100."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"edgevc.{_HOMES[name]}"), name)
     if name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib.metadata import PackageNotFoundError, version

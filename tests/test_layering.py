@@ -23,7 +23,8 @@ HEAVY = (
 # Module to the modules of ours that it may import, whether at its top or inside a function.
 FRONT_END = {"_core", "config", "errors", "features", "f0", "resample"}
 ALLOWED = {
-    "": {"_core"},
+    # the public names, imported when somebody asks for one
+    "": {"_core", "bundle", "converter", "errors", "wavfile"},
     "errors": set(),
     "config": {"errors"},
     "features": {"_core", "config", "errors"},
@@ -149,3 +150,12 @@ def test_only_the_bindings_include_pybind11():
 def test_the_tools_are_not_in_the_wheel():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert re.search(r'^wheel\.packages = \["edgevc"\]$', text, re.MULTILINE)
+
+
+def test_every_public_name_can_be_imported_from_the_package():
+    import edgevc
+
+    for name in edgevc.__all__:
+        assert getattr(edgevc, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        edgevc.nothing  # noqa: B018
