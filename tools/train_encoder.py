@@ -15,11 +15,31 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from vctrain import checkpoint
 from vctrain.data.front_end import HOP_LENGTH, LATENCY, log_mel
 from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_noises, load_utterances
 from vctrain.models.content_encoder import ContentEncoder, EncoderConfig
+
+
+EMA = 0.998
+"""The judged and exported weights are this moving average."""
+
+
+def warp_mels(mels: Tensor, rng: np.random.Generator) -> Tensor:
+    """Stretch each recording's mel axis (B, N, n_mels) by up to 10 %: another vocal tract, at the same pitch and rate.
+
+    As in N. Jaitly and G. Hinton, "Vocal tract length perturbation improves speech recognition", 2013.
+    """
+    n_mels = mels.shape[-1]
+    factors = torch.from_numpy(np.exp(rng.uniform(-0.1, 0.1, (len(mels), 1))).astype(np.float32))
+    places = (torch.arange(n_mels)[None] * factors).clamp(max=n_mels - 1)
+    low = places.floor().long()
+    share = (places - low)[:, None]
+    high = (low + 1).clamp(max=n_mels - 1)
+    take = [index[:, None].expand_as(mels) for index in (low, high)]
+    return mels.gather(-1, take[0]) * (1 - share) + mels.gather(-1, take[1]) * share
 
 
 def frame_accuracy(encoder: ContentEncoder, utterances: list[Utterance]) -> float:
@@ -44,6 +64,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--noises", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--start-from", type=Path, help="another run's encoder.pt, whose weights are taken at step 0")
     parser.add_argument("--steps", type=int, default=9000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--frames", type=int, default=200)
@@ -58,12 +79,18 @@ def main() -> None:
     unseen = [u for u in utterances if u.speaker == "ls19"][::6]
     seen = [u for u in utterances if u.split == "test" and u.speaker == "bdl"]
     encoder = ContentEncoder(EncoderConfig())
+    if args.start_from is not None:
+        if (other := checkpoint.load(args.start_from)) is None:
+            parser.error(f"--start-from: no file {args.start_from}")
+        encoder.load_state_dict(other["model"])
+    average = torch.optim.swa_utils.AveragedModel(encoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA))
     optimizer = torch.optim.AdamW(encoder.parameters(), args.learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, args.steps, pct_start=0.06)
     path = args.run / "encoder.pt"
     step = 0
     if (saved := checkpoint.load(path)) is not None:
-        encoder.load_state_dict(saved["model"])
+        encoder.load_state_dict(saved["trained"])
+        average.load_state_dict(saved["average"])
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
         step = saved["step"]
@@ -75,7 +102,7 @@ def main() -> None:
     clock, saved_at = time.time(), time.time()
     while step < args.steps:
         samples, labels = sampler.batch(args.batch, args.frames)
-        mels = log_mel(torch.from_numpy(samples))
+        mels = warp_mels(log_mel(torch.from_numpy(samples)), sampler.rng)
         target = torch.from_numpy(labels)
         with torch.autocast("cpu", torch.bfloat16):
             logits = encoder(mels, encoder.new_state(args.batch))[1]
@@ -87,6 +114,7 @@ def main() -> None:
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
         optimizer.step()
         schedule.step()
+        average.update_parameters(encoder)
         step += 1
         if step % 100 == 0:
             heard = target != IGNORE
@@ -97,15 +125,16 @@ def main() -> None:
             writer.add_scalar("accuracy", accuracy, step)
             print(f"{step} loss {loss.item():.3f} accuracy {accuracy:.3f} {rate:.3f} s/step", flush=True)
         if time.time() - saved_at > 180 or step == args.steps:
-            encoder.eval()
-            scores = {"ls19": frame_accuracy(encoder, unseen), "bdl, unseen prompts": frame_accuracy(encoder, seen)}
-            encoder.train()
+            judged = average.module
+            scores = {"ls19": frame_accuracy(judged, unseen), "bdl, unseen prompts": frame_accuracy(judged, seen)}
             for name, score in scores.items():
                 writer.add_scalar(f"frame accuracy/{name}", score, step)
             print(f"{step} frame accuracy {scores}", flush=True)
             checkpoint.save(
                 path,
-                model=encoder.state_dict(),
+                model=judged.state_dict(),
+                trained=encoder.state_dict(),
+                average=average.state_dict(),
                 optimizer=optimizer.state_dict(),
                 schedule=schedule.state_dict(),
                 step=step,

@@ -16,16 +16,16 @@ from vctrain.data.front_end import HOP_LENGTH, LATENCY, WIN_LENGTH
 from vctrain.models.content_encoder import PHONE_INDEX
 
 SPEAKER_WEIGHTS = {
-    "kathleen": 0.14,
-    "slt": 0.12,
-    "bdl": 0.12,
+    "kathleen": 0.12,
+    "slt": 0.11,
+    "bdl": 0.11,
     "ls26": 0.09,
     "ls27": 0.09,
     "flite-rms": 0.07,
     "flite-awb": 0.07,
     "flite-kal16": 0.03,
     "espeak": 0.03,
-    "others": 0.24,
+    "others": 0.28,
 }
 """How often training hears each speaker; `others` are the many LibriSpeech speakers with one utterance each."""
 
@@ -76,6 +76,20 @@ def shape_spectrum(samples: NDArray[np.float32], rng: np.random.Generator) -> ND
     octaves = np.log2(np.maximum(np.arange(len(spectrum)) / len(spectrum) * 8000, 50) / 50)
     curve = np.interp(octaves, np.linspace(0, 7.4, 8), rng.normal(0, 4.0, 8))
     return np.fft.irfft(spectrum * 10 ** (curve / 20), len(samples)).astype(np.float32)
+
+
+def reverberate(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """A random room: the sound itself, and behind it noise that falls by 60 dB within 0.1 to 0.6 s."""
+    n = int(SAMPLE_RATE * 0.4)
+    seconds = np.arange(n) / SAMPLE_RATE
+    decay = 10 ** (-3 * seconds / rng.uniform(0.1, 0.6))
+    tail = rng.standard_normal(n) * decay * (seconds > 0.002)
+    direct_to_reverberant = rng.uniform(0, 15)
+    tail *= 10 ** (-direct_to_reverberant / 20) / np.sqrt((tail**2).sum())
+    tail[0] = 1.0
+    size = 1 << (len(samples) + n - 1).bit_length()
+    wet = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(tail, size), size)[: len(samples)]
+    return wet.astype(np.float32)
 
 
 class EncoderSampler:
@@ -129,10 +143,12 @@ class EncoderSampler:
         level = float(np.sqrt((samples**2).mean())) + 1e-5
         if rng.random() < 0.7:
             samples = shape_spectrum(samples, rng)
+        if rng.random() < 0.25:
+            samples = reverberate(samples, rng)
         samples = samples * (10 ** (rng.uniform(-42, -16) / 20) / level)
         if rng.random() < 0.6:
             power = float(np.sqrt((samples**2).mean())) + 1e-6
-            decibels = rng.uniform(5, 40)
+            decibels = rng.uniform(2, 40)
             if self.noises and rng.random() < 0.6:
                 noise = self.noises[rng.integers(len(self.noises))]
                 noise = np.roll(np.resize(noise, len(samples)), rng.integers(len(samples)))
