@@ -17,19 +17,34 @@ from typing import TYPE_CHECKING
 
 import edgevc
 from edgevc.bundle import CHUNK_HOPS, ENGINES, ModelBundle
-from edgevc.errors import AudioFileError, ConfigError, EdgevcError, EngineError, ModelError
+from edgevc.errors import (
+    AudioDeviceError,
+    AudioFileError,
+    ConfigError,
+    EdgevcError,
+    EngineError,
+    GateError,
+    ModelError,
+)
 
 if TYPE_CHECKING:
     from edgevc.converter import ConverterStream
 
 # The rest is imported by the command that needs it: `edgevc --help` shall not wait for it on a slow card.
 
-EXIT_CODES = {ConfigError: 2, ModelError: 3, EngineError: 4, AudioFileError: 5}
+EXIT_CODES = {
+    ConfigError: 2,
+    ModelError: 3,
+    EngineError: 4,
+    AudioFileError: 5,
+    AudioDeviceError: 6,
+    GateError: 7,
+}
 _INTERRUPTED = 130
 
 _EPILOG = """exit codes:
   0 done   2 wrong arguments   3 damaged or unknown model or voice   4 no usable inference engine
-  5 audio cannot be read or written   130 interrupted
+  5 audio cannot be read or written   6 no usable sound device   7 quantized model below its gate   130 interrupted
 """
 
 _MODEL_HELP = "folder or .zip of a model (default: the one that comes with edgevc)"

@@ -21,3 +21,11 @@ class EngineError(EdgevcError):
 
 class AudioFileError(EdgevcError):
     """An audio file cannot be read or written."""
+
+
+class AudioDeviceError(EdgevcError):
+    """A sound device is missing, refuses a setting or stopped working."""
+
+
+class GateError(EdgevcError):
+    """A quantized model is not as good as was asked for; nothing was written."""

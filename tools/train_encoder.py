@@ -22,7 +22,6 @@ from vctrain.data.front_end import HOP_LENGTH, LATENCY, log_mel
 from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_noises, load_utterances
 from vctrain.models.content_encoder import ContentEncoder, EncoderConfig
 
-
 EMA = 0.998
 """The judged and exported weights are this moving average."""
 
