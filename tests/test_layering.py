@@ -39,10 +39,19 @@ ALLOWED = {
     "convert": FRONT_END | {"bundle", "converter", "wavfile"},
     "plot": FRONT_END,
     "bench": FRONT_END | {"backends", "bundle", "converter"},
-    "cli": FRONT_END | {"backends", "bench", "bundle", "convert", "converter", "plot", "trust", "wavfile"},
+    "live": FRONT_END | {"backends", "bundle", "converter", "live", "wavfile"},
+    "quantize": FRONT_END | {"backends", "bundle", "converter", "quantize", "wavfile"},
+    "cli": FRONT_END
+    | {"backends", "bench", "bundle", "convert", "converter", "live", "plot", "quantize", "trust", "wavfile"},
     "__main__": {"cli"},
 }
-OTHERS = {"": set(), "backends": {"ai_edge_litert", "onnxruntime"}, "wavfile": {"soundfile"}, "plot": {"matplotlib"}}
+OTHERS = {
+    "backends": {"ai_edge_litert", "onnxruntime"},
+    "live": {"prometheus_client", "pyaudio"},
+    "plot": {"matplotlib"},
+    "quantize": {"ai_edge_litert", "ai_edge_quantizer", "onnx", "onnxruntime"},
+    "wavfile": {"soundfile"},
+}
 
 
 MODULES = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()} | {
