@@ -12,6 +12,7 @@ from edgevc import _core
 from edgevc.converter import SAMPLE_RATE
 from edgevc.live.config import LiveConfig
 from edgevc.live.meters import Level
+from edgevc.live.recorder import Recorder
 
 FADE_LENGTH = 320
 """Samples from one mode to another: 20 ms."""
@@ -102,6 +103,7 @@ class VoiceChain:
         self._guard = _core.FeedbackGuard() if config.feedback_guard else None
         self._guard_gain = _core.FadeGain(FADE_LENGTH)
 
+        self.recorder: Recorder | None = None
         self.input_level = Level()
         self.output_level = Level()
 
@@ -119,6 +121,11 @@ class VoiceChain:
     def post_latency(self) -> int:
         """Samples that the limiter looks ahead."""
         return self._limiter.latency
+
+    @property
+    def latency(self) -> int:
+        """Samples between `process`'s input and output."""
+        return self.converter_latency + self.post_latency
 
     @property
     def feedback_events(self) -> int:
@@ -151,6 +158,8 @@ class VoiceChain:
         output = self._voice(dry, late, convert)
         output = self._after(dry, output)
         self.output_level.add(output)
+        if self.recorder is not None:
+            self.recorder.put(dry, output)
         return output
 
     def _choose(self, convert: bool, hops: int) -> None:

@@ -12,10 +12,10 @@ MAX_DEVIATION = 0.015
 _UPDATE_SECONDS = 0.1
 _WINDOW_SECONDS = 60.0
 _FIRST_SECONDS = 1.0
-# A lag of 10 ms changes the speed by 0.1 %, 1.7 cents, and is halved every 7 s.
-_LAG_GAIN = 0.1
+# A lag of 10 ms changes the speed by 0.2 %, 3.5 cents, and is halved every 3.5 s.
+_LAG_GAIN = 0.2
 _MAX_LAG_TERM = 0.004
-_LAG_SMOOTHING = 0.05
+_LAG_SECONDS = 1.0
 # What one clock and exact bookkeeping leave: the rounding of the resamplers.
 _DEAD_SECONDS = 0.0006
 # Least change worth telling the resampler.
@@ -27,8 +27,8 @@ class ClockFollower:
 
     The slope of samples played over samples captured (least squares over a minute at most) is the ratio of the two
     clocks, whatever was dropped or underflowed meanwhile. The devices move whole blocks, so over t seconds the slope is
-    uncertain by about a block / t; only what is beyond that is taken from it. The rest, and what an accident left in the
-    queues, is led back by a term proportional to the lag. With one clock both are exactly 0, and so is the correction.
+    uncertain by 1.5 blocks / t; it counts once it is beyond that. The rest, and what an accident left in the queues, is
+    led back by a term proportional to the lag. With one clock both are exactly 0, and so is the correction.
     """
 
     def __init__(self, block_seconds: float) -> None:
@@ -36,6 +36,7 @@ class ClockFollower:
         self._block = block_seconds
         self._points: deque[tuple[float, float]] = deque()
         self._lag = 0.0
+        self._before = 0.0
         self._next = 0.0
         self.slope = 1.0
         """Output clock / input clock as estimated."""
@@ -52,7 +53,8 @@ class ClockFollower:
             played: seconds of output played since the start, by the output's nominal rate.
             lag: seconds that wait in both queues beyond the target.
         """
-        self._lag += _LAG_SMOOTHING * (lag - self._lag)
+        self._lag += min(1.0, max(0.0, captured - self._before) / _LAG_SECONDS) * (lag - self._lag)
+        self._before = captured
         if captured < self._next:
             return False
         self._next = captured + _UPDATE_SECONDS
@@ -79,8 +81,10 @@ class ClockFollower:
             return
         x, y = (points - points.mean(0)).T
         excess = float(x @ (y - x)) / float(x @ x)
-        doubt = self._block / length
-        self.slope = 1.0 + np.sign(excess) * max(0.0, abs(excess) - doubt)
+        # a single block more or less, in the middle of the time
+        doubt = 1.5 * self._block / length
+        if abs(excess) > doubt:
+            self.slope = 1.0 + excess
 
     def _lag_term(self) -> float:
         lag = self._lag

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 
@@ -89,7 +90,7 @@ class FakePort(AudioPort):
             block_length: samples at `input_rate`.
             input_skew: 0.01 lets the input side run 1 % too fast.
             output_skew: same for the output.
-            queue_seconds: room in each queue.
+            queue_seconds: room in each queue, rounded up to a power of two of samples.
             start_position: of the first sample on both sides, for a test of large positions.
         """
         self.clock = clock
@@ -102,8 +103,8 @@ class FakePort(AudioPort):
         self._input_period = block_length / input_rate / (1 + input_skew)
         self._output_block = round(block_length * output_rate / input_rate)
         self._output_period = self._output_block / output_rate / (1 + output_skew)
-        self._capture = _core.RingBuffer(round(queue_seconds * input_rate))
-        self._playback = _core.RingBuffer(round(queue_seconds * output_rate))
+        self._capture = _core.RingBuffer(_power_of_two(queue_seconds * input_rate))
+        self._playback = _core.RingBuffer(_power_of_two(queue_seconds * output_rate))
         self._start_position = start_position
         self._bad = 0
         self._frozen_until = 0.0
@@ -243,3 +244,7 @@ class FakePort(AudioPort):
     def failure(self) -> str | None:
         """Why the device no longer works, or None."""
         return self._failure
+
+
+def _power_of_two(n: float) -> int:
+    return 1 << (max(2, math.ceil(n)) - 1).bit_length()

@@ -44,8 +44,6 @@ class Level:
     def __init__(self) -> None:
         """Silence so far."""
         self._hops: deque[tuple[float, int]] = deque(maxlen=_LEVEL_HOPS)
-        self.peak = 0.0
-        """Largest magnitude since the start."""
 
     def add(self, samples: NDArray[np.float32]) -> None:
         """Take the next chunk, float32 (T,)."""
@@ -102,7 +100,8 @@ class Meters:
     clock_ratio: float = 1.0
     processing_ms: Rolling = field(default_factory=Rolling)
     playback_fill_ms: Rolling = field(default_factory=Rolling)
-    capture_fill_ms: Rolling = field(default_factory=Rolling)
-    input_level: Level = field(default_factory=Level)
-    output_level: Level = field(default_factory=Level)
+    queued: float = 0.0
+    """Samples at 16 kHz that wait on both sides of the scheduler."""
+    capture_wait: float = 0.0
+    """Those on the input side, when a chunk is complete; mean."""
     load: Load = field(default_factory=Load)

@@ -9,14 +9,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc import _core
 from edgevc.converter import LARGEST_SAMPLE, SAMPLE_RATE
 from edgevc.live.clock import Clock
 from edgevc.live.drift import ClockFollower
 from edgevc.live.meters import Meters
 from edgevc.live.overload import Batcher, Rester
 from edgevc.live.ports import AudioPort
-from edgevc.resample import Resampler
+from edgevc.resample import AdaptiveResampler, Resampler
 
 _LOG = logging.getLogger(__name__)
 
@@ -95,7 +94,7 @@ class FrameScheduler:
         self._meters = meters
         self._clock = clock
         self._resampler = Resampler(port.input_rate, SAMPLE_RATE)
-        self._adaptive = _core.AdaptiveResampler(SAMPLE_RATE, port.output_rate)
+        self._adaptive = AdaptiveResampler(SAMPLE_RATE, port.output_rate)
         self._to_hops = SAMPLE_RATE / port.input_rate
         self._from_hops = SAMPLE_RATE / port.output_rate
         self._batcher = Batcher(batch_sizes, chain.chunk_hops) if overload == "batch" else None
@@ -115,6 +114,9 @@ class FrameScheduler:
         self._silence_seen = 0
         self._loss_seen = 0
         self._late = False
+        # a late call is counted when it ends, not once more when the silence is seen
+        self._known_late = False
+        self._waited = False
         self._fade_in = False
         self._stretch = 0
         self._replaced = 0
@@ -122,11 +124,6 @@ class FrameScheduler:
         self._n_read = 0
         self._n_written = 0
         self._mark = clock.now()
-
-    @property
-    def latency(self) -> float:
-        """Samples at 16 kHz between what the device brings and what it takes, the chain's own latency left out."""
-        return self.target + self.resampler_latency
 
     @property
     def target(self) -> float:
@@ -137,18 +134,18 @@ class FrameScheduler:
         return self._block + chunk - step + self._preroll
 
     @property
-    def resampler_latency(self) -> float:
-        """Samples at 16 kHz that both resamplers hold."""
-        return self._resampler.latency + self._adaptive.latency * self._from_hops
-
-    @property
     def input_resampler_latency(self) -> float:
-        """The part of it on the way in."""
+        """Samples at 16 kHz."""
         return float(self._resampler.latency)
 
     @property
+    def output_resampler_latency(self) -> float:
+        """Samples at 16 kHz."""
+        return self._adaptive.latency * self._from_hops
+
+    @property
     def capture_wait(self) -> float:
-        """Samples at 16 kHz that wait in the capture queue now."""
+        """Samples at 16 kHz that wait on the input side now."""
         return self._port.available() * self._to_hops + len(self._pending)
 
     def queued(self) -> float:
@@ -167,6 +164,7 @@ class FrameScheduler:
         self._look_for_stall(timeout)
         chunk = self._chain.chunk_hops * HOP_LENGTH
         needed = max(0, math.ceil((chunk - len(self._pending)) / self._to_hops))
+        self._waited = self._port.available() < needed
         if not self._port.wait(needed, timeout):
             self._look_for_stall(timeout)
             return False
@@ -184,16 +182,31 @@ class FrameScheduler:
         self._take_through(self._clean(dry))
         return True
 
+    def flush(self, n: int) -> None:
+        """The input is over: let out what waits, and the n samples that the chain holds."""
+        chunk = self._chain.chunk_hops * HOP_LENGTH
+        rest = np.zeros(self._port.available(), np.float32)
+        self._port.read_into(rest)
+        end = np.zeros(n + self._resampler.latency, np.float32)
+        line = np.concatenate([self._pending, self._resampler.process(rest), end])
+        line = np.concatenate([line, np.zeros(-len(line) % chunk, np.float32)])
+        for start in range(0, len(line), chunk):
+            self._take_through(self._clean(line[start : start + chunk]))
+        self._port.write(self._adaptive.flush())
+
     def _look_for_stall(self, timeout: float) -> None:
         now = self._clock.now()
         if now - self._mark > timeout + STALL_SECONDS:
             self._meters.worker_stalls += 1
-            # all that came meanwhile is too late, and the devices may have lost what they did not count
-            self._owed = math.inf
-            if self._follower is not None:
-                self._follower.forget()
+            self._write_off()
             _LOG.warning("the worker stood still for %.1f s; what came meanwhile is skipped", now - self._mark)
         self._mark = now
+
+    def _write_off(self) -> None:
+        """All that waits beyond the target is too late, and the devices may have lost what they did not count."""
+        self._owed = math.inf
+        if self._follower is not None:
+            self._follower.forget()
 
     def _read(self, n: int) -> None:
         if len(self._captured) < n:
@@ -229,7 +242,8 @@ class FrameScheduler:
         self._write(wet)
 
         hops = len(dry) // HOP_LENGTH
-        missed = self._late or spent > audio + self._preroll / SAMPLE_RATE
+        too_long = spent > audio + self._preroll / SAMPLE_RATE
+        missed = self._late or too_long
         meters.hops += hops
         meters.samples += len(dry)
         meters.deadlines_missed += missed
@@ -242,12 +256,12 @@ class FrameScheduler:
                 self._rester.update(spent)
         if self._batcher is not None and self._batcher.update(now, spent, audio, missed):
             self._change_chunk(self._batcher.chunk_hops)
-        self._late = False
+        self._late, self._known_late = False, too_long
 
     def _time_left(self) -> float:
         """Seconds until the playback queue may run dry."""
         left = self._port.playback_fill() / self._port.output_rate
-        if self._port.available() < self._port.block_length:
+        if self._waited:
             # the device has just been here
             left += self._port.block_length / self._port.input_rate
         return left
@@ -299,11 +313,11 @@ class FrameScheduler:
         queued = self.queued()
         lag = queued - self.target
         if silence:
-            self._late = True
+            self._late = not self._known_late
             self._fade_in = True
             self._owed += silence * self._from_hops
         if queued > max(self._cap, self.target + self._block + HOP_LENGTH):
-            self._owed = math.inf
+            self._write_off()
         if self._owed > 0:
             if lag > _TOLERANCE:
                 skipped = self._skip(min(self._owed, lag))
@@ -311,16 +325,20 @@ class FrameScheduler:
                 lag -= skipped
             if lag <= _TOLERANCE or self._owed < 1:
                 self._owed = 0.0
-        elif lost and lag < -_TOLERANCE:
-            self._play(np.zeros(round(min(-lag, lost * self._to_hops)), np.float32))
+        if (lost and lag < -_TOLERANCE) or (silence and lag < -self._block / 2):
+            # one gap instead of many: without it the queue would run dry again and again
+            self._play(np.zeros(round(-lag), np.float32))
             self._fade_in = True
+            lag = 0.0
+        self._meters.queued = self.target + lag
+        self._meters.capture_wait += 0.1 * (self.capture_wait - self._meters.capture_wait)
         if self._follower is not None and not self._owed:
             captured = self._n_read + self._port.available() + counters.captured_samples_lost
             played = self._n_written - self._port.playback_fill() + counters.silent_samples_played
             self._follow_clocks(captured / self._port.input_rate, played / self._port.output_rate, lag)
 
     def _follow_clocks(self, captured: float, played: float, lag: float) -> None:
-        if self._follower.update(captured, played, lag / SAMPLE_RATE):
+        if self._follower is not None and self._follower.update(captured, played, lag / SAMPLE_RATE):
             self._adaptive.set_ratio(self._follower.ratio)
             self._meters.drift_corrections += 1
         self._meters.clock_ratio = self._follower.slope
