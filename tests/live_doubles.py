@@ -89,7 +89,7 @@ def playing(samples):
 class Stage:
     """A session on simulated devices, moved by the test."""
 
-    def __init__(self, source, config=QUIET, converters=None, cost=None, **port):
+    def __init__(self, source, config=QUIET, converters=None, cost=None, voices=("half", "quarter"), **port):
         self.clock = SimulatedClock()
         self.tape = Tape()
         self.source = source
@@ -100,7 +100,7 @@ class Stage:
             sizes = [hops for hops in (1, 2, 4) if hops >= config.chunk_hops and config.overload == "batch"]
             sizes = sizes or [config.chunk_hops]
             converters = {hops: PlainConverter(hops, clock=self.clock, cost=cost) for hops in sizes}
-        self.session = LiveSession(config, self.open_port, converters, ("half", "quarter"), self.clock)
+        self.session = LiveSession(config, self.open_port, converters, voices, self.clock)
 
     def open_port(self):
         from edgevc.errors import AudioDeviceError
