@@ -17,7 +17,7 @@ PACKAGE = ROOT / "edgevc"
 # None in sys.modules makes every import of a name fail.
 HEAVY = (
     "torch", "onnxruntime", "ai_edge_litert", "tflite_runtime", "tensorflow", "onnx", "soundfile", "matplotlib",
-    "pyaudio", "scipy", "librosa", "paho", "wyoming", "vctrain",
+    "pyaudio", "prometheus_client", "scipy", "librosa", "paho", "wyoming", "vctrain",
 )  # fmt: skip
 
 # Module to the modules of ours that it may import, whether at its top or inside a function.
@@ -47,7 +47,8 @@ ALLOWED = {
 }
 OTHERS = {
     "backends": {"ai_edge_litert", "onnxruntime"},
-    "live": {"prometheus_client", "pyaudio"},
+    # tomllib is in the standard library from Python 3.11 on
+    "live": {"prometheus_client", "pyaudio", "tomli", "tomllib"},
     "plot": {"matplotlib"},
     "quantize": {"ai_edge_litert", "ai_edge_quantizer", "onnx", "onnxruntime"},
     "wavfile": {"soundfile"},

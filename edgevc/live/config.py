@@ -49,3 +49,5 @@ class LiveConfig:
     """unix:PATH or 127.0.0.1:PORT of the control socket."""
     metrics: str | None = None
     """HOST:PORT of the Prometheus exporter."""
+    metrics_any_interface: bool = False
+    """Let `metrics` listen where other machines reach it."""
