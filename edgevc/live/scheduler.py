@@ -171,7 +171,7 @@ class FrameScheduler:
         self._look_for_stall(timeout)
         if self._started:
             self._stay_in_time()
-        else:
+        elif self._port.paced:
             # what came while the session was made
             self._discard((self._port.available() - needed - self._port.block_length) * self._to_hops)
         self._read(needed)
@@ -226,7 +226,9 @@ class FrameScheduler:
             n_bad += len(dry) - int(np.count_nonzero(sound))
             dry = np.where(sound, dry, np.float32(0))
         if n_bad and not self._meters.bad_samples:
-            _LOG.warning("the device brings samples that are no sound (not finite, or absurdly large); taken as silence")
+            _LOG.warning(
+                "the device brings samples that are no sound (not finite, or absurdly large); taken as silence"
+            )
         self._meters.bad_samples += n_bad
         return dry
 
@@ -294,7 +296,8 @@ class FrameScheduler:
 
     def _start(self, n: int) -> None:
         """Fill the playback queue so that both queues hold the target once n samples more are written."""
-        self._play(np.zeros(max(0, round(self.target - self.queued() - n)), np.float32))
+        if self._port.paced:
+            self._play(np.zeros(max(0, round(self.target - self.queued() - n)), np.float32))
         counters = self._port.counters()
         self._silence_seen = counters.silent_samples_played
         self._loss_seen = counters.captured_samples_lost
@@ -316,7 +319,7 @@ class FrameScheduler:
             self._late = not self._known_late
             self._fade_in = True
             self._owed += silence * self._from_hops
-        if queued > max(self._cap, self.target + self._block + HOP_LENGTH):
+        if self._port.paced and queued > max(self._cap, self.target + self._block + HOP_LENGTH):
             self._write_off()
         if self._owed > 0:
             if lag > _TOLERANCE:
@@ -338,7 +341,9 @@ class FrameScheduler:
             self._follow_clocks(captured / self._port.input_rate, played / self._port.output_rate, lag)
 
     def _follow_clocks(self, captured: float, played: float, lag: float) -> None:
-        if self._follower is not None and self._follower.update(captured, played, lag / SAMPLE_RATE):
+        if self._follower is None:
+            return
+        if self._follower.update(captured, played, lag / SAMPLE_RATE):
             self._adaptive.set_ratio(self._follower.ratio)
             self._meters.drift_corrections += 1
         self._meters.clock_ratio = self._follower.slope
