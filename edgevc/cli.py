@@ -26,6 +26,7 @@ from edgevc.errors import (
     GateError,
     ModelError,
 )
+from edgevc.live import doctor_command
 
 if TYPE_CHECKING:
     from edgevc.converter import ConverterStream
@@ -154,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seconds", type=float, default=20.0, help="of audio to convert, 1 to 3600 (default 20)")
     command.add_argument("--json", action="store_true", help="print JSON")
     _add_model_options(command)
+    doctor_command.add_parser(commands)
     return parser
 
 
