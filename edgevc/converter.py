@@ -122,13 +122,11 @@ class ConverterStream:
 
     def __init__(self, converter: VoiceConverter, voice: Voice, semitones: float, gain_db: float) -> None:
         """Use `VoiceConverter.stream` instead."""
-        if not -SEMITONE_RANGE <= semitones <= SEMITONE_RANGE:
-            raise ConfigError(f"semitones must be within -{SEMITONE_RANGE:g}..{SEMITONE_RANGE:g}, got {semitones!r}")
         if not -GAIN_RANGE_DB <= gain_db <= GAIN_RANGE_DB:
             raise ConfigError(f"gain_db must be within -{GAIN_RANGE_DB:g}..{GAIN_RANGE_DB:g}, got {gain_db!r}")
         self.converter = converter
         self.voice = voice
-        self._semitones = semitones
+        self._semitones = _checked_semitones(semitones)
         self._gain = np.float32(10 ** (gain_db / 20))
         hops = converter.chunk_hops
         features = converter.bundle.features
@@ -171,18 +169,53 @@ class ConverterStream:
 
     def __copy__(self) -> ConverterStream:
         """Return a fork: given the same input, both streams have the same future."""
-        twin = ConverterStream(self.converter, self.voice, self._semitones, 0.0)
+        return self.fork()
+
+    def fork(self, voice: str | None = None, converter: VoiceConverter | None = None) -> ConverterStream:
+        """Return a stream that has heard the same and goes on from there on its own.
+
+        Args:
+            voice: speaks as another voice from here on.
+            converter: of the same bundle and engine; goes on with its hops per call. States are the same for all.
+
+        Raises:
+            ConfigError: the converter has another bundle or engine.
+            ModelError: the bundle has no such voice.
+        """
+        converter = converter or self.converter
+        if converter.bundle.sha256 != self.converter.bundle.sha256 or converter.engine != self.converter.engine:
+            raise ConfigError(
+                f"a stream goes on with the bundle and engine that it began with, {self.converter.bundle.name} and "
+                f"{self.converter.engine}, got {converter.bundle.name} and {converter.engine}; start a new stream"
+            )
+        target = self.voice if voice is None else converter.bundle.voice(voice)
+        twin = ConverterStream(converter, target, self._semitones, 0.0)
         twin._gain = self._gain
         twin._front_end = copy.copy(self._front_end)
         twin._tracker = copy.copy(self._tracker)
         twin._mapper = copy.copy(self._mapper)
-        twin._encoder_state = self._encoder_state.copy()
-        twin._decoder_state = self._decoder_state.copy()
+        twin._mapper.retarget(target.spec.log2_f0_mean, self._semitones)
+        twin._encoder_state.load(self._encoder_state.arrays())
+        twin._decoder_state.load(self._decoder_state.arrays())
         twin._synthesis = copy.copy(self._synthesis)
         twin._pending = self._pending.copy()
         twin._samples_in, twin._samples_out = self._samples_in, self._samples_out
         twin._n_bad_samples = self._n_bad_samples
         return twin
+
+    @property
+    def semitones(self) -> float:
+        """By which the pitch is raised."""
+        return self._semitones
+
+    def set_semitones(self, semitones: float) -> None:
+        """Raise or lower the pitch from the next chunk on, -24 to 24.
+
+        Raises:
+            ConfigError: outside the range.
+        """
+        self._semitones = _checked_semitones(semitones)
+        self._mapper.retarget(self.voice.spec.log2_f0_mean, semitones)
 
     def process(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take any number of samples, float32 (T,), T >= 0; return the output of every chunk that they complete.
@@ -238,6 +271,12 @@ class ConverterStream:
         if self._gain != 1.0:
             output *= self._gain
         np.clip(output, -1.0, 1.0, out=output)
+
+
+def _checked_semitones(semitones: float) -> float:
+    if not -SEMITONE_RANGE <= semitones <= SEMITONE_RANGE:
+        raise ConfigError(f"semitones must be within -{SEMITONE_RANGE:g}..{SEMITONE_RANGE:g}, got {semitones!r}")
+    return semitones
 
 
 def _require_front_end(bundle: ModelBundle) -> None:

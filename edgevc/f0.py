@@ -29,8 +29,8 @@ class PitchTracker:
         Args:
             sample_rate: Hertz; only 16000.
             hop_length: Samples between frames; only 160.
-            f0_min: Lowest F0 in hertz, at least 50.
-            f0_max: Highest F0 in hertz, above f0_min and at most 1000.
+            f0_min: Lowest F0 in hertz, at least 60.
+            f0_max: Highest F0 in hertz, above f0_min and at most 500.
 
         Raises:
             ConfigError: An argument is outside its range.

@@ -33,9 +33,13 @@ class PitchMapper:
             target_log2_f0: mean of log2(F0 / Hz) of the target voice.
             semitones: raises or lowers the result.
         """
-        self._target = target_log2_f0 + semitones / 12
+        self.retarget(target_log2_f0, semitones)
         self._mean = _PRIOR_LOG2_F0
         self._n_voiced = 0
+
+    def retarget(self, target_log2_f0: float, semitones: float = 0.0) -> None:
+        """Move to another voice or pitch; what is known of the speaker stays."""
+        self._target = target_log2_f0 + semitones / 12
 
     def map(self, f0: float) -> float:
         """Return the F0 in Hz that the target voice speaks where the source has `f0`; 0 where `f0` is 0, unvoiced."""

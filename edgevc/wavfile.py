@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -312,6 +313,25 @@ class WavWriter:
         self._temporary = None
         if self.clipped_samples:
             _LOG.warning("%s: %d of %d samples clipped", self.name, self.clipped_samples, self.n_samples)
+
+    def salvage(self) -> None:
+        """Complete the file with what the disk has taken, after a write that failed; give up where that fails too."""
+        if self._temporary is None:
+            return
+        temporary, self._temporary = self._temporary, None
+        raw = self._file.raw
+        try:
+            size = os.fstat(raw.fileno()).st_size
+            self.n_samples = max(0, size - len(self._header())) // self._bytes_per_sample
+            # past the buffer, which holds what found no room
+            os.pwrite(raw.fileno(), self._header(), 0)
+            temporary.replace(self._target)
+        except OSError as error:
+            _LOG.warning("%s: what was written cannot be kept: %s", self.name, error)
+            temporary.unlink(missing_ok=True)
+        finally:
+            with contextlib.suppress(OSError):
+                self._file.close()
 
     def abort(self) -> None:
         """Delete what was written; a file that had the name before stays as it was."""

@@ -1,5 +1,8 @@
+#include <algorithm>
+
 #include "array_checks.h"
 #include "bindings.h"
+#include "edgevc/pitch_analysis.h"
 #include "edgevc/pitch_tracker.h"
 
 namespace py = pybind11;
@@ -10,33 +13,58 @@ namespace {
 
 constexpr py::ssize_t kColumns = 3;
 
-FloatArray Process(PitchTracker& self, const FloatArray& samples) {
+// One row of `width` values for each hop; `analyse` takes a hop and a row.
+template <typename Analyse>
+FloatArray Rows(const FloatArray& samples, py::ssize_t width, Analyse analyse) {
   RequireShape(samples, {-1}, "samples");
-  const py::ssize_t hop_length = self.hop_length(), length = samples.shape(0);
-  if (length % hop_length != 0) {
-    throw std::invalid_argument("samples must be a multiple of " + std::to_string(hop_length) + " long, got " +
+  constexpr py::ssize_t kHop = PitchAnalysis::kHopLength;
+  const py::ssize_t length = samples.shape(0);
+  if (length % kHop != 0) {
+    throw std::invalid_argument("samples must be a multiple of " + std::to_string(kHop) + " long, got " +
                                 std::to_string(length));
   }
-  const py::ssize_t n_frames = length / hop_length;
-  FloatArray frames({n_frames, kColumns});
+  FloatArray rows({length / kHop, width});
   const float* in = samples.data();
-  float* out = frames.mutable_data();
-  {
-    py::gil_scoped_release release;
-    for (py::ssize_t i = 0; i < n_frames; ++i, in += hop_length, out += kColumns) {
-      PitchFrame frame;
-      self.Process(in, &frame);
-      out[0] = frame.f0;
-      out[1] = frame.periodicity;
-      out[2] = frame.level;
-    }
-  }
-  return frames;
+  float* out = rows.mutable_data();
+  py::gil_scoped_release release;
+  for (py::ssize_t i = 0; i < length / kHop; ++i, in += kHop, out += width) analyse(in, out);
+  return rows;
+}
+
+FloatArray Process(PitchTracker& self, const FloatArray& samples) {
+  return Rows(samples, kColumns, [&self](const float* hop, float* row) {
+    PitchFrame frame;
+    self.Process(hop, &frame);
+    row[0] = frame.f0;
+    row[1] = frame.periodicity;
+    row[2] = frame.level;
+  });
+}
+
+FloatArray Features(const FloatArray& samples) {
+  PitchAnalysis analysis;
+  return Rows(samples, PitchAnalysis::kFeatures, [&analysis](const float* hop, float* row) {
+    analysis.Push(hop);
+    std::copy(analysis.features().begin(), analysis.features().end(), row);
+  });
+}
+
+FloatArray Probabilities(const FloatArray& samples) {
+  PitchAnalysis analysis;
+  PitchNetwork network;
+  return Rows(samples, PitchNetwork::kOutputs, [&](const float* hop, float* row) {
+    analysis.Push(hop);
+    std::copy_n(network.Process(analysis.features().data()), PitchNetwork::kOutputs, row);
+  });
 }
 
 }  // namespace
 
 void BindPitch(py::module_& module) {
+  module.def("pitch_features", &Features, py::arg("samples").noconvert(),
+             "(160 n,) float32 to (n, 121) float32: what the pitch tracker's network hears, for its training.");
+  module.def("pitch_probabilities", &Probabilities, py::arg("samples").noconvert(),
+             "(160 n,) float32 to (n, 51) float32: what the pitch tracker's network says, for its tests.");
   py::class_<PitchTracker>(module, "PitchTracker", "Streaming F0, periodicity and level in hops of 160 samples.")
       .def(py::init<int, int, float, float>(), py::arg("sample_rate"), py::arg("hop_length") = 160,
            py::arg("f0_min") = 60.0f, py::arg("f0_max") = 500.0f)

@@ -5,6 +5,7 @@ PYBIND11_MODULE(_core, module) {
   edgevc::BindBuild(module);
   edgevc::BindFeatures(module);
   edgevc::BindPitch(module);
+  edgevc::BindPostChain(module);
   edgevc::BindResampler(module);
   edgevc::BindRingBuffer(module);
   edgevc::BindSynthesis(module);

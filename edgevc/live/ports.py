@@ -43,6 +43,10 @@ class AudioPort(ABC):
     """Seconds from the air to the capture queue, as the device reports it; 0 where unknown."""
     output_latency: float
     """Seconds from the playback queue to the air, as the device reports it; 0 where unknown."""
+    paced: bool = True
+    """Whether a clock moves the samples; a pipe gives and takes them as fast as they come."""
+    ended: bool = False
+    """Whether the input is over for good, as a pipe's may be; what was captured can still be read."""
 
     @abstractmethod
     def start(self) -> None:

@@ -75,7 +75,7 @@ void TestResetEqualsNew() {
 
 void TestExtremeLimitsStayInBounds() {
   const std::vector<float> signal = Difficult();
-  for (const auto& [low, high] : {std::pair{50.0f, 50.5f}, {999.0f, 1000.0f}, {50.0f, 1000.0f}}) {
+  for (const auto& [low, high] : {std::pair{60.0f, 60.5f}, {499.0f, 500.0f}, {60.0f, 500.0f}}) {
     PitchTracker tracker(16000, kHop, low, high);
     for (size_t start = 0; start < signal.size(); start += kHop) {
       PitchFrame frame;

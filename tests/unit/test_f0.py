@@ -300,7 +300,8 @@ def test_wrong_arrays_are_refused_with_the_rule_and_the_value():
     [
         ({"sample_rate": 44100}, "sample_rate must be 16000 Hz, got 44100"),
         ({"hop_length": 80}, "hop_length must be 160 samples, got 80"),
-        ({"f0_min": 20.0}, "expected 50 <= f0_min < f0_max <= 1000 Hz, got f0_min=20"),
+        ({"f0_min": 59.0}, "expected 60 <= f0_min < f0_max <= 500 Hz, got f0_min=59"),
+        ({"f0_max": 501.0}, "f0_max=501"),
         ({"f0_min": 300.0, "f0_max": 200.0}, "f0_max=200"),
         ({"f0_max": float("nan")}, "f0_max=nan"),
     ],
@@ -311,5 +312,10 @@ def test_settings_out_of_range_are_refused(settings, message):
 
 
 def test_other_f0_limits_are_kept():
-    frames = track(pulses(700), f0_min=400.0, f0_max=1000.0)
-    assert cents(frames[SETTLED:90, 0], 700).max() < MAX_CENTS_PULSES
+    x = pulses(150)
+    within = track(x, f0_min=60.0, f0_max=180.0)[SETTLED:90, 0]
+    assert cents(within, 150).max() < MAX_CENTS_PULSES
+    # the period of 150 Hz is out of reach, its octave is not
+    above = track(x, f0_min=180.0, f0_max=500.0)[SETTLED:90, 0]
+    assert np.all((above == 0) | (above >= 180))
+    assert cents(above[above > 0], 300).max() < 100

@@ -25,6 +25,8 @@ F0_RANGE = (60.0, 500.0)
 """Hertz, search range of the pitch tracker."""
 CONTEXT_FRAMES = 48
 """Frames that are heard before the first one that is judged."""
+N_PER_SOURCE = 40
+"""Recordings of one speaker, at most, that a converter in training hears."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,94 @@ def f0_statistics(recordings: list[VoiceRecording]) -> dict[str, tuple[float, fl
     return statistics
 
 
+def degrade(piece: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Another microphone, level and a little noise."""
+    if rng.random() < 0.5:
+        piece = shape_spectrum(piece, rng)
+    piece = piece * np.float32(10 ** (rng.uniform(-14, 8) / 20))
+    if rng.random() < 0.3:
+        piece = piece + rng.standard_normal(len(piece)).astype(np.float32) * np.float32(10 ** rng.uniform(-4, -2.7))
+    return piece.astype(np.float32)
+
+
+def slice_samples(samples: NDArray[np.float32], start: int, length: int) -> NDArray[np.float32]:
+    """(length,), zero outside the recording."""
+    out = np.zeros(length, np.float32)
+    low, high = max(0, start), min(len(samples), start + length)
+    if high > low:
+        out[low - start : high - start] = samples[low:high]
+    return out
+
+
+def slice_rows(pitch: NDArray[np.float32], start: int, length: int) -> NDArray[np.float32]:
+    """(length, 3), silence outside the recording."""
+    out = np.zeros((length, 3), np.float32)
+    out[:, 2] = -100.0
+    low, high = max(0, start), min(len(pitch), start + length)
+    if high > low:
+        out[low - start : high - start] = pitch[low:high]
+    return out
+
+
+class SourceSampler:
+    """Random crops of many speakers, to be spoken in another voice: what a converter meets, but no recording answers.
+
+    The content and level are those of a degraded recording; the phones that should be heard are those of the clean one.
+    """
+
+    def __init__(
+        self, data: Path, encoder: ContentEncoder, statistics: dict[str, tuple[float, float]], seed: int
+    ) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.encoder = encoder.eval()
+        self.targets = [statistics[name][0] for name in VOICES]
+        speakers: dict[str, list[VoiceRecording]] = {}
+        for row in map(json.loads, (data / "utterances.jsonl").open()):
+            speaker = row["speaker"]
+            if row["split"] == "train" and speaker.startswith("ls") and len(speakers.get(speaker, ())) < N_PER_SOURCE:
+                samples = normalise(sf.read(data / row["path"], dtype="float32")[0])
+                samples = samples[: len(samples) // HOP_LENGTH * HOP_LENGTH]
+                speakers.setdefault(speaker, []).append(VoiceRecording(-1, samples, track_pitch(samples)))
+        self.speakers = [recordings for _, recordings in sorted(speakers.items())]
+        self.means = [
+            float(np.mean(np.log2(np.concatenate([r.pitch[r.pitch[:, 0] > 0, 0] for r in recordings]))))
+            for recordings in self.speakers
+        ]
+
+    def batch(self, size: int, n_frames: int) -> dict[str, torch.Tensor]:
+        """Content, pitch, f0, gain, voice as `VoiceSampler.batch`, and phones (B, W, 40): logits of the clean sound."""
+        rng = self.rng
+        width = CONTEXT_FRAMES + n_frames
+        clean, heard, pitch, voices = [], [], [], []
+        for i in range(size):
+            speaker = int(rng.integers(len(self.speakers)))
+            recording = self.speakers[speaker][rng.integers(len(self.speakers[speaker]))]
+            start = int(rng.integers(-CONTEXT_FRAMES, max(1, len(recording.pitch) - width)))
+            piece = slice_samples(recording.samples, start * HOP_LENGTH, width * HOP_LENGTH)
+            voice = (i + int(rng.integers(len(VOICES)))) % len(VOICES)
+            rows = slice_rows(recording.pitch, start, width)
+            f0 = rows[:, 0]
+            shift = self.targets[voice] - self.means[speaker] + rng.normal(0, 0.04)
+            f0[f0 > 0] = np.clip(f0[f0 > 0] * 2**shift, *F0_RANGE)
+            clean.append(piece)
+            heard.append(degrade(piece, rng))
+            pitch.append(rows)
+            voices.append(voice)
+        both = torch.from_numpy(np.concatenate([np.stack(clean), np.stack(heard)]))
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            content, phones, _ = self.encoder(log_mel(both), self.encoder.new_state(2 * size))
+        gain = torch.from_numpy(rng.uniform(-16, 8, (size, 1)).astype(np.float32))
+        rows = torch.from_numpy(np.stack(pitch))
+        return {
+            "content": content[size:].float(),
+            "phones": phones[:size].float(),
+            "pitch": pitch_features(rows[..., 0], rows[..., 1], rows[..., 2] + gain),
+            "f0": rows[..., 0],
+            "gain": 10 ** (gain / 20),
+            "voice": torch.tensor(voices),
+        }
+
+
 class VoiceSampler:
     """Random crops: content of a distorted recording, pitch and sound of the clean one."""
 
@@ -93,7 +183,7 @@ class VoiceSampler:
             start = int(rng.integers(-CONTEXT_FRAMES, max(1, len(recording.pitch) - width)))
             crops.append((recording, start))
             piece, frame = self._heard(
-                self._slice(recording.samples, start * HOP_LENGTH, (width + 4) * HOP_LENGTH), width
+                slice_samples(recording.samples, start * HOP_LENGTH, (width + 4) * HOP_LENGTH), width
             )
             pieces.append(piece)
             frames.append(frame)
@@ -105,8 +195,8 @@ class VoiceSampler:
         content = torch.gather(content, 1, index[..., None].expand(-1, -1, content.shape[-1]))
 
         gain = torch.from_numpy(rng.uniform(-16, 8, (size, 1)).astype(np.float32))
-        pitch = torch.from_numpy(np.stack([self._rows(r.pitch, s, width) for r, s in crops]))
-        target = np.stack([self._slice(r.samples, s * HOP_LENGTH - LATENCY, width * HOP_LENGTH) for r, s in crops])
+        pitch = torch.from_numpy(np.stack([slice_rows(r.pitch, s, width) for r, s in crops]))
+        target = np.stack([slice_samples(r.samples, s * HOP_LENGTH - LATENCY, width * HOP_LENGTH) for r, s in crops])
         return {
             "content": content,
             "pitch": pitch_features(pitch[..., 0], pitch[..., 1], pitch[..., 2] + gain),
@@ -122,28 +212,7 @@ class VoiceSampler:
         stretch = float(np.exp(rng.uniform(-0.22, 0.22))) if rng.random() < 0.6 else 1.0
         if stretch != 1.0:
             piece = soxr.resample(piece, SAMPLE_RATE, SAMPLE_RATE * stretch, "MQ").astype(np.float32)
-        if rng.random() < 0.5:
-            piece = shape_spectrum(piece, rng)
-        piece = piece * np.float32(10 ** (rng.uniform(-14, 8) / 20))
-        if rng.random() < 0.3:
-            piece = piece + rng.standard_normal(len(piece)).astype(np.float32) * np.float32(10 ** rng.uniform(-4, -2.7))
+        piece = degrade(piece, rng)
         centres = HOP_LENGTH * (np.arange(width) + 1) - LATENCY
         frames = np.round((centres * stretch + LATENCY) / HOP_LENGTH - 1).astype(np.int64)
         return piece.astype(np.float32), np.clip(frames, 0, len(piece) // HOP_LENGTH - 1)
-
-    @staticmethod
-    def _slice(samples: NDArray[np.float32], start: int, length: int) -> NDArray[np.float32]:
-        out = np.zeros(length, np.float32)
-        low, high = max(0, start), min(len(samples), start + length)
-        if high > low:
-            out[low - start : high - start] = samples[low:high]
-        return out
-
-    @staticmethod
-    def _rows(pitch: NDArray[np.float32], start: int, length: int) -> NDArray[np.float32]:
-        out = np.zeros((length, 3), np.float32)
-        out[:, 2] = -100.0
-        low, high = max(0, start), min(len(pitch), start + length)
-        if high > low:
-            out[low - start : high - start] = pitch[low:high]
-        return out

@@ -1,0 +1,98 @@
+// What the pitch tracker hears: bands of the newest samples, their self-similarity by lag, and the features of its
+// network.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "edgevc/log_mel.h"
+#include "edgevc/rfft.h"
+
+namespace edgevc {
+
+// Follows a signal in hops of 160 samples at 16 kHz.
+//
+// Two bands are kept at 8 kHz: the fundamental's (90 to 245 Hz at -3 dB, 12 dB per octave, so that 500 Hz still
+// passes) and the speech band (90 to 1000 Hz). The similarity of each is the Hann-weighted normalised square
+// difference of its newest 40 ms (P. McLeod and G. Wyvill, "A smarter way to find pitch", ICMC 2005), in [-1, 1].
+//
+// All but the level is relative: a gain changes nothing as long as the signal stays above the floors named in the
+// source. Samples beyond +-8 are limited there and NaN and infinity count as 0, so no input can spoil the state.
+class PitchAnalysis {
+ public:
+  static constexpr int kHopLength = 160;
+  static constexpr int kWinLength = 640;  // at 16 kHz, of both similarities
+  static constexpr int kBandRate = 8000;
+  static constexpr int kMaxLag = 161;  // samples at kBandRate
+  static constexpr int kLatency = kWinLength / 2 + kHopLength;
+
+  // Log-spaced F0 at which the features sample a similarity: kGridMin 2^(k / kGridPerOctave) Hz.
+  static constexpr int kGridSize = 50;
+  static constexpr int kGridPerOctave = 16;
+  static constexpr float kGridMin = 60.0f;
+  static constexpr int kBands = 20;
+  static constexpr int kFeatures = 2 * kGridSize + kBands + 1;
+
+  PitchAnalysis();
+
+  // hop: kHopLength samples. Allocates nothing.
+  void Push(const float* hop) noexcept;
+
+  void Reset() noexcept;
+
+  // By lag in samples at kBandRate, [0, kMaxLag]; of the window centred kWinLength / 2 before the newest sample.
+  const float* fundamental_similarity() const noexcept { return fundamental_similarity_.data(); }
+
+  // False where the fundamental's band holds less than the rounding of 16-bit samples.
+  bool audible() const noexcept { return audible_; }
+
+  // The network's input (kFeatures,): both similarities on the grid, band levels below the loudest, level change.
+  const std::array<float, kFeatures>& features() const noexcept { return features_; }
+
+  // At lags near one period of f0 (Hz), in the frame centred kLatency before the newest sample, in [0, 1]: of a band
+  // wider than the fundamental's, so that breath and friction count.
+  float Periodicity(float f0) const noexcept;
+
+  // dB of the same frame: 10 log10(1e-10 + mean over 400 samples of Hann-weighted squares); full scale is 1.
+  float Level() const noexcept;
+
+ private:
+  // Second-order section in transposed direct form II. In double: at 90 Hz the poles are close to 1.
+  struct Biquad {
+    double b0 = 0.0, b1 = 0.0, b2 = 0.0, a1 = 0.0, a2 = 0.0;
+  };
+  struct BiquadState {
+    double s1 = 0.0, s2 = 0.0;
+  };
+  // All that a stream remembers apart from the sample buffers, so that Reset() cannot forget a part.
+  struct State {
+    BiquadState high_pass, speech_band, fundamental_band;
+    float peak = 0.0f;   // loudest band of the past, decaying
+    float level = 0.0f;  // mean band of the frame before
+    bool started = false;
+  };
+
+  static Biquad Butterworth(double cutoff, bool high_pass);
+  static float Filter(const Biquad& section, float x, BiquadState* state) noexcept;
+  float Similarity(const float* band, int stride, float* similarity) noexcept;
+  void SampleOnGrid(const float* similarity, float* features) const noexcept;
+  void BandFeatures(float* features) noexcept;
+
+  Rfft fft_;
+  LogMel log_mel_;
+  Biquad high_pass_, speech_band_, fundamental_band_;
+  std::vector<float> window_;                     // (640,)
+  std::vector<float> band_window_;                // (320,)
+  std::vector<float> window_real_, window_imag_;  // (257,) the band window's spectrum
+  std::vector<float> level_window_;               // (400,)
+  // The newest samples: as given (680,), the speech band at 16 kHz (800,), the fundamental's band at 8 kHz (320,).
+  std::vector<float> raw_, speech_, fundamental_;
+  std::vector<float> weighted_, energy_;                                          // (512,) work areas
+  std::vector<float> weighted_real_, weighted_imag_, energy_real_, energy_imag_;  // (257,) work areas
+  std::vector<float> fundamental_similarity_, speech_similarity_;                 // (kMaxLag + 1,)
+  std::array<float, kFeatures> features_{};
+  bool audible_ = false;
+  State state_;
+};
+
+}  // namespace edgevc

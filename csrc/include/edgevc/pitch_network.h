@@ -1,0 +1,46 @@
+// The small recurrent network that judges voicing and F0 from the features of PitchAnalysis.
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "edgevc/pitch_analysis.h"
+
+namespace edgevc {
+
+// A dense layer, a gated recurrent unit (K. Cho et al., 2014, in the form of cuDNN and PyTorch) and a dense layer.
+// Weights: csrc/src/pitch_network_weights.cc, written by tools/train_pitch.py.
+class PitchNetwork {
+ public:
+  static constexpr int kHidden = 64;
+  static constexpr int kOutputs = 1 + PitchAnalysis::kGridSize;
+
+  // features: (PitchAnalysis::kFeatures,). Advances by one hop. Returns the probabilities (kOutputs,), which add up to
+  // 1: of "unvoiced" and of each F0 on PitchAnalysis's grid, for the frame centred PitchAnalysis::kLatency before the
+  // newest sample. Valid until the next call. Allocates nothing.
+  const float* Process(const float* features) noexcept;
+
+  void Reset() noexcept { state_.fill(0.0f); }
+
+ private:
+  // Transposed, so that the inner loops run along the outputs and need no sum to be reordered.
+  struct Layer {
+    std::vector<float> weights;  // (inputs, outputs)
+    std::vector<float> bias;     // (outputs,)
+  };
+  struct Weights {
+    Weights();
+    Layer input, from_input, from_state, output;
+  };
+  static const Weights& Learnt();
+  static void Apply(const Layer& layer, const float* input, float* output) noexcept;
+
+  // Shared by all objects.
+  const Weights* weights_ = &Learnt();
+  std::array<float, kHidden> state_{};
+  std::array<float, kHidden> hidden_{};
+  std::array<float, 3 * kHidden> gates_{}, recurrent_{};
+  std::array<float, kOutputs> probabilities_{};
+};
+
+}  // namespace edgevc

@@ -1,0 +1,70 @@
+#include "edgevc/pitch_network.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+
+#include "pitch_network_weights.h"
+
+namespace edgevc {
+
+namespace {
+
+float Sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
+
+}  // namespace
+
+PitchNetwork::Weights::Weights() {
+  const auto make = [](const QuantizedLayer& from) {
+    Layer layer;
+    layer.bias.assign(from.bias, from.bias + from.outputs);
+    layer.weights.resize(static_cast<std::size_t>(from.inputs) * from.outputs);
+    for (int i = 0; i < from.inputs; ++i) {
+      for (int j = 0; j < from.outputs; ++j) {
+        layer.weights[i * from.outputs + j] = from.scales[j] * static_cast<float>(from.weights[j * from.inputs + i]);
+      }
+    }
+    return layer;
+  };
+  input = make(kPitchInput);
+  from_input = make(kPitchFromInput);
+  from_state = make(kPitchFromState);
+  output = make(kPitchOutput);
+}
+
+const PitchNetwork::Weights& PitchNetwork::Learnt() {
+  static const Weights weights;
+  return weights;
+}
+
+void PitchNetwork::Apply(const Layer& layer, const float* input, float* output) noexcept {
+  const int outputs = static_cast<int>(layer.bias.size());
+  const int inputs = static_cast<int>(layer.weights.size()) / outputs;
+  std::copy(layer.bias.begin(), layer.bias.end(), output);
+  const float* weights = layer.weights.data();
+  for (int i = 0; i < inputs; ++i, weights += outputs) {
+    const float x = input[i];
+    for (int j = 0; j < outputs; ++j) output[j] += x * weights[j];
+  }
+}
+
+const float* PitchNetwork::Process(const float* features) noexcept {
+  Apply(weights_->input, features, hidden_.data());
+  for (float& x : hidden_) x = std::max(x, 0.0f);
+  Apply(weights_->from_input, hidden_.data(), gates_.data());
+  Apply(weights_->from_state, state_.data(), recurrent_.data());
+  for (int i = 0; i < kHidden; ++i) {
+    const float reset = Sigmoid(gates_[i] + recurrent_[i]);
+    const float update = Sigmoid(gates_[kHidden + i] + recurrent_[kHidden + i]);
+    const float candidate = std::tanh(gates_[2 * kHidden + i] + reset * recurrent_[2 * kHidden + i]);
+    state_[i] = candidate + update * (state_[i] - candidate);
+  }
+  Apply(weights_->output, state_.data(), probabilities_.data());
+  const float greatest = *std::max_element(probabilities_.begin(), probabilities_.end());
+  float sum = 0.0f;
+  for (float& x : probabilities_) sum += x = std::exp(x - greatest);
+  for (float& x : probabilities_) x /= sum;
+  return probabilities_.data();
+}
+
+}  // namespace edgevc

@@ -1,0 +1,234 @@
+"""The voice chain of a live session: dry hops in, what is to be heard out, switched while it runs without a click."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevc import _core
+from edgevc.converter import SAMPLE_RATE
+from edgevc.live.config import LiveConfig
+from edgevc.live.meters import Level
+from edgevc.live.recorder import Recorder
+
+FADE_LENGTH = 320
+"""Samples from one mode to another: 20 ms."""
+VOICE_FADE_LENGTH = 800
+"""Samples from one voice to another: 50 ms."""
+WARM_UP_HOPS = 10
+"""The converter hears so much again after a rest before it is heard itself."""
+
+_CUT_LENGTH = 64
+
+
+class Stream(Protocol):
+    """What the chain needs of `ConverterStream`."""
+
+    def process(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `ConverterStream.process`."""
+        ...
+
+    def set_semitones(self, semitones: float) -> None:
+        """See `ConverterStream.set_semitones`."""
+        ...
+
+    def fork(self, voice: str | None = None, converter: Converter | None = None) -> Stream:
+        """See `ConverterStream.fork`."""
+        ...
+
+
+class Converter(Protocol):
+    """What the chain needs of `VoiceConverter`."""
+
+    chunk_hops: int
+
+    @property
+    def latency(self) -> int:
+        """See `VoiceConverter.latency`."""
+        ...
+
+    def stream(self, voice: str, semitones: float = 0.0) -> Stream:
+        """See `VoiceConverter.stream`."""
+        ...
+
+
+class VoiceChain:
+    """Converter, modes, voices, gain, equaliser, limiter and feedback guard; one thread calls `process`.
+
+    The dry voice is delayed by the converter's latency, so the two fade into each other in step. While nothing of the
+    converter is to be heard it does not run.
+
+    The attributes `mode`, `voice`, `semitones` and `gain_db` are wishes: any thread may set them (to values that are
+    known to be right), and the next chunk follows.
+    """
+
+    def __init__(self, converters: Mapping[int, Converter], chunk_hops: int, voice: str, config: LiveConfig) -> None:
+        """Start.
+
+        Args:
+            converters: hops per call to the converter that takes so many; `chunk_hops` must be one of them.
+            chunk_hops: to begin with.
+            voice: one of the bundle's.
+            config: mode, pitch, gain, equaliser and feedback guard are taken from it.
+        """
+        self._converters = converters
+        self._converter = converters[chunk_hops]
+        self.voice = voice
+        self.mode = config.mode
+        self.semitones = config.semitones
+        self.gain_db = config.gain_db
+        self._stream = self._converter.stream(voice, config.semitones)
+        self._now_voice, self._now_semitones, self._now_gain_db = voice, config.semitones, config.gain_db
+        # during a change of voice: who speaks less and less
+        self._leaving: Stream | None = None
+        self._arriving_fade, self._leaving_fade = _core.FadeGain(1), _core.FadeGain(1)
+
+        wet = 1.0 if config.mode == "convert" else 0.0
+        self._wet_fade = _core.FadeGain(FADE_LENGTH, wet)
+        self._dry_fade = _core.FadeGain(FADE_LENGTH, 1.0 if config.mode == "bypass" else 0.0)
+        self._cold_hops = 0 if wet else WARM_UP_HOPS
+        # what is heard while the converter is not
+        self._instead = config.mode if not wet else "mute"
+        self._last_wet = np.float32(0)
+        self._delay = np.zeros(self._converter.latency, np.float32)
+
+        self._gain = _core.FadeGain(FADE_LENGTH, 10 ** (config.gain_db / 20))
+        self._eq = _core.PeakingEq(SAMPLE_RATE)
+        for index, (centre, gain_db, quality) in enumerate(config.eq):
+            self._eq.set(index, centre, gain_db, quality)
+        self._limiter = _core.Limiter(SAMPLE_RATE)
+        self._guard = _core.FeedbackGuard() if config.feedback_guard else None
+        self._guard_gain = _core.FadeGain(FADE_LENGTH)
+
+        self.recorder: Recorder | None = None
+        self.input_level = Level()
+        self.output_level = Level()
+
+    @property
+    def chunk_hops(self) -> int:
+        """Hops that one call takes now."""
+        return self._converter.chunk_hops
+
+    @property
+    def converter_latency(self) -> int:
+        """Samples by which the voice, dry or not, lags behind."""
+        return self._converter.latency
+
+    @property
+    def post_latency(self) -> int:
+        """Samples that the limiter looks ahead."""
+        return self._limiter.latency
+
+    @property
+    def latency(self) -> int:
+        """Samples between `process`'s input and output."""
+        return self.converter_latency + self.post_latency
+
+    @property
+    def feedback_events(self) -> int:
+        """Howls that were turned down."""
+        return self._guard.events if self._guard is not None else 0
+
+    @property
+    def converting(self) -> bool:
+        """Whether the next chunk needs the converter."""
+        return self.mode == "convert" or self._wet_fade.gain > 0
+
+    def set_chunk_hops(self, chunk_hops: int) -> None:
+        """Take so many hops per call from now on, without a seam: the streams' memory moves to the other graphs."""
+        self._converter = self._converters[chunk_hops]
+        self._stream = self._stream.fork(converter=self._converter)
+        if self._leaving is not None:
+            self._leaving = self._leaving.fork(converter=self._converter)
+
+    def process(self, dry: NDArray[np.float32], convert: bool = True) -> NDArray[np.float32]:
+        """Take one chunk, float32 (chunk_hops * 160,), finite; return as many samples, within [-1, 1].
+
+        Args:
+            dry: the chunk.
+            convert: False where there is no time for the converter: the dry voice is heard.
+        """
+        self.input_level.add(dry)
+        line = np.concatenate([self._delay, dry])
+        late, self._delay = line[: len(dry)], line[len(dry) :]
+        self._choose(convert, len(dry) // 160)
+        output = self._voice(dry, late, convert)
+        output = self._after(dry, output)
+        self.output_level.add(output)
+        if self.recorder is not None:
+            self.recorder.put(dry, output)
+        return output
+
+    def _choose(self, convert: bool, hops: int) -> None:
+        """Set what is to be heard, and for how long the converter has yet to warm up."""
+        if not convert:
+            self._instead = "bypass"
+            self._cold_hops = WARM_UP_HOPS
+        elif self.mode != "convert":
+            self._instead = self.mode
+            if not self.converting:
+                self._cold_hops = WARM_UP_HOPS
+        wet = self.mode == "convert" and self._cold_hops <= 0
+        self._wet_fade.set_target(1.0 if wet else 0.0)
+        self._dry_fade.set_target(1.0 if not wet and self._instead == "bypass" else 0.0)
+        if self._cold_hops > 0 and convert and self.converting:
+            self._cold_hops -= hops
+
+    def _voice(self, dry: NDArray[np.float32], late: NDArray[np.float32], convert: bool) -> NDArray[np.float32]:
+        """Mix the converted and the dry voice as the fades say."""
+        wet = None
+        if not convert:
+            wet = self._cut(len(dry))
+        elif self.converting:
+            wet = self._convert(dry)
+            self._last_wet = wet[-1]
+            wet = self._wet_fade.process(wet)
+        if self._dry_fade.gain or self._dry_fade.target:
+            output = self._dry_fade.process(late)
+            return output if wet is None else output + wet
+        return np.zeros(len(dry), np.float32) if wet is None else wet
+
+    def _cut(self, n: int) -> NDArray[np.float32] | None:
+        """Stop the converted voice where it is, rounded off, since there is no time to fade it out."""
+        gain = self._wet_fade.gain
+        if not gain:
+            return None
+        self._wet_fade = _core.FadeGain(FADE_LENGTH, 0.0)
+        end = np.zeros(n, np.float32)
+        end[:_CUT_LENGTH] = self._last_wet * gain * np.linspace(1, 0, _CUT_LENGTH, dtype=np.float32)
+        return end
+
+    def _convert(self, dry: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self.semitones != self._now_semitones:
+            self._now_semitones = self.semitones
+            self._stream.set_semitones(self._now_semitones)
+        if self.voice != self._now_voice and self._leaving is None:
+            self._now_voice = self.voice
+            self._leaving, self._stream = self._stream, self._stream.fork(voice=self._now_voice)
+            self._arriving_fade = _core.FadeGain(VOICE_FADE_LENGTH, 0.0)
+            self._leaving_fade = _core.FadeGain(VOICE_FADE_LENGTH, 1.0)
+            self._arriving_fade.set_target(1.0)
+            self._leaving_fade.set_target(0.0)
+        wet = self._stream.process(dry)
+        if self._leaving is not None:
+            leaving = self._leaving.process(dry)
+            wet = self._arriving_fade.process(wet) + self._leaving_fade.process(leaving)
+            if self._leaving_fade.gain == 0:
+                self._leaving = None
+        return wet
+
+    def _after(self, dry: NDArray[np.float32], output: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Gain, equaliser, limiter, and the guard behind them."""
+        if self.gain_db != self._now_gain_db:
+            self._now_gain_db = self.gain_db
+            self._gain.set_target(10 ** (self._now_gain_db / 20))
+        output = self._gain.process(output)
+        self._eq.process_into(output, output)
+        self._limiter.process_into(output, output)
+        if self._guard is not None:
+            self._guard_gain.process_into(output, output)
+            self._guard_gain.set_target(self._guard.process(dry, output))
+        return output

@@ -1,0 +1,357 @@
+"""The frame scheduler: takes fixed-size chunks from a sound device through the voice chain, and stays in time."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevc.converter import LARGEST_SAMPLE, SAMPLE_RATE
+from edgevc.live.clock import Clock
+from edgevc.live.drift import ClockFollower
+from edgevc.live.meters import Meters
+from edgevc.live.overload import Batcher, Rester
+from edgevc.live.ports import AudioPort
+from edgevc.resample import AdaptiveResampler, Resampler
+
+_LOG = logging.getLogger(__name__)
+
+HOP_LENGTH = 160
+STALL_SECONDS = 1.0
+"""A worker that did nothing for so long was stopped by somebody, or its machine slept."""
+
+# The queues are only looked after to this: the resamplers' rounding, in samples at 16 kHz.
+_TOLERANCE = 8.0
+_FADE_IN = 64
+
+
+class Chain(Protocol):
+    """What the scheduler needs of whoever makes output of input."""
+
+    @property
+    def chunk_hops(self) -> int:
+        """Hops that one call takes now."""
+        ...
+
+    def set_chunk_hops(self, chunk_hops: int) -> None:
+        """Take so many hops per call from now on, without a seam."""
+        ...
+
+    def process(self, dry: NDArray[np.float32], convert: bool = True) -> NDArray[np.float32]:
+        """Take one chunk, float32 (chunk_hops * 160,), finite; return as many samples.
+
+        Args:
+            dry: the chunk.
+            convert: False where there is no time: the chunk goes through unconverted, at next to no cost.
+        """
+        ...
+
+    @property
+    def converting(self) -> bool:
+        """Whether the next chunk needs the converter, which is what takes time."""
+        ...
+
+
+class FrameScheduler:
+    """One device's worth of scheduling: made when a device is opened, thrown away with it.
+
+    What waits in both queues, Q samples, changes by accidents only: each block that the device takes, it also brings.
+    Q is therefore the latency of the queues, and `target` its value from the start to the end. The least that never
+    underflows is one block plus what a chunk may leave over; the pre-roll comes on top. Silence that the device had to
+    play makes Q larger, lost input makes it smaller: both are counted by the port, and the same number of samples is
+    skipped or inserted as soon as it is seen. Two clocks change Q slowly, which the resampler's ratio leads back.
+    """
+
+    def __init__(
+        self,
+        port: AudioPort,
+        chain: Chain,
+        meters: Meters,
+        clock: Clock,
+        *,
+        preroll_ms: float = 10.0,
+        max_latency_ms: float = 250.0,
+        overload: str = "drop",
+        batch_sizes: tuple[int, ...] = (1, 2, 4),
+    ) -> None:
+        """Take over the scheduler's side of a port that is started.
+
+        Args:
+            port: exchanges samples with a device.
+            chain: makes output of input.
+            meters: are written.
+            clock: the port's.
+            preroll_ms: what the playback queue holds beyond the least, 0 to 500.
+            max_latency_ms: cap of what waits in both queues.
+            overload: drop, bypass or batch.
+            batch_sizes: hops per call that `batch` may choose from, ascending.
+        """
+        self._port = port
+        self._chain = chain
+        self._meters = meters
+        self._clock = clock
+        self._resampler = Resampler(port.input_rate, SAMPLE_RATE)
+        self._adaptive = AdaptiveResampler(SAMPLE_RATE, port.output_rate)
+        self._to_hops = SAMPLE_RATE / port.input_rate
+        self._from_hops = SAMPLE_RATE / port.output_rate
+        self._batcher = Batcher(batch_sizes, chain.chunk_hops) if overload == "batch" else None
+        self._rester = Rester() if overload == "bypass" else None
+        self._preroll = preroll_ms * SAMPLE_RATE / 1000
+        self._block = port.block_length * self._to_hops
+        self._cap = max_latency_ms * SAMPLE_RATE / 1000
+        self._follower = ClockFollower(self._block / SAMPLE_RATE) if port.paced else None
+
+        self._captured = np.zeros(0, np.float32)
+        self._pending = np.zeros(0, np.float32)
+        # the last output, long enough to lengthen it for the largest chunk
+        self._tail = np.zeros(max(batch_sizes) * HOP_LENGTH, np.float32)
+        self._started = False
+        # samples at 16 kHz that are to be skipped, because silence was played in their place
+        self._owed = 0.0
+        self._silence_seen = 0
+        self._loss_seen = 0
+        self._late = False
+        # a late call is counted when it ends, not once more when the silence is seen
+        self._known_late = False
+        self._waited = False
+        self._fade_in = False
+        self._stretch = 0
+        self._replaced = 0
+        # of the device's samples, what came and went through this object
+        self._n_read = 0
+        self._n_written = 0
+        self._mark = clock.now()
+
+    @property
+    def target(self) -> float:
+        """Samples at 16 kHz that wait in both queues, a chunk that is being filled included."""
+        chunk = self._chain.chunk_hops * HOP_LENGTH
+        # the device may take a block at the worst moment: when all but one step of a chunk has arrived
+        step = math.gcd(round(self._block), chunk) if abs(self._block - round(self._block)) < 1e-6 else 1
+        return self._block + chunk - step + self._preroll
+
+    @property
+    def input_resampler_latency(self) -> float:
+        """Samples at 16 kHz."""
+        return float(self._resampler.latency)
+
+    @property
+    def output_resampler_latency(self) -> float:
+        """Samples at 16 kHz."""
+        return self._adaptive.latency * self._from_hops
+
+    @property
+    def capture_wait(self) -> float:
+        """Samples at 16 kHz that wait on the input side now."""
+        return self._port.available() * self._to_hops + len(self._pending)
+
+    def queued(self) -> float:
+        """Return the samples at 16 kHz that wait on both sides; meaningful between two steps."""
+        captured = self._port.available()
+        while True:
+            fill = self._port.playback_fill()
+            again = self._port.available()
+            if again == captured:
+                return captured * self._to_hops + len(self._pending) + fill * self._from_hops
+            # the device came between the two; ask again
+            captured = again
+
+    def step(self, timeout: float) -> bool:
+        """Wait for the next chunk and take it through; return False where none came within `timeout` seconds."""
+        self._look_for_stall(timeout)
+        chunk = self._chain.chunk_hops * HOP_LENGTH
+        needed = max(0, math.ceil((chunk - len(self._pending)) / self._to_hops))
+        self._waited = self._port.available() < needed
+        if not self._port.wait(needed, timeout):
+            self._look_for_stall(timeout)
+            return False
+        self._look_for_stall(timeout)
+        if self._started:
+            self._stay_in_time()
+        else:
+            # what came while the session was made
+            self._discard((self._port.available() - needed - self._port.block_length) * self._to_hops)
+        self._read(needed)
+        if len(self._pending) < chunk:
+            # some of it was skipped
+            return True
+        dry, self._pending = self._pending[:chunk], self._pending[chunk:]
+        self._take_through(self._clean(dry))
+        return True
+
+    def flush(self, n: int) -> None:
+        """The input is over: let out what waits, and the n samples that the chain holds."""
+        chunk = self._chain.chunk_hops * HOP_LENGTH
+        rest = np.zeros(self._port.available(), np.float32)
+        self._port.read_into(rest)
+        end = np.zeros(n + self._resampler.latency, np.float32)
+        line = np.concatenate([self._pending, self._resampler.process(rest), end])
+        line = np.concatenate([line, np.zeros(-len(line) % chunk, np.float32)])
+        for start in range(0, len(line), chunk):
+            self._take_through(self._clean(line[start : start + chunk]))
+        self._port.write(self._adaptive.flush())
+
+    def _look_for_stall(self, timeout: float) -> None:
+        now = self._clock.now()
+        if now - self._mark > timeout + STALL_SECONDS:
+            self._meters.worker_stalls += 1
+            self._write_off()
+            _LOG.warning("the worker stood still for %.1f s; what came meanwhile is skipped", now - self._mark)
+        self._mark = now
+
+    def _write_off(self) -> None:
+        """All that waits beyond the target is too late, and the devices may have lost what they did not count."""
+        self._owed = math.inf
+        if self._follower is not None:
+            self._follower.forget()
+
+    def _read(self, n: int) -> None:
+        if len(self._captured) < n:
+            self._captured = np.zeros(n, np.float32)
+        taken = self._port.read_into(self._captured[:n])
+        self._n_read += taken
+        samples = self._resampler.process(self._captured[:taken])
+        self._pending = np.concatenate([self._pending, samples]) if len(self._pending) else samples.copy()
+
+    def _clean(self, dry: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take what is no sound as silence, and count it: one NaN would stay in a filter for ever."""
+        replaced = self._resampler.replaced_samples
+        sound = np.abs(dry) <= LARGEST_SAMPLE
+        n_bad = replaced - self._replaced
+        self._replaced = replaced
+        if not sound.all():
+            n_bad += len(dry) - int(np.count_nonzero(sound))
+            dry = np.where(sound, dry, np.float32(0))
+        if n_bad and not self._meters.bad_samples:
+            _LOG.warning("the device brings samples that are no sound (not finite, or absurdly large); taken as silence")
+        self._meters.bad_samples += n_bad
+        return dry
+
+    def _take_through(self, dry: NDArray[np.float32]) -> None:
+        meters, chain = self._meters, self._chain
+        audio = len(dry) / SAMPLE_RATE
+        started = self._clock.now()
+        convert = self._rester is None or not chain.converting or self._rester.may_convert(started, self._time_left())
+        converting = convert and chain.converting
+        wet = chain.process(dry, convert)
+        now = self._clock.now()
+        spent = now - started
+        self._write(wet)
+
+        hops = len(dry) // HOP_LENGTH
+        too_long = spent > audio + self._preroll / SAMPLE_RATE
+        missed = self._late or too_long
+        meters.hops += hops
+        meters.samples += len(dry)
+        meters.deadlines_missed += missed
+        meters.load.add(spent, audio)
+        if not convert:
+            meters.hops_bypassed += hops
+        if converting:
+            meters.processing_ms.add(1000 * spent)
+            if self._rester is not None:
+                self._rester.update(spent)
+        if self._batcher is not None and self._batcher.update(now, spent, audio, missed):
+            self._change_chunk(self._batcher.chunk_hops)
+        self._late, self._known_late = False, too_long
+
+    def _time_left(self) -> float:
+        """Seconds until the playback queue may run dry."""
+        left = self._port.playback_fill() / self._port.output_rate
+        if self._waited:
+            # the device has just been here
+            left += self._port.block_length / self._port.input_rate
+        return left
+
+    def _change_chunk(self, chunk_hops: int) -> None:
+        """Go to another number of hops per call; the queues follow, at once where more is needed, else slowly."""
+        self._chain.set_chunk_hops(chunk_hops)
+        self._stretch = max(0, round(self.target - self.queued()))
+        if self._follower is None:
+            self._owed = math.inf
+        _LOG.info("%d hops per call", chunk_hops)
+
+    def _write(self, wet: NDArray[np.float32]) -> None:
+        if not self._started:
+            self._start(len(wet))
+        if self._stretch:
+            n = min(self._stretch, len(wet), len(self._tail))
+            self._stretch = 0
+            # the last n samples once more: what follows fades into them, so that both ends fit
+            ramp = np.linspace(0, 1, n, dtype=np.float32)
+            wet = np.concatenate([wet[:n] * (1 - ramp) + self._tail[-n:] * ramp, wet])
+        if self._fade_in:
+            wet = wet.copy()
+            wet[:_FADE_IN] *= np.linspace(0, 1, _FADE_IN, dtype=np.float32)
+            self._fade_in = False
+        if self._batcher is not None:
+            self._tail = np.concatenate([self._tail, wet])[-len(self._tail) :]
+        self._meters.playback_fill_ms.add(1000 * self._port.playback_fill() / self._port.output_rate)
+        self._play(wet)
+
+    def _start(self, n: int) -> None:
+        """Fill the playback queue so that both queues hold the target once n samples more are written."""
+        self._play(np.zeros(max(0, round(self.target - self.queued() - n)), np.float32))
+        counters = self._port.counters()
+        self._silence_seen = counters.silent_samples_played
+        self._loss_seen = counters.captured_samples_lost
+        self._started = True
+
+    def _play(self, samples: NDArray[np.float32]) -> None:
+        self._n_written += self._port.write(self._adaptive.process(samples))
+
+    def _stay_in_time(self) -> None:
+        """Pay back silence that was played and input that was lost, hold the cap, follow the clocks."""
+        counters = self._port.counters()
+        silence = counters.silent_samples_played - self._silence_seen
+        lost = counters.captured_samples_lost - self._loss_seen
+        self._silence_seen += silence
+        self._loss_seen += lost
+        queued = self.queued()
+        lag = queued - self.target
+        if silence:
+            self._late = not self._known_late
+            self._fade_in = True
+            self._owed += silence * self._from_hops
+        if queued > max(self._cap, self.target + self._block + HOP_LENGTH):
+            self._write_off()
+        if self._owed > 0:
+            if lag > _TOLERANCE:
+                skipped = self._skip(min(self._owed, lag))
+                self._owed -= skipped
+                lag -= skipped
+            if lag <= _TOLERANCE or self._owed < 1:
+                self._owed = 0.0
+        if (lost and lag < -_TOLERANCE) or (silence and lag < -self._block / 2):
+            # one gap instead of many: without it the queue would run dry again and again
+            self._play(np.zeros(round(-lag), np.float32))
+            self._fade_in = True
+            lag = 0.0
+        self._meters.queued = self.target + lag
+        self._meters.capture_wait += 0.1 * (self.capture_wait - self._meters.capture_wait)
+        if self._follower is not None and not self._owed:
+            captured = self._n_read + self._port.available() + counters.captured_samples_lost
+            played = self._n_written - self._port.playback_fill() + counters.silent_samples_played
+            self._follow_clocks(captured / self._port.input_rate, played / self._port.output_rate, lag)
+
+    def _follow_clocks(self, captured: float, played: float, lag: float) -> None:
+        if self._follower is not None and self._follower.update(captured, played, lag / SAMPLE_RATE):
+            self._adaptive.set_ratio(self._follower.ratio)
+            self._meters.drift_corrections += 1
+        self._meters.clock_ratio = self._follower.slope
+
+    def _skip(self, n: float) -> float:
+        """Drop the oldest input, n samples at 16 kHz at most, and count it; return how many they were."""
+        pending = min(len(self._pending), int(n))
+        self._pending = self._pending[pending:]
+        dropped = pending + self._discard(n - pending)
+        self._meters.dropped_samples += dropped
+        return dropped
+
+    def _discard(self, n: float) -> float:
+        dropped = self._port.discard(max(0, round(n / self._to_hops)))
+        self._n_read += dropped
+        return dropped * self._to_hops

@@ -1,0 +1,424 @@
+"""The whole live session: equal to a file's conversion, switched without a click, through every fault."""
+
+import dataclasses
+import logging
+import threading
+import time
+
+import numpy as np
+import pytest
+from live_doubles import HOP, QUIET, RATE, PlainConverter, Stage, noise, playing
+
+from edgevc.bench import speech_like
+from edgevc.bundle import ENGINES, ModelBundle
+from edgevc.converter import VoiceConverter
+from edgevc.errors import AudioDeviceError, AudioFileError, ConfigError, ModelError
+from edgevc.features import LogMel
+from edgevc.live.chain import VoiceChain
+from edgevc.live.session import load_converters
+from edgevc.wavfile import read_audio
+
+# A sample of full scale at the limiter's ceiling; nothing in these tests comes near it.
+CEILING = 10 ** (-0.3 / 20)
+
+
+def warnings_of(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.fixture(scope="module")
+def default_bundle():
+    return ModelBundle.default()
+
+
+def real_stage(samples, bundle, engine, config=QUIET, **port):
+    converters = {hops: VoiceConverter(bundle, engine, hops) for hops in {config.chunk_hops, 1}}
+    voices = tuple(voice.name for voice in bundle.voices)
+    return Stage(playing(samples), config, converters, voices=voices, **port)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("chunk_hops", "block"), [(1, 160), (4, 160), (1, 333)])
+def test_live_gives_what_a_file_gives_sample_for_sample(default_bundle, engine, chunk_hops, block):
+    samples = speech_like(4.0)
+    config = dataclasses.replace(QUIET, chunk_hops=chunk_hops, voice=default_bundle.voices[1].name)
+    stage = real_stage(samples, default_bundle, engine, config, block_length=block)
+    stage.run(3.5)
+    delay = round(stage.stats.latency.total * RATE / 1000) - block
+    output = stage.tape.samples[delay:]
+    offline = VoiceConverter(default_bundle, engine, chunk_hops).convert(samples, config.voice)
+    assert np.abs(offline).max() < CEILING
+    assert len(output) > 3 * RATE
+    assert np.array_equal(output, offline[: len(output)])
+    assert np.abs(output).max() > 0.01
+
+
+def test_bad_samples_are_taken_as_silence_as_a_file_would_take_them(default_bundle):
+    samples = speech_like(3.0)
+    stage = real_stage(samples, default_bundle, "litert")
+    stage.run(1.0)
+    stage.port.spoil(200)
+    stage.run(1.5)
+    repaired = samples.copy()
+    repaired[RATE : RATE + 200] = 0
+    delay = round(stage.stats.latency.total * RATE / 1000) - HOP
+    output = stage.tape.samples[delay:]
+    offline = VoiceConverter(default_bundle, "litert").convert(repaired, default_bundle.voices[0].name)
+    assert stage.stats.bad_samples == 200
+    assert np.array_equal(output, offline[: len(output)])
+
+
+# --- switching
+
+TONE = (0.2 * np.sin(2 * np.pi * 100 * np.arange(12 * RATE) / RATE)).astype(np.float32)
+# Of the tone: 2 pi 100 / 16000 * 0.2 at full level. Fades of 20 ms add 0.2 * pi / 2 / 320 = 0.001.
+TONE_STEP = 0.0079
+FADE_STEP = 0.0015
+
+
+def largest_step(samples):
+    return float(np.abs(np.diff(samples)).max())
+
+
+@pytest.mark.parametrize("before", ["convert", "bypass", "mute"])
+@pytest.mark.parametrize("after", ["convert", "bypass", "mute"])
+def test_modes_change_without_a_click(before, after):
+    stage = Stage(playing(TONE), dataclasses.replace(QUIET, mode=before))
+    stage.run(1)
+    stage.session.set_mode(after)
+    stage.run(1)
+    output = stage.tape.samples
+    level = {"convert": 0.1, "bypass": 0.2, "mute": 0.0}
+    assert np.abs(output[RATE // 2 : RATE]).max() == pytest.approx(level[before], abs=1e-4)
+    assert np.abs(output[-RATE // 2 :]).max() == pytest.approx(level[after], abs=1e-4)
+    # the start of the tone itself is none of the change's business
+    assert largest_step(output[RATE // 2 :]) < TONE_STEP * max(level[before], level[after]) / 0.2 + FADE_STEP
+    assert stage.stats.mode == after
+
+
+def test_a_muted_session_does_not_run_the_converter():
+    stage = Stage(playing(TONE))
+    stage.run(1)
+    stage.session.set_mode("mute")
+    stage.run(1)
+    converter = stage.session._converters[1]
+    calls = converter.calls
+    stage.run(2)
+    assert converter.calls == calls
+    assert not stage.tape.samples[-RATE:].any()
+    stage.session.set_mode("convert")
+    stage.run(1)
+    assert converter.calls >= calls + 95
+    delay = round(stage.stats.latency.total * RATE / 1000) - HOP
+    assert np.array_equal(stage.tape.samples[-1000:], 0.5 * TONE[5 * RATE - 1000 - delay : 5 * RATE - delay])
+
+
+def test_voices_fade_into_each_other():
+    stage = Stage(playing(TONE))
+    stage.run(1)
+    assert stage.session.next_voice() == "quarter"
+    stage.run(1)
+    output = stage.tape.samples
+    assert np.abs(output[RATE // 2 : RATE]).max() == pytest.approx(0.1, abs=1e-4)
+    assert np.abs(output[-RATE // 2 :]).max() == pytest.approx(0.05, abs=1e-4)
+    assert largest_step(output[RATE // 2 :]) < TONE_STEP / 2 + FADE_STEP
+    assert stage.stats.voice == "quarter"
+
+
+def test_real_voices_change_as_smoothly_as_they_speak(default_bundle):
+    samples = speech_like(6.0)
+    first, second = (voice.name for voice in default_bundle.voices[:2])
+    stage = real_stage(samples, default_bundle, "litert", dataclasses.replace(QUIET, voice=first))
+    stage.run(2.0)
+    stage.session.set_voice(second)
+    stage.run(2.0)
+    output = stage.tape.samples
+    delay = round(stage.stats.latency.total * RATE / 1000) - HOP
+    converter = VoiceConverter(default_bundle, "litert")
+    before = converter.convert(samples, first)
+    after = converter.convert(samples, second)
+    assert np.array_equal(output[delay : 2 * RATE], before[: 2 * RATE - delay])
+    change = output[2 * RATE : round(2.3 * RATE)]
+    own = max(largest_step(before), largest_step(after))
+    assert largest_step(change) <= own
+    # then it sounds as the new voice does; its waveform began at another phase
+    late = slice(round(3.0 * RATE), round(3.8 * RATE))
+    found, old, new = (
+        LogMel().process(np.ascontiguousarray(voice))
+        for voice in (output[late], before[late.start - delay : late.stop - delay], after[late.start - delay : late.stop - delay])
+    )
+    # measured 0.19 and 1.3
+    assert np.abs(found - new).mean() < 0.3 * np.abs(found - old).mean()
+
+
+def test_gain_glides():
+    stage = Stage(playing(TONE))
+    stage.run(1)
+    stage.session.set_gain_db(-6.0)
+    stage.run(1)
+    output = stage.tape.samples
+    assert np.abs(output[-RATE // 2 :]).max() == pytest.approx(0.1 * 10 ** (-6 / 20), abs=1e-4)
+    assert largest_step(output[RATE // 2 :]) < TONE_STEP / 2 + FADE_STEP
+
+
+def test_the_limiter_is_always_on():
+    stage = Stage(playing(5 * TONE), dataclasses.replace(QUIET, gain_db=20.0))
+    stage.run(1)
+    assert np.abs(stage.tape.samples).max() <= CEILING + 1e-6
+
+
+def test_a_pitch_is_passed_on():
+    stage = Stage(playing(TONE))
+    stage.run(0.5)
+    stage.session.set_semitones(3.0)
+    stage.run(0.5)
+    assert stage.session._chain._stream.semitones == 3.0
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "rule"),
+    [
+        ("set_mode", "loud", "mode must be one of convert, bypass, mute"),
+        ("set_voice", "nobody", "voice must be one of half, quarter"),
+        ("set_gain_db", 41.0, "gain_db must be within -40..40"),
+        ("set_gain_db", float("nan"), "gain_db must be within -40..40"),
+        ("set_semitones", -25.0, "semitones must be within -24..24"),
+    ],
+)
+def test_wrong_settings_are_refused_and_change_nothing(method, value, rule):
+    stage = Stage(playing(TONE))
+    before = stage.stats
+    with pytest.raises(ConfigError, match=rule):
+        getattr(stage.session, method)(value)
+    assert stage.stats == before
+
+
+# --- faults
+
+
+def test_a_device_that_vanishes_is_found_again(caplog):
+    samples = noise(40)
+    stage = Stage(playing(samples))
+    stage.run(2)
+    stage.port.vanish()
+    stage.plugged_in = False
+    stage.run(10)
+    assert stage.stats.state == "reconnecting"
+    stage.plugged_in = True
+    stage.run(7)
+    assert stage.stats.state == "running"
+    assert stage.stats.device_restarts == 1
+    played = len(stage.tape.samples)
+    stage.run(1)
+    assert len(stage.tape.samples) == played + RATE
+    assert stage.tape.samples[-RATE:].any()
+    assert len(warnings_of(caplog)) == 2
+    assert "unplugged" in warnings_of(caplog)[0]
+
+
+def test_the_delay_between_attempts_grows_to_five_seconds():
+    stage = Stage(playing(noise(3)))
+    stage.run(1)
+    attempts = []
+    real = stage.open_port
+
+    def attempt():
+        attempts.append(stage.clock.now())
+        return real()
+
+    stage.session._open_port = attempt
+    stage.port.vanish()
+    stage.plugged_in = False
+    stage.run(30)
+    waits = np.diff(attempts)
+    assert waits[:4].tolist() == pytest.approx([0.5, 1.0, 2.0, 4.0])
+    assert waits[4:].tolist() == pytest.approx([5.0] * len(waits[4:]))
+
+
+def test_a_device_may_come_back_with_another_rate():
+    def source(position, n):
+        return (0.2 * np.sin(2 * np.pi * 440 * (position + np.arange(n)) / stage.port.input_rate)).astype(np.float32)
+
+    stage = Stage(source)
+    stage.run(1)
+    stage.port.vanish("now at another rate")
+    stage.port_arguments = {"input_rate": 48_000, "output_rate": 48_000, "block_length": 480}
+    stage.run(3)
+    played = stage.tape.samples[-24_000:]
+    spectrum = np.abs(np.fft.rfft(played * np.hanning(len(played))))
+    assert np.argmax(spectrum) * 48_000 / len(played) == pytest.approx(440, abs=2)
+    assert np.abs(played).max() == pytest.approx(0.1, rel=1e-2)
+    assert stage.stats.device_restarts == 1
+
+
+def test_a_device_that_falls_silent_is_opened_again(caplog):
+    stage = Stage(playing(noise(20)))
+    stage.run(1)
+    stage.port.freeze(1e9)
+    stage.run(5)
+    assert stage.stats.state == "running"
+    assert stage.stats.device_restarts == 1
+    assert any("brought nothing" in message for message in warnings_of(caplog))
+
+
+def test_counters_of_a_lost_device_are_kept():
+    stage = Stage(playing(noise(20)), cost=lambda now, hops: 0.1 if 1 <= now < 1.01 else 0.001)
+    stage.run(2)
+    underflows = stage.stats.output_underflows
+    assert underflows > 0
+    stage.port.vanish()
+    stage.run(3)
+    assert stage.stats.device_restarts == 1
+    assert stage.stats.output_underflows == underflows
+
+
+def test_no_device_at_the_start_is_an_error():
+    stage = Stage(playing(TONE))
+    stage.plugged_in = False
+    with pytest.raises(AudioDeviceError, match="no such device"):
+        stage.session.start()
+
+
+def test_an_unknown_voice_is_refused_before_a_device_is_opened(default_bundle):
+    with pytest.raises(ModelError, match="nobody"):
+        load_converters(dataclasses.replace(QUIET, voice="nobody"))
+
+
+def test_a_howl_is_turned_down_and_counted():
+    class Room(Stage):
+        """What the loudspeaker plays comes back to the microphone, louder."""
+
+        def hear(self, position, n):
+            played = self.tape.samples[-400:][:n] if len(self.tape.blocks) > 3 else np.zeros(0, np.float32)
+            block = noise(n / RATE, seed=position, level=0.001)
+            block[: len(played)] += 5.0 * played[:n]
+            return np.clip(block, -1, 1)
+
+    stage = Room(None, dataclasses.replace(QUIET, feedback_guard=True, mode="bypass"))
+    stage.source = stage.hear
+    stage.run(8)
+    assert stage.stats.feedback_events >= 1
+
+
+# --- recording
+
+
+def test_a_recording_holds_the_dry_input_and_the_output(tmp_path):
+    samples = np.round(noise(3) * 32768).astype(np.float32) / np.float32(32768)
+    paths = (tmp_path / "in.wav", tmp_path / "out.wav")
+    stage = Stage(playing(samples), dataclasses.replace(QUIET, record=paths))
+    stage.run(2)
+    stage.session.stop()
+    dry, output = (read_audio(path)[0] for path in paths)
+    assert np.array_equal(dry, samples[: len(dry)])
+    assert len(dry) == len(output) == stage.stats.hops * HOP
+    lag = 480 + 16
+    assert np.abs(output[lag:] - 0.5 * samples[: len(output) - lag]).max() <= 1 / 65536 + 1e-7
+    assert stage.stats.recording_errors == 0
+
+
+def test_a_full_disk_ends_the_recording_and_not_the_sound(tmp_path, caplog):
+    resource = pytest.importorskip("resource")
+    import signal
+
+    paths = (tmp_path / "in.wav", tmp_path / "out.wav")
+    stage = Stage(playing(noise(12)), dataclasses.replace(QUIET, record=paths))
+    # a file may grow to 100 kB: 3.2 s
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        stage.run(4)
+        deadline = time.monotonic() + 10
+        while not stage.stats.recording_errors and time.monotonic() < deadline:
+            time.sleep(0.01)
+        stage.run(4)
+        stage.session.stop()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert stage.stats.recording_errors == 1
+    assert len([message for message in warnings_of(caplog) if "recording ends" in message]) == 1
+    assert stage.tape.samples[-RATE:].any()
+    assert stage.stats.output_underflows == 0
+    for path in paths:
+        # what the disk took can be listened to
+        assert 1.9 * RATE <= len(read_audio(path)[0]) <= 3.2 * RATE
+
+
+def test_a_recording_that_cannot_be_created_is_an_error(tmp_path):
+    config = dataclasses.replace(QUIET, record=(tmp_path / "in.wav", tmp_path / "missing" / "out.wav"))
+    with pytest.raises(AudioFileError, match="missing"):
+        Stage(playing(TONE), config)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- threads
+
+
+def test_stats_and_settings_from_other_threads_do_no_harm():
+    samples = noise(30)
+    stage = Stage(playing(samples))
+    done = threading.Event()
+    errors = []
+
+    def ask():
+        try:
+            while not done.is_set():
+                stats = stage.stats
+                assert stats.hops >= 0
+                assert stats.latency.total >= 0
+                stage.session.set_mode("bypass")
+                stage.session.set_mode("convert")
+                stage.session.next_voice()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    stage.run(5)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert stage.stats.output_underflows == 0
+
+
+def test_the_worker_ends_and_its_error_reaches_who_waits():
+    class Broken(PlainConverter):
+        def work(self, hops):
+            if self.calls > 100:
+                raise ModelError("the engine gave up")
+
+    stage = Stage(playing(noise(5)), converters={1: Broken()})
+    stage.session.start()
+    with pytest.raises(ModelError, match="gave up"):
+        stage.session.wait(30)
+    stage.session.stop()
+    assert stage.stats.state == "stopped"
+
+
+def test_a_session_can_be_stopped_twice():
+    stage = Stage(playing(noise(5)))
+    stage.session.start()
+    stage.session.stop()
+    stage.session.stop()
+    assert stage.stats.state == "stopped"
+
+
+def test_batch_moves_the_real_streams_memory_without_a_seam(default_bundle):
+    samples = speech_like(4.0)
+    converters = {hops: VoiceConverter(default_bundle, "litert", hops) for hops in (1, 2, 4)}
+    chain = VoiceChain(converters, 1, default_bundle.voices[0].name, QUIET)
+    pieces, position = [], 0
+    for hops in [1] * 40 + [4] * 20 + [2] * 20 + [1] * 40 + [4] * 10:
+        if hops != chain.chunk_hops:
+            chain.set_chunk_hops(hops)
+        pieces.append(chain.process(samples[position : position + hops * HOP]))
+        position += hops * HOP
+    output = np.concatenate(pieces)[chain.latency :]
+    offline = converters[1].convert(samples, default_bundle.voices[0].name)[: len(output)]
+    # the engines round differently for other shapes: measured 1e-3 of the signal
+    error = np.sqrt(np.mean((output - offline) ** 2) / np.mean(offline**2))
+    assert error < 0.02, error
