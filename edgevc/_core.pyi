@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+def build_info() -> dict[str, str]: ...
+
 class LogMelOptions:
     def __init__(
         self,

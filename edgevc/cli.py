@@ -27,6 +27,7 @@ from edgevc.errors import (
     ModelError,
 )
 from edgevc.live import command as live_command
+from edgevc.live import doctor_command, tune_command
 
 if TYPE_CHECKING:
     from edgevc.converter import ConverterStream
@@ -156,6 +157,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="print JSON")
     _add_model_options(command)
     live_command.add_parser(commands, _EPILOG)
+    doctor_command.add_parser(commands)
+    tune_command.add_parser(commands)
     return parser
 
 

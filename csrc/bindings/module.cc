@@ -2,6 +2,7 @@
 
 PYBIND11_MODULE(_core, module) {
   module.doc() = "edgevc's signal processing core.";
+  edgevc::BindBuild(module);
   edgevc::BindFeatures(module);
   edgevc::BindPitch(module);
   edgevc::BindPostChain(module);

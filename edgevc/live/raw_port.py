@@ -35,6 +35,7 @@ class RawPort(AudioPort):
     """
 
     paced = False
+    shared_clock = True
 
     def __init__(self, source: BinaryIO, target: BinaryIO, sample_rate: int, block_length: int) -> None:
         """Take both pipes over; nobody else may read or write them.

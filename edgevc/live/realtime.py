@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import os
 import resource
@@ -46,23 +47,38 @@ def try_realtime(priority: int = PRIORITY) -> RealtimeReport:
     processes that the calling thread starts later have normal priority again.
     """
     global _reported
-    problems = []
-    granted = None
-    try:
-        granted = _take_priority(priority)
-    except (OSError, ValueError, AttributeError) as error:
-        problems.append(f"no real-time priority ({_reason(error)}), other programs may interrupt; {LIMITS_COMMAND}")
-    locked = False
-    try:
-        _lock_memory()
-        locked = True
-    except (OSError, ValueError, AttributeError) as error:
-        problems.append(f"memory is not locked ({_reason(error)}), the first page fault may be heard; {LIMITS_COMMAND}")
+    thread, memory = prefer_this_thread(priority), lock_memory()
+    problems = tuple(problem for problem in (thread, memory) if problem is not None)
     if problems and not _reported:
         _reported = True
         for problem in problems:
             _logger.warning("%s", problem)
-    return RealtimeReport(granted, locked, tuple(problems))
+    granted = None if thread is not None else os.sched_getparam(0).sched_priority
+    return RealtimeReport(granted, memory is None, problems)
+
+
+def prefer_this_thread(priority: int = PRIORITY) -> str | None:
+    """Give the calling thread real-time priority, as high as it is allowed; return why that was refused, or None."""
+    try:
+        _take_priority(priority)
+    except (OSError, ValueError, AttributeError) as error:
+        return f"no real-time priority ({_reason(error)}), other programs may interrupt; {LIMITS_COMMAND}"
+    return None
+
+
+def lock_memory() -> str | None:
+    """Keep this process's memory from being paged out; return why that was refused, or None."""
+    try:
+        _lock_memory()
+    except (OSError, ValueError, AttributeError) as error:
+        return f"memory is not locked ({_reason(error)}), the first page fault may be heard; {LIMITS_COMMAND}"
+    return None
+
+
+def settle() -> None:
+    """Keep the garbage collector from walking again and again through what was loaded at the start."""
+    gc.collect()
+    gc.freeze()
 
 
 def _take_priority(priority: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from edgevc.live.clock import Clock, SystemClock
 from edgevc.live.config import MODES, LiveConfig
 from edgevc.live.meters import Meters
 from edgevc.live.ports import AudioPort, PortCounters
-from edgevc.live.realtime import try_realtime
+from edgevc.live.realtime import settle, try_realtime
 from edgevc.live.recorder import Recorder
 from edgevc.live.scheduler import HOP_LENGTH, FrameScheduler
 from edgevc.live.stats import LatencyParts, LiveStats
@@ -107,9 +106,7 @@ class LiveSession:
     def open(self) -> None:
         """Do what `start` does, without the worker; whoever calls this calls `step` again and again."""
         self._warm_up()
-        # the collector need not walk again and again through what was loaded
-        gc.collect()
-        gc.freeze()
+        settle()
         self._connect()
 
     def step(self) -> None:
