@@ -22,6 +22,8 @@ WARM_UP_HOPS = 10
 """The converter hears so much again after a rest before it is heard itself."""
 
 _CUT_LENGTH = 64
+# What the equaliser and the limiter still give after their input has ended is below hearing.
+_QUIET_HOPS = 20
 
 
 class Stream(Protocol):
@@ -72,7 +74,7 @@ class VoiceChain:
             converters: hops per call to the converter that takes so many; `chunk_hops` must be one of them.
             chunk_hops: to begin with.
             voice: one of the bundle's.
-            config: mode, pitch, gain, equaliser and feedback guard are taken from it.
+            config: mode, pitch, gain, equaliser, feedback guard and overload policy are taken from it.
         """
         self._converters = converters
         self._converter = converters[chunk_hops]
@@ -92,6 +94,7 @@ class VoiceChain:
         self._cold_hops = 0 if wet else WARM_UP_HOPS
         # what is heard while the converter is not
         self._instead = config.mode if not wet else "mute"
+        self._when_overloaded = "mute" if config.overload == "silence" else "bypass"
         self._last_wet = np.float32(0)
         self._delay = np.zeros(self._converter.latency, np.float32)
 
@@ -103,6 +106,9 @@ class VoiceChain:
         self._guard = _core.FeedbackGuard() if config.feedback_guard else None
         self._guard_gain = _core.FadeGain(FADE_LENGTH)
 
+        # since something was last to be heard, and until something may be
+        self._silent_hops = 0
+        self._hold_hops = 0
         self.recorder: Recorder | None = None
         self.input_level = Level()
         self.output_level = Level()
@@ -137,6 +143,25 @@ class VoiceChain:
         """Whether the next chunk needs the converter."""
         return self.mode == "convert" or self._wet_fade.gain > 0
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is to be heard, nor still dying away."""
+        return self.mode == "mute" and self._silent_hops >= _QUIET_HOPS
+
+    def rest(self, dry: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take any number of hops while `silent`, float32 (n * 160,); return as many zeros."""
+        self.input_level.add(dry)
+        self._delay = np.concatenate([self._delay, dry])[len(dry) :]
+        output = np.zeros(len(dry), np.float32)
+        self.output_level.add(output)
+        if self.recorder is not None:
+            self.recorder.put(dry, output)
+        return output
+
+    def stay_silent(self, hops: int) -> None:
+        """Give zeros for so many hops, whatever is wanted."""
+        self._hold_hops = hops
+
     def set_chunk_hops(self, chunk_hops: int) -> None:
         """Take so many hops per call from now on, without a seam: the streams' memory moves to the other graphs."""
         self._converter = self._converters[chunk_hops]
@@ -149,7 +174,7 @@ class VoiceChain:
 
         Args:
             dry: the chunk.
-            convert: False where there is no time for the converter: the dry voice is heard.
+            convert: False where there is no time for the converter: the dry voice is heard, or nothing, by the policy.
         """
         self.input_level.add(dry)
         line = np.concatenate([self._delay, dry])
@@ -165,15 +190,20 @@ class VoiceChain:
     def _choose(self, convert: bool, hops: int) -> None:
         """Set what is to be heard, and for how long the converter has yet to warm up."""
         if not convert:
-            self._instead = "bypass"
+            self._instead = self._when_overloaded
             self._cold_hops = WARM_UP_HOPS
         elif self.mode != "convert":
             self._instead = self.mode
             if not self.converting:
                 self._cold_hops = WARM_UP_HOPS
-        wet = self.mode == "convert" and self._cold_hops <= 0
+        held = self._hold_hops > 0
+        self._hold_hops -= hops if held else 0
+        wet = self.mode == "convert" and self._cold_hops <= 0 and not held
+        dry = not wet and self._instead == "bypass" and not held
         self._wet_fade.set_target(1.0 if wet else 0.0)
-        self._dry_fade.set_target(1.0 if not wet and self._instead == "bypass" else 0.0)
+        self._dry_fade.set_target(1.0 if dry else 0.0)
+        heard = wet or dry or self._wet_fade.gain > 0 or self._dry_fade.gain > 0
+        self._silent_hops = 0 if heard else self._silent_hops + hops
         if self._cold_hops > 0 and convert and self.converting:
             self._cold_hops -= hops
 

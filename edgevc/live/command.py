@@ -35,6 +35,7 @@ keys: m mute, b dry voice, v next voice, + and - gain, q quit
 --overload says what happens when the machine is too slow:
   drop    input is skipped: gaps, but always in time
   bypass  the dry voice is let through for a while; not for who must not be recognised
+  silence nothing is let through for a while
   batch   more hops per call, which is cheaper, until it holds: 10 or 30 ms more latency meanwhile
 """
 
