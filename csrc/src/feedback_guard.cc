@@ -13,7 +13,7 @@ constexpr int kFftSize = 8192;
 constexpr int kMaxDelay = kFftSize - kWindow;
 
 constexpr float kQuietDb = -50.0f;
-constexpr float kCorrelated = 0.6f;
+constexpr float kCorrelated = 0.5f;
 // The delay of a loop stays; a voice's own similarity to its past moves with its pitch.
 constexpr int kDelayTolerance = 8;
 constexpr int kSamePlace = 6;
@@ -21,13 +21,16 @@ constexpr float kNotQuieterDb = -1.0f;
 constexpr float kDominant = 0.8f;
 // Bins of 2 Hz to each side of the strongest; the window's own main lobe has 3.
 constexpr int kDominantBins = 8;
-constexpr int kSamePlaceTonal = 3;
+constexpr float kLoudDb = -20.0f;
+constexpr int kSamePlaceGrowing = 3;
 constexpr float kGrowthDb = 3.0f;
 
 constexpr float kStep = 0.5011872f;
 constexpr float kLowestGain = 0.00398107f;
-constexpr int kProbe = 5;
+// 512 ms: the longest delay, and the window behind it.
+constexpr int kProbe = 6;
 constexpr float kAnsweredDb = 3.0f;
+constexpr float kSamePathDb = 3.0f;
 constexpr float kOverdriven = 0.98f;
 constexpr float kReleaseDb = 0.5f;
 constexpr int kFirstHold = 20, kLongestHold = 320;
@@ -63,6 +66,7 @@ void FeedbackGuard::Reset() noexcept {
   dominance_ = 0.0f;
   same_delay_ = 0;
   first_level_ = 0.0f;
+  path_ = path_before_ = 0.0f;
   state_ = State::kListening;
   gain_ = gain_before_ = 1.0f;
   level_before_ = 0.0f;
@@ -102,9 +106,9 @@ float FeedbackGuard::Process(const float* input, const float* output, int64_t n)
 void FeedbackGuard::Compare() noexcept {
   level_ = ToDb((energy_ + previous_energy_) / kWindow);
   // Nothing to hear, and nothing to compute.
+  if (level_ <= kQuietDb) correlation_ = 0.0f;
   const bool input_is_output = level_ > kQuietDb && InputIsOutput();
-  if (!input_is_output) correlation_ = level_ > kQuietDb ? correlation_ : 0.0f;
-  Decide(Suspicious(input_is_output));
+  Decide(input_is_output, Suspicious(input_is_output));
 }
 
 bool FeedbackGuard::InputIsOutput() noexcept {
@@ -140,17 +144,22 @@ bool FeedbackGuard::InputIsOutput() noexcept {
   // work_[s] is the sum over n < kWindow of input_[n] * output_[n + s]; s = kMaxDelay is a delay of 0.
   double output_energy = 0.0;
   for (int n = 0; n < kWindow; ++n) output_energy += static_cast<double>(output_[n]) * output_[n];
-  float best = -1.0f, best_there = -1.0f;
+  float best = -1.0f, best_there = -1.0f, path = 0.0f, path_there = 0.0f;
   int best_delay = 0;
   for (int s = 0; s <= kMaxDelay; ++s) {
     const double scale = input_energy * output_energy;
     const float correlation = scale > 1e-12 ? static_cast<float>(work_[s] / std::sqrt(scale)) : 0.0f;
     const int delay = kMaxDelay - s;
+    const float gain = static_cast<float>(work_[s] / (output_energy + 1e-12));
     if (correlation > best) {
       best = correlation;
       best_delay = delay;
+      path = gain;
     }
-    if (std::abs(delay - delay_) <= kDelayTolerance) best_there = std::max(best_there, correlation);
+    if (std::abs(delay - delay_) <= kDelayTolerance && correlation > best_there) {
+      best_there = correlation;
+      path_there = gain;
+    }
     if (s < kMaxDelay) {
       const double leaving = output_[s], entering = output_[s + kWindow];
       output_energy = std::max(0.0, output_energy + entering * entering - leaving * leaving);
@@ -159,10 +168,12 @@ bool FeedbackGuard::InputIsOutput() noexcept {
   if (same_delay_ > 0 && best_there >= kCorrelated) {
     // A steady tone has many best delays; the first one counts as long as it is as good as any.
     correlation_ = best_there;
+    path_ = path_there;
     return true;
   }
   same_delay_ = 0;
   correlation_ = best;
+  path_ = path;
   delay_ = best_delay;
   return best >= kCorrelated;
 }
@@ -180,23 +191,34 @@ bool FeedbackGuard::Suspicious(bool input_is_output) noexcept {
     first_level_ = level_;
     return false;
   }
-  return same_delay_ >= kSamePlace ||
-         (dominance_ >= kDominant && same_delay_ >= kSamePlaceTonal && growth >= kGrowthDb);
+  const bool growing = growth >= kGrowthDb && (dominance_ >= kDominant || level_ >= kLoudDb);
+  return same_delay_ >= (growing ? kSamePlaceGrowing : kSamePlace);
 }
 
 void FeedbackGuard::StepDown() noexcept {
   gain_before_ = gain_;
   level_before_ = level_;
+  path_before_ = path_;
   gain_ = std::max(gain_ * kStep, kLowestGain);
   state_ = State::kProbing;
   wait_ = kProbe;
-  // The step itself is no sign of a loop that dies away.
-  same_delay_ = 0;
+  // That it becomes quieter by the step is no sign of a loop that dies away.
+  same_delay_ = 1;
+  first_level_ = level_ + ToDb(kStep * kStep);
 }
 
 void FeedbackGuard::RaiseDb(float db) noexcept { gain_ = std::min(1.0f, gain_ * std::pow(10.0f, db / 20.0f)); }
 
-void FeedbackGuard::Decide(bool suspicious) noexcept {
+// Has the input followed the output down? A growing loop need not have become quieter, but the path from the output to
+// the input is what it was; what comes from elsewhere now looks louder beside the output by the step.
+bool FeedbackGuard::Answered(bool input_is_output) const noexcept {
+  if (level_ <= level_before_ - kAnsweredDb || peak_ >= kOverdriven) return true;
+  if (wait_ > 1 || !input_is_output) return false;
+  return std::abs(ToDb(static_cast<double>(path_) * path_) - ToDb(static_cast<double>(path_before_) * path_before_)) <
+         kSamePathDb;
+}
+
+void FeedbackGuard::Decide(bool input_is_output, bool suspicious) noexcept {
   if (++quiet_ >= kForgetAfter) {
     next_hold_ = kFirstHold;
     next_blind_ = kFirstBlind;
@@ -206,12 +228,12 @@ void FeedbackGuard::Decide(bool suspicious) noexcept {
     case State::kListening:
       if (suspicious && blind_ == 0) {
         StepDown();
-      } else {
+      } else if (!input_is_output) {
         RaiseDb(kReleaseDb);
       }
       break;
     case State::kProbing:
-      if (level_ <= level_before_ - kAnsweredDb || peak_ >= kOverdriven) {
+      if (Answered(input_is_output)) {
         ++events_;
         quiet_ = 0;
         state_ = State::kHolding;

@@ -12,7 +12,7 @@ namespace {
 constexpr double kRecoverySeconds = 0.05;
 
 // A gain this near to 1 (-100 dB) is set to 1, or it would take seconds to become it.
-constexpr float kNearlyOne = 0.99999f;
+constexpr double kNearlyOne = 0.99999;
 
 }  // namespace
 
@@ -26,7 +26,7 @@ Limiter::Limiter(int sample_rate, double ceiling_db) {
   latency_ = sample_rate / 1000;
   // Rounded towards 0: the float nearest to the ceiling may lie above it.
   ceiling_ = std::nextafter(static_cast<float>(std::pow(10.0, ceiling_db / 20.0)), 0.0f);
-  recovery_ = static_cast<float>(1.0 - std::exp(-1.0 / (kRecoverySeconds * sample_rate)));
+  recovery_ = 1.0 - std::exp(-1.0 / (kRecoverySeconds * sample_rate));
   delay_.resize(latency_ + 1);
   needed_.resize(latency_ + 1);
   recovering_.resize(latency_ + 1);
@@ -38,7 +38,7 @@ void Limiter::Reset() noexcept {
   std::fill(needed_.begin(), needed_.end(), 1.0f);
   std::fill(recovering_.begin(), recovering_.end(), 1.0f);
   position_ = 0;
-  current_ = 1.0f;
+  current_ = 1.0;
   active_ = 0;
   limited_samples_ = 0;
 }
@@ -53,11 +53,11 @@ float Limiter::Gain(float needed) noexcept {
     return 1.0f;
   }
   const float least = *std::min_element(needed_.begin(), needed_.end());
-  current_ += recovery_ * (1.0f - current_);
-  if (current_ > kNearlyOne) current_ = 1.0f;
-  current_ = std::min(current_, least);
-  recovering_[position_] = current_;
-  if (current_ == 1.0f) --active_;
+  current_ += recovery_ * (1.0 - current_);
+  if (current_ > kNearlyOne) current_ = 1.0;
+  current_ = std::min(current_, static_cast<double>(least));
+  recovering_[position_] = static_cast<float>(current_);
+  if (current_ == 1.0) --active_;
   float sum = 0.0f;
   for (float gain : recovering_) sum += gain;
   return sum / static_cast<float>(length);

@@ -10,14 +10,15 @@ namespace edgevc {
 
 // Every 100 ms the last 200 ms of input are compared with the output of up to 312 ms before, whatever the loop's delay:
 // the normalised correlation of both, after a first difference that keeps low voices from looking alike. The loop is
-// suspected when the input has been the output at one and the same delay (correlation above 0.6) and has not become
-// quieter for 600 ms; when one narrow band holds nearly all of it, and it grows, 300 ms are enough. A loop with a gain
-// below 1 dies away instead, and a person who speaks is not what was played.
+// suspected when the input has been the output at one and the same delay (correlation above 0.5) and has not become
+// quieter for 600 ms; when it grows and is loud, or one narrow band holds nearly all of it, 300 ms are enough. A loop
+// with a gain below 1 dies away instead, and a person who speaks is not what was played.
 //
-// A suspicion lowers the gain by 6 dB. If the input falls by 3 dB or more within 500 ms, or is overdriven, it was the
-// loop: an event. Further steps follow as long as it goes on, down to -48 dB. Otherwise (a steady tone from somewhere
-// else) the gain comes back at once and the next suspicion must wait, longer each time. After an event the gain stays
-// for 2 s, twice as long after each further one up to 32 s, then rises by 0.5 dB per 100 ms.
+// A suspicion lowers the gain by 6 dB. If within 600 ms the input falls by 3 dB or more, or follows the output at the
+// same gain as before, or is overdriven, it was the loop: an event. Further steps follow as long as it goes on, down to
+// -48 dB. Otherwise (a steady tone from somewhere else) the gain comes back at once and the next suspicion must wait,
+// longer each time. After an event the gain stays for 2 s, twice as long after each further one up to 32 s, then rises
+// by 0.5 dB per 100 ms while nothing looks like a loop.
 //
 // gain() must be applied to the output behind everything that limits it, and output must be what is really played.
 // 16 kHz; what is not finite counts as silence. One object serves one thread at a time.
@@ -48,7 +49,8 @@ class FeedbackGuard {
   // Finds the best delay, and whether it is the one of the comparisons before. True where the input is the output.
   bool InputIsOutput() noexcept;
   bool Suspicious(bool input_is_output) noexcept;
-  void Decide(bool suspicious) noexcept;
+  bool Answered(bool input_is_output) const noexcept;
+  void Decide(bool input_is_output, bool suspicious) noexcept;
   void StepDown() noexcept;
   void RaiseDb(float db) noexcept;
 
@@ -72,6 +74,8 @@ class FeedbackGuard {
   // Comparisons in a row with the same delay, and the level at the first of them.
   int same_delay_ = 0;
   float first_level_ = 0.0f;
+  // Amplitude of the output in the input, at that delay, and before the last step.
+  float path_ = 0.0f, path_before_ = 0.0f;
 
   State state_ = State::kListening;
   float gain_ = 1.0f;

@@ -39,11 +39,12 @@ class Limiter {
 
   int latency_;
   float ceiling_;
-  float recovery_;
+  double recovery_;
   // Rings of latency_ + 1 values: samples, the gains that they need, and the recovering gain.
   std::vector<float> delay_, needed_, recovering_;
   int position_ = 0;
-  float current_ = 1.0f;
+  // In double: in float the last steps towards 1 would be rounded away.
+  double current_ = 1.0;
   // Samples until every value in the rings is 1 again, if no peak comes.
   int active_ = 0;
   int64_t limited_samples_ = 0;
