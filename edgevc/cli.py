@@ -1,4 +1,4 @@
-"""The command line: edgevc convert | voices | info | bench."""
+"""The command line: edgevc convert | voices | info | bench | devices."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from edgevc.errors import (
     GateError,
     ModelError,
 )
+from edgevc.live.devices_command import add_parser as add_devices
 
 if TYPE_CHECKING:
     from edgevc.converter import ConverterStream
@@ -154,6 +155,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seconds", type=float, default=20.0, help="of audio to convert, 1 to 3600 (default 20)")
     command.add_argument("--json", action="store_true", help="print JSON")
     _add_model_options(command)
+
+    add_devices(commands)
     return parser
 
 
