@@ -79,11 +79,11 @@ def test_overlap_add_refuses_a_window_that_does_not_sum_to_one():
 
 
 def resonance(frequency, width=250.0):
-    """Filters of one formant each for pulses and noise, with phases that jump about, as a decoder's may."""
+    """Filters of one formant each for pulses and noise; the phase is 0, give or take whole turns, as a decoder's may."""
     bins = np.arange(N_BINS) * 16_000 / 512
     filters = flat_filters(100)
     filters[:, :N_BINS] = 4 * np.exp(-(((bins - frequency) / width) ** 2)) - 4
-    filters[:, N_BINS : 2 * N_BINS] = np.random.default_rng(0).uniform(-9, 9, N_BINS)
+    filters[:, N_BINS : 2 * N_BINS] = 2 * np.pi * np.random.default_rng(0).integers(-3, 4, N_BINS)
     filters[:, 2 * N_BINS :] = 4 * np.exp(-(((bins - frequency) / width) ** 2)) - 4
     return filters
 
