@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -9,10 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc import _core
+from edgevc.backing import BackingTrack
 from edgevc.converter import SAMPLE_RATE
+from edgevc.errors import AudioFileError
 from edgevc.live.config import LiveConfig
 from edgevc.live.meters import Level
 from edgevc.live.recorder import Recorder
+
+_LOG = logging.getLogger(__name__)
 
 FADE_LENGTH = 320
 """Samples from one mode to another: 20 ms."""
@@ -52,7 +57,9 @@ class Converter(Protocol):
         """See `VoiceConverter.latency`."""
         ...
 
-    def stream(self, voice: str, semitones: float = 0.0) -> Stream:
+    def stream(
+        self, voice: str, semitones: float = 0.0, gain_db: float = 0.0, formant_semitones: float = 0.0
+    ) -> Stream:
         """See `VoiceConverter.stream`."""
         ...
 
@@ -82,7 +89,7 @@ class VoiceChain:
         self.mode = config.mode
         self.semitones = config.semitones
         self.gain_db = config.gain_db
-        self._stream = self._converter.stream(voice, config.semitones)
+        self._stream = self._converter.stream(voice, config.semitones, formant_semitones=config.formant_semitones)
         self._now_voice, self._now_semitones, self._now_gain_db = voice, config.semitones, config.gain_db
         # during a change of voice: who speaks less and less
         self._leaving: Stream | None = None
@@ -102,6 +109,10 @@ class VoiceChain:
         self._eq = _core.PeakingEq(SAMPLE_RATE)
         for index, (centre, gain_db, quality) in enumerate(config.eq):
             self._eq.set(index, centre, gain_db, quality)
+        # a singer hears the accompaniment while singing: it belongs to the voice that went in with it
+        self._backing = None
+        if config.backing is not None:
+            self._backing = BackingTrack(config.backing, config.backing_gain_db, self._converter.latency)
         self._limiter = _core.Limiter(SAMPLE_RATE)
         self._guard = _core.FeedbackGuard() if config.feedback_guard else None
         self._guard_gain = _core.FadeGain(FADE_LENGTH)
@@ -146,7 +157,7 @@ class VoiceChain:
     @property
     def silent(self) -> bool:
         """Whether nothing is to be heard, nor still dying away."""
-        return self.mode == "mute" and self._silent_hops >= _QUIET_HOPS
+        return self.mode == "mute" and self._silent_hops >= _QUIET_HOPS and self._backing is None
 
     def rest(self, dry: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take any number of hops while `silent`, float32 (n * 160,); return as many zeros."""
@@ -250,13 +261,22 @@ class VoiceChain:
                 self._leaving = None
         return wet
 
+    def _mix_backing(self, backing: BackingTrack, output: NDArray[np.float32]) -> None:
+        try:
+            backing.mix_into(output)
+        except AudioFileError as error:
+            _LOG.warning("the accompaniment ends here: %s", error)
+            self._backing = None
+
     def _after(self, dry: NDArray[np.float32], output: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Gain, equaliser, limiter, and the guard behind them."""
+        """Gain, equaliser, accompaniment, limiter, and the guard behind them."""
         if self.gain_db != self._now_gain_db:
             self._now_gain_db = self.gain_db
             self._gain.set_target(10 ** (self._now_gain_db / 20))
         output = self._gain.process(output)
         self._eq.process_into(output, output)
+        if self._backing is not None:
+            self._mix_backing(self._backing, output)
         self._limiter.process_into(output, output)
         if self._guard is not None:
             self._guard_gain.process_into(output, output)
