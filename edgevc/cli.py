@@ -26,7 +26,7 @@ from edgevc.errors import (
     GateError,
     ModelError,
 )
-from edgevc.live import doctor_command, tune_command
+from edgevc.live import doctor_command, service_command, tune_command
 
 if TYPE_CHECKING:
     from edgevc.converter import ConverterStream
@@ -156,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="print JSON")
     _add_model_options(command)
     doctor_command.add_parser(commands)
+    service_command.add_parser(commands)
     tune_command.add_parser(commands)
     return parser
 

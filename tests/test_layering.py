@@ -39,7 +39,7 @@ ALLOWED = {
     "convert": FRONT_END | {"bundle", "converter", "wavfile"},
     "plot": FRONT_END,
     "bench": FRONT_END | {"backends", "bundle", "converter"},
-    "live": FRONT_END | {"backends", "bundle", "converter", "live", "wavfile"},
+    "live": FRONT_END | {"backends", "bench", "bundle", "converter", "live", "wavfile"},
     "quantize": FRONT_END | {"backends", "bundle", "converter", "quantize", "wavfile"},
     "cli": FRONT_END
     | {"backends", "bench", "bundle", "convert", "converter", "live", "plot", "quantize", "trust", "wavfile"},
