@@ -1,4 +1,4 @@
-"""The command line: edgevc convert | voices | info | bench."""
+"""The command line: edgevc convert | live | control | voices | info | bench."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from edgevc.errors import (
     GateError,
     ModelError,
 )
+from edgevc.live import command as live_command
 from edgevc.live import doctor_command, service_command, tune_command
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seconds", type=float, default=20.0, help="of audio to convert, 1 to 3600 (default 20)")
     command.add_argument("--json", action="store_true", help="print JSON")
     _add_model_options(command)
+    live_command.add_parser(commands, _EPILOG)
     doctor_command.add_parser(commands)
     service_command.add_parser(commands)
     tune_command.add_parser(commands)

@@ -319,12 +319,12 @@ class WavWriter:
         if self._temporary is None:
             return
         temporary, self._temporary = self._temporary, None
-        raw = self._file.raw
+        descriptor = self._file.fileno()
         try:
-            size = os.fstat(raw.fileno()).st_size
+            size = os.fstat(descriptor).st_size
             self.n_samples = max(0, size - len(self._header())) // self._bytes_per_sample
             # past the buffer, which holds what found no room
-            os.pwrite(raw.fileno(), self._header(), 0)
+            os.pwrite(descriptor, self._header(), 0)
             temporary.replace(self._target)
         except OSError as error:
             _LOG.warning("%s: what was written cannot be kept: %s", self.name, error)

@@ -9,7 +9,6 @@ namespace {
 
 constexpr double kPi = 3.14159265358979323846;
 constexpr int kSampleRate = 16000;
-constexpr int kLookahead = PitchAnalysis::kHopLength;
 constexpr int kLevelLength = 400;
 constexpr int kRawLength = PitchAnalysis::kLatency + kLevelLength / 2;
 // The filters leave nothing that could fold into the bands at half the rate.
@@ -63,30 +62,25 @@ PitchAnalysis::PitchAnalysis() : fft_(kFftSize), log_mel_(BandOptions()) {
   high_pass_ = Butterworth(kHighPassHz, true);
   speech_band_ = Butterworth(kSpeechHz, false);
   fundamental_band_ = Butterworth(kFundamentalHz, false);
-  window_ = Hann(kWinLength);
   band_window_ = Hann(kBandLength);
   level_window_ = Hann(kLevelLength);
   raw_.resize(kRawLength);
-  speech_.resize(kWinLength + kLookahead);
+  speech_.resize(kBandLength);
   fundamental_.resize(kBandLength);
   weighted_.resize(kFftSize);
   energy_.resize(kFftSize);
   for (auto* part : {&window_real_, &window_imag_, &weighted_real_, &weighted_imag_, &energy_real_, &energy_imag_}) {
     part->resize(fft_.bins());
   }
-  fundamental_similarity_.resize(kMaxLag + 1);
-  speech_similarity_.resize(kMaxLag + 1);
   std::copy(band_window_.begin(), band_window_.end(), weighted_.begin());
   fft_.Forward(weighted_.data(), window_real_.data(), window_imag_.data());
   Reset();
 }
 
 void PitchAnalysis::Reset() noexcept {
-  for (auto* buffer : {&raw_, &speech_, &fundamental_, &fundamental_similarity_, &speech_similarity_}) {
-    std::fill(buffer->begin(), buffer->end(), 0.0f);
-  }
+  for (auto* buffer : {&raw_, &speech_, &fundamental_}) std::fill(buffer->begin(), buffer->end(), 0.0f);
   features_.fill(0.0f);
-  audible_ = false;
+  frame_ = newest_ = Window();
   log_mel_.Reset();
   state_ = State();
 }
@@ -112,16 +106,18 @@ float PitchAnalysis::Filter(const Biquad& section, float x, BiquadState* state) 
 
 void PitchAnalysis::Push(const float* hop) noexcept {
   float* raw = Shift<kHopLength>(&raw_);
-  float* speech = Shift<kHopLength>(&speech_);
+  float* speech = Shift<kBandHop>(&speech_);
   float* fundamental = Shift<kBandHop>(&fundamental_);
   for (int i = 0; i < kHopLength; ++i) {
     const float x = std::isfinite(hop[i]) ? Clamp(hop[i], -kMaxSample, kMaxSample) : 0.0f;
-    const float high = Filter(high_pass_, x, &state_.high_pass);
     raw[i] = x;
-    speech[i] = Filter(speech_band_, high, &state_.speech_band);
+    const float wide = Filter(speech_band_, Filter(high_pass_, x, &state_.high_pass), &state_.speech_band);
     // The speech band's filter comes first and adds to the attenuation of what would fold.
-    const float low = Filter(fundamental_band_, speech[i], &state_.fundamental_band);
-    if (i % 2 == 0) fundamental[i / 2] = low;
+    const float low = Filter(fundamental_band_, wide, &state_.fundamental_band);
+    if (i % 2 == 0) {
+      speech[i / 2] = wide;
+      fundamental[i / 2] = low;
+    }
   }
   // A decaying filter would reach denormals, which cost many times more than other numbers on some processors.
   for (BiquadState* filter : {&state_.high_pass, &state_.speech_band, &state_.fundamental_band}) {
@@ -129,21 +125,21 @@ void PitchAnalysis::Push(const float* hop) noexcept {
     if (std::abs(filter->s2) < 1e-3 * kTiny) filter->s2 = 0.0;
   }
 
-  audible_ = Similarity(fundamental_.data(), 1, fundamental_similarity_.data()) >= kSilentPower;
-  Similarity(speech_.data() + kLookahead, 2, speech_similarity_.data());
+  frame_ = newest_;
+  newest_.audible = Similarity(fundamental_, newest_.fundamental.data()) >= kSilentPower;
+  Similarity(speech_, newest_.speech.data());
   float* features = features_.data();
-  SampleOnGrid(fundamental_similarity_.data(), features);
-  SampleOnGrid(speech_similarity_.data(), features + kGridSize);
+  SampleOnGrid(newest_.fundamental.data(), features);
+  SampleOnGrid(newest_.speech.data(), features + kGridSize);
   BandFeatures(features + 2 * kGridSize);
 }
 
 // Returns the weighted mean power of the band.
-float PitchAnalysis::Similarity(const float* band, int stride, float* similarity) noexcept {
+float PitchAnalysis::Similarity(const std::vector<float>& band, float* similarity) noexcept {
   float power = 0.0f;
   for (int i = 0; i < kBandLength; ++i) {
-    const float x = band[i * stride];
-    weighted_[i] = band_window_[i] * x;
-    energy_[i] = weighted_[i] * x;
+    weighted_[i] = band_window_[i] * band[i];
+    energy_[i] = weighted_[i] * band[i];
   }
   for (int i = 0; i < kBandLength; ++i) power += energy_[i];
   power /= kBandLength;
@@ -211,35 +207,16 @@ void PitchAnalysis::BandFeatures(float* features) noexcept {
 }
 
 float PitchAnalysis::Periodicity(float f0) const noexcept {
-  const int middle = static_cast<int>(std::lround(kSampleRate / f0));
-  float similarity[3];
-  for (int k = 0; k < 3; ++k) {
-    const int lag = middle + k - 1;
-    // Eight sums side by side, so that the compiler need not reorder one.
-    float product[8] = {}, energy[8] = {};
-    const int n = (kWinLength - lag) / 8 * 8;
-    for (int j = 0; j < n; j += 8) {
-      for (int i = 0; i < 8; ++i) {
-        const float weight = window_[j + i] * window_[j + i + lag], a = speech_[j + i], b = speech_[j + i + lag];
-        product[i] += weight * a * b;
-        energy[i] += 0.5f * weight * (a * a + b * b);
-      }
-    }
-    float total_product = 0.0f, total_energy = kLeastPower;
-    for (int i = 0; i < 8; ++i) {
-      total_product += product[i];
-      total_energy += energy[i];
-    }
-    similarity[k] = total_product / total_energy;
-  }
+  const int lag = std::min(std::max(static_cast<int>(std::lround(kBandRate / f0)), 1), kMaxLag - 1);
+  const float left = frame_.speech[lag - 1], middle = frame_.speech[lag], right = frame_.speech[lag + 1];
   // vertex of the parabola through the three
-  const float curvature = similarity[0] - 2.0f * similarity[1] + similarity[2];
-  float peak = similarity[1];
+  const float curvature = left - 2.0f * middle + right;
+  float peak = middle;
   if (curvature < 0.0f) {
-    const float place = Clamp(0.5f * (similarity[0] - similarity[2]) / curvature, -0.5f, 0.5f);
-    peak = similarity[1] - 0.25f * (similarity[0] - similarity[2]) * place;
+    const float place = Clamp(0.5f * (left - right) / curvature, -0.5f, 0.5f);
+    peak = middle - 0.25f * (left - right) * place;
   }
-  return Clamp(std::max({peak, similarity[0], similarity[1], similarity[2]}), 0.0f, 1.0f);
+  return Clamp(std::max({peak, left, right}), 0.0f, 1.0f);
 }
 
 float PitchAnalysis::Level() const noexcept {

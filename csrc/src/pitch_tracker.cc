@@ -47,15 +47,13 @@ int PitchTracker::latency() const { return PitchAnalysis::kLatency; }
 void PitchTracker::Reset() noexcept {
   analysis_.Reset();
   network_.Reset();
-  similarity_.fill(0.0f);
-  audible_ = false;
 }
 
 void PitchTracker::Process(const float* hop, PitchFrame* frame) noexcept {
   analysis_.Push(hop);
   const float* probabilities = network_.Process(analysis_.features().data());
   frame->level = analysis_.Level();
-  if (audible_) {
+  if (analysis_.audible()) {
     const float f0 = Refine(Coarse(probabilities + 1));
     frame->f0 = probabilities[0] < kUnvoiced ? f0 : 0.0f;
     frame->periodicity = analysis_.Periodicity(f0);
@@ -63,8 +61,6 @@ void PitchTracker::Process(const float* hop, PitchFrame* frame) noexcept {
     frame->f0 = 0.0f;
     frame->periodicity = 0.0f;
   }
-  audible_ = analysis_.audible();
-  std::copy_n(analysis_.fundamental_similarity(), similarity_.size(), similarity_.begin());
 }
 
 float PitchTracker::Coarse(const float* probabilities) const noexcept {
@@ -80,13 +76,14 @@ float PitchTracker::Coarse(const float* probabilities) const noexcept {
 }
 
 float PitchTracker::Refine(float coarse) const noexcept {
+  const float* similarity = analysis_.fundamental_similarity();
   const float centre = kBandRate / coarse;
   const int low = std::max(1, static_cast<int>(std::ceil(centre * (1.0f - kRefineWidth) - 0.5f)));
   const int high =
       std::min(PitchAnalysis::kMaxLag - 1, static_cast<int>(std::floor(centre * (1.0f + kRefineWidth) + 0.5f)));
   float best_lag = 0.0f, best_distance = 1e30f;
   for (int lag = low; lag <= high; ++lag) {
-    const float left = similarity_[lag - 1], middle = similarity_[lag], right = similarity_[lag + 1];
+    const float left = similarity[lag - 1], middle = similarity[lag], right = similarity[lag + 1];
     if (middle < kLeastPeak || middle < left || middle <= right) continue;
     // vertex of the parabola through the three
     const float curvature = left - 2.0f * middle + right;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,7 @@ class Stream(Protocol):
         """See `ConverterStream.set_semitones`."""
         ...
 
-    def fork(self, voice: str | None = None, converter: Converter | None = None) -> Stream:
+    def fork(self, voice: str | None = None, converter: Any = None) -> Stream:
         """See `ConverterStream.fork`."""
         ...
 

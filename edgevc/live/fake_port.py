@@ -76,6 +76,7 @@ class FakePort(AudioPort):
         block_length: int = 160,
         input_skew: float = 0.0,
         output_skew: float = 0.0,
+        shared_clock: bool = False,
         queue_seconds: float = 1.0,
         start_position: int = 0,
     ) -> None:
@@ -90,12 +91,14 @@ class FakePort(AudioPort):
             block_length: samples at `input_rate`.
             input_skew: 0.01 lets the input side run 1 % too fast.
             output_skew: same for the output.
+            shared_clock: say that both sides hang on one clock.
             queue_seconds: room in each queue, rounded up to a power of two of samples.
             start_position: of the first sample on both sides, for a test of large positions.
         """
         self.clock = clock
         self.input_rate, self.output_rate = input_rate, output_rate
         self.block_length = block_length
+        self.shared_clock = shared_clock
         # a sample waits for its block to be complete
         self.input_latency = block_length / input_rate
         self.output_latency = 0.0

@@ -45,6 +45,8 @@ class AudioPort(ABC):
     """Seconds from the playback queue to the air, as the device reports it; 0 where unknown."""
     paced: bool = True
     """Whether a clock moves the samples; a pipe gives and takes them as fast as they come."""
+    shared_clock: bool = False
+    """Whether input and output are one device with one clock, so that there is no drift to follow."""
     ended: bool = False
     """Whether the input is over for good, as a pipe's may be; what was captured can still be read."""
 

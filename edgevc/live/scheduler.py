@@ -94,7 +94,10 @@ class FrameScheduler:
         self._meters = meters
         self._clock = clock
         self._resampler = Resampler(port.input_rate, SAMPLE_RATE)
-        self._adaptive = AdaptiveResampler(SAMPLE_RATE, port.output_rate)
+        follow = port.paced and not port.shared_clock
+        self._adaptive = AdaptiveResampler(SAMPLE_RATE, port.output_rate) if follow else None
+        # what follows no clock costs no latency at equal rates
+        self._output: Resampler | AdaptiveResampler = self._adaptive or Resampler(SAMPLE_RATE, port.output_rate)
         self._to_hops = SAMPLE_RATE / port.input_rate
         self._from_hops = SAMPLE_RATE / port.output_rate
         self._batcher = Batcher(batch_sizes, chain.chunk_hops) if overload == "batch" else None
@@ -102,7 +105,7 @@ class FrameScheduler:
         self._preroll = preroll_ms * SAMPLE_RATE / 1000
         self._block = port.block_length * self._to_hops
         self._cap = max_latency_ms * SAMPLE_RATE / 1000
-        self._follower = ClockFollower(self._block / SAMPLE_RATE) if port.paced else None
+        self._follower = ClockFollower(self._block / SAMPLE_RATE) if follow else None
 
         self._captured = np.zeros(0, np.float32)
         self._pending = np.zeros(0, np.float32)
@@ -118,7 +121,6 @@ class FrameScheduler:
         self._known_late = False
         self._waited = False
         self._fade_in = False
-        self._stretch = 0
         self._replaced = 0
         # of the device's samples, what came and went through this object
         self._n_read = 0
@@ -141,7 +143,7 @@ class FrameScheduler:
     @property
     def output_resampler_latency(self) -> float:
         """Samples at 16 kHz."""
-        return self._adaptive.latency * self._from_hops
+        return self._output.latency * self._from_hops
 
     @property
     def capture_wait(self) -> float:
@@ -171,7 +173,7 @@ class FrameScheduler:
         self._look_for_stall(timeout)
         if self._started:
             self._stay_in_time()
-        else:
+        elif self._port.paced:
             # what came while the session was made
             self._discard((self._port.available() - needed - self._port.block_length) * self._to_hops)
         self._read(needed)
@@ -192,7 +194,7 @@ class FrameScheduler:
         line = np.concatenate([line, np.zeros(-len(line) % chunk, np.float32)])
         for start in range(0, len(line), chunk):
             self._take_through(self._clean(line[start : start + chunk]))
-        self._port.write(self._adaptive.flush())
+        self._port.write(self._output.flush())
 
     def _look_for_stall(self, timeout: float) -> None:
         now = self._clock.now()
@@ -226,7 +228,9 @@ class FrameScheduler:
             n_bad += len(dry) - int(np.count_nonzero(sound))
             dry = np.where(sound, dry, np.float32(0))
         if n_bad and not self._meters.bad_samples:
-            _LOG.warning("the device brings samples that are no sound (not finite, or absurdly large); taken as silence")
+            _LOG.warning(
+                "the device brings samples that are no sound (not finite, or absurdly large); taken as silence"
+            )
         self._meters.bad_samples += n_bad
         return dry
 
@@ -239,11 +243,14 @@ class FrameScheduler:
         wet = chain.process(dry, convert)
         now = self._clock.now()
         spent = now - started
-        self._write(wet)
-
         hops = len(dry) // HOP_LENGTH
         too_long = spent > audio + self._preroll / SAMPLE_RATE
         missed = self._late or too_long
+        self._late, self._known_late = False, too_long
+        if self._batcher is not None and self._batcher.update(now, spent, audio, missed):
+            wet = self._change_chunk(self._batcher.chunk_hops, wet)
+        self._write(wet)
+
         meters.hops += hops
         meters.samples += len(dry)
         meters.deadlines_missed += missed
@@ -254,9 +261,6 @@ class FrameScheduler:
             meters.processing_ms.add(1000 * spent)
             if self._rester is not None:
                 self._rester.update(spent)
-        if self._batcher is not None and self._batcher.update(now, spent, audio, missed):
-            self._change_chunk(self._batcher.chunk_hops)
-        self._late, self._known_late = False, too_long
 
     def _time_left(self) -> float:
         """Seconds until the playback queue may run dry."""
@@ -266,23 +270,27 @@ class FrameScheduler:
             left += self._port.block_length / self._port.input_rate
         return left
 
-    def _change_chunk(self, chunk_hops: int) -> None:
-        """Go to another number of hops per call; the queues follow, at once where more is needed, else slowly."""
+    def _change_chunk(self, chunk_hops: int, wet: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Go to another number of hops per call; return the output, made as much longer or shorter as the target moves.
+
+        Without a click: the end of what was played before, or this output's own end, fades into its beginning.
+        """
         self._chain.set_chunk_hops(chunk_hops)
-        self._stretch = max(0, round(self.target - self.queued()))
-        if self._follower is None:
-            self._owed = math.inf
         _LOG.info("%d hops per call", chunk_hops)
+        n = round(self.target - self.queued() - len(wet)) if self._port.paced and self._started else 0
+        if n > 0:
+            n = min(n, len(wet))
+            ramp = np.linspace(0, 1, n, dtype=np.float32)
+            return np.concatenate([wet[:n] * (1 - ramp) + self._tail[-n:] * ramp, wet])
+        if n < 0:
+            kept = max(HOP_LENGTH, len(wet) + n)
+            ramp = np.linspace(0, 1, kept, dtype=np.float32)
+            return wet[:kept] * (1 - ramp) + wet[-kept:] * ramp
+        return wet
 
     def _write(self, wet: NDArray[np.float32]) -> None:
         if not self._started:
             self._start(len(wet))
-        if self._stretch:
-            n = min(self._stretch, len(wet), len(self._tail))
-            self._stretch = 0
-            # the last n samples once more: what follows fades into them, so that both ends fit
-            ramp = np.linspace(0, 1, n, dtype=np.float32)
-            wet = np.concatenate([wet[:n] * (1 - ramp) + self._tail[-n:] * ramp, wet])
         if self._fade_in:
             wet = wet.copy()
             wet[:_FADE_IN] *= np.linspace(0, 1, _FADE_IN, dtype=np.float32)
@@ -294,14 +302,15 @@ class FrameScheduler:
 
     def _start(self, n: int) -> None:
         """Fill the playback queue so that both queues hold the target once n samples more are written."""
-        self._play(np.zeros(max(0, round(self.target - self.queued() - n)), np.float32))
+        if self._port.paced:
+            self._play(np.zeros(max(0, round(self.target - self.queued() - n)), np.float32))
         counters = self._port.counters()
         self._silence_seen = counters.silent_samples_played
         self._loss_seen = counters.captured_samples_lost
         self._started = True
 
     def _play(self, samples: NDArray[np.float32]) -> None:
-        self._n_written += self._port.write(self._adaptive.process(samples))
+        self._n_written += self._port.write(self._output.process(samples))
 
     def _stay_in_time(self) -> None:
         """Pay back silence that was played and input that was lost, hold the cap, follow the clocks."""
@@ -316,7 +325,7 @@ class FrameScheduler:
             self._late = not self._known_late
             self._fade_in = True
             self._owed += silence * self._from_hops
-        if queued > max(self._cap, self.target + self._block + HOP_LENGTH):
+        if self._port.paced and queued > max(self._cap, self.target + self._block + HOP_LENGTH):
             self._write_off()
         if self._owed > 0:
             if lag > _TOLERANCE:
@@ -338,7 +347,9 @@ class FrameScheduler:
             self._follow_clocks(captured / self._port.input_rate, played / self._port.output_rate, lag)
 
     def _follow_clocks(self, captured: float, played: float, lag: float) -> None:
-        if self._follower is not None and self._follower.update(captured, played, lag / SAMPLE_RATE):
+        if self._follower is None or self._adaptive is None:
+            return
+        if self._follower.update(captured, played, lag / SAMPLE_RATE):
             self._adaptive.set_ratio(self._follower.ratio)
             self._meters.drift_corrections += 1
         self._meters.clock_ratio = self._follower.slope

@@ -1,4 +1,4 @@
-"""A live session: a sound device and a voice chain, kept together by a scheduler, through everything that may happen."""
+"""A live session: a sound device and a voice chain, kept together by a scheduler, whatever happens."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import fields
 import numpy as np
 
 from edgevc.converter import GAIN_RANGE_DB, SAMPLE_RATE, SEMITONE_RANGE
-from edgevc.errors import AudioDeviceError, ConfigError, EdgevcError
+from edgevc.errors import AudioDeviceError, ConfigError
 from edgevc.live.chain import Converter, VoiceChain
 from edgevc.live.clock import Clock, SystemClock
 from edgevc.live.config import MODES, LiveConfig
 from edgevc.live.meters import Meters
 from edgevc.live.ports import AudioPort, PortCounters
-from edgevc.live.realtime import lock_memory, prefer_this_thread, settle
+from edgevc.live.realtime import settle, try_realtime
 from edgevc.live.recorder import Recorder
 from edgevc.live.scheduler import HOP_LENGTH, FrameScheduler
 from edgevc.live.stats import LatencyParts, LiveStats
@@ -90,8 +90,6 @@ class LiveSession:
         self._restarts = 0
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._heard_at = 0.0
-        self.notes: list[str] = []
-        """What the system refused, one sentence each."""
 
     # --- life
 
@@ -108,8 +106,6 @@ class LiveSession:
     def open(self) -> None:
         """Do what `start` does, without the worker; whoever calls this calls `step` again and again."""
         self._warm_up()
-        if self._config.realtime:
-            self._note(lock_memory())
         settle()
         self._connect()
 
@@ -162,21 +158,16 @@ class LiveSession:
             raise error
 
     def _run(self) -> None:
-        if self._config.realtime:
-            self._note(prefer_this_thread())
         try:
+            if self._config.realtime:
+                try_realtime()
             while not self._stop.is_set():
                 self.step()
-        except BaseException as error:  # noqa: BLE001 (carried to whoever waits)
+        except BaseException as error:
             self._error = error
             _LOG.error("the live session ends: %s", error)
         finally:
             self._state = "stopped"
-
-    def _note(self, refusal: str | None) -> None:
-        if refusal is not None:
-            self.notes.append(refusal)
-            _LOG.info("%s", refusal)
 
     def _warm_up(self) -> None:
         """Let the engine make what it makes at its first calls, before a device waits for them."""

@@ -171,9 +171,7 @@ def test_two_clocks_are_held_together(skew):
     stage.run(20)
     early = stage.stats
     lags = []
-    stage.run(
-        60, lambda: lags.append((stage.session._scheduler.queued() - stage.session._scheduler.target) / RATE)
-    )
+    stage.run(60, lambda: lags.append((stage.session._scheduler.queued() - stage.session._scheduler.target) / RATE))
     late = stage.stats
     assert late.output_underflows == early.output_underflows
     # before the skew is known, 1 % empties the queue once or twice

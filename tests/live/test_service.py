@@ -214,7 +214,11 @@ def systemd(request, tmp_path):
     receiver.settimeout(LIMIT_S)
 
     class Systemd:
-        environment: typing.ClassVar = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "300000", "WATCHDOG_PID": str(os.getpid())}
+        environment: typing.ClassVar = {
+            "NOTIFY_SOCKET": name,
+            "WATCHDOG_USEC": "300000",
+            "WATCHDOG_PID": str(os.getpid()),
+        }
 
         @staticmethod
         def hear():

@@ -145,7 +145,11 @@ def test_real_voices_change_as_smoothly_as_they_speak(default_bundle):
     late = slice(round(3.0 * RATE), round(3.8 * RATE))
     found, old, new = (
         LogMel().process(np.ascontiguousarray(voice))
-        for voice in (output[late], before[late.start - delay : late.stop - delay], after[late.start - delay : late.stop - delay])
+        for voice in (
+            output[late],
+            before[late.start - delay : late.stop - delay],
+            after[late.start - delay : late.stop - delay],
+        )
     )
     # measured 0.19 and 1.3
     assert np.abs(found - new).mean() < 0.3 * np.abs(found - old).mean()

@@ -40,21 +40,24 @@ class PitchAnalysis {
 
   void Reset() noexcept;
 
-  // By lag in samples at kBandRate, [0, kMaxLag]; of the window centred kWinLength / 2 before the newest sample.
-  const float* fundamental_similarity() const noexcept { return fundamental_similarity_.data(); }
+  // What follows belongs to the frame centred kLatency before the newest sample.
+
+  // Of the fundamental's band by lag in samples at kBandRate, [0, kMaxLag].
+  const float* fundamental_similarity() const noexcept { return frame_.fundamental.data(); }
 
   // False where the fundamental's band holds less than the rounding of 16-bit samples.
-  bool audible() const noexcept { return audible_; }
+  bool audible() const noexcept { return frame_.audible; }
 
-  // The network's input (kFeatures,): both similarities on the grid, band levels below the loudest, level change.
-  const std::array<float, kFeatures>& features() const noexcept { return features_; }
-
-  // At lags near one period of f0 (Hz), in the frame centred kLatency before the newest sample, in [0, 1]: of a band
-  // wider than the fundamental's, so that breath and friction count.
+  // The speech band's similarity at the period of f0 (Hz), in [0, 1]: that band is wider than the fundamental's, so
+  // breath and friction count.
   float Periodicity(float f0) const noexcept;
 
-  // dB of the same frame: 10 log10(1e-10 + mean over 400 samples of Hann-weighted squares); full scale is 1.
+  // dB: 10 log10(1e-10 + mean over 400 samples of Hann-weighted squares); full scale is 1.
   float Level() const noexcept;
+
+  // The network's input (kFeatures,), one hop newer than the frame: both similarities on the grid, band levels below
+  // the loudest, level change.
+  const std::array<float, kFeatures>& features() const noexcept { return features_; }
 
  private:
   // Second-order section in transposed direct form II. In double: at 90 Hz the poles are close to 1.
@@ -63,6 +66,11 @@ class PitchAnalysis {
   };
   struct BiquadState {
     double s1 = 0.0, s2 = 0.0;
+  };
+  // Of one window of kWinLength.
+  struct Window {
+    std::array<float, kMaxLag + 1> fundamental{}, speech{};  // similarities by lag
+    bool audible = false;
   };
   // All that a stream remembers apart from the sample buffers, so that Reset() cannot forget a part.
   struct State {
@@ -74,24 +82,22 @@ class PitchAnalysis {
 
   static Biquad Butterworth(double cutoff, bool high_pass);
   static float Filter(const Biquad& section, float x, BiquadState* state) noexcept;
-  float Similarity(const float* band, int stride, float* similarity) noexcept;
+  float Similarity(const std::vector<float>& band, float* similarity) noexcept;
   void SampleOnGrid(const float* similarity, float* features) const noexcept;
   void BandFeatures(float* features) noexcept;
 
   Rfft fft_;
   LogMel log_mel_;
   Biquad high_pass_, speech_band_, fundamental_band_;
-  std::vector<float> window_;                     // (640,)
   std::vector<float> band_window_;                // (320,)
   std::vector<float> window_real_, window_imag_;  // (257,) the band window's spectrum
   std::vector<float> level_window_;               // (400,)
-  // The newest samples: as given (680,), the speech band at 16 kHz (800,), the fundamental's band at 8 kHz (320,).
+  // The newest samples: as given (680,), and both bands at 8 kHz (320,).
   std::vector<float> raw_, speech_, fundamental_;
   std::vector<float> weighted_, energy_;                                          // (512,) work areas
   std::vector<float> weighted_real_, weighted_imag_, energy_real_, energy_imag_;  // (257,) work areas
-  std::vector<float> fundamental_similarity_, speech_similarity_;                 // (kMaxLag + 1,)
   std::array<float, kFeatures> features_{};
-  bool audible_ = false;
+  Window frame_, newest_;
   State state_;
 };
 

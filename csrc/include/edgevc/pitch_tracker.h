@@ -1,8 +1,6 @@
 // Streaming fundamental frequency, periodicity and level of speech.
 #pragma once
 
-#include <array>
-
 #include "edgevc/pitch_analysis.h"
 #include "edgevc/pitch_network.h"
 
@@ -58,9 +56,6 @@ class PitchTracker {
   int first_, last_;  // of the grid, within the limits
   PitchAnalysis analysis_;
   PitchNetwork network_;
-  // The fundamental's similarity of the hop before, which belongs to the returned frame.
-  std::array<float, PitchAnalysis::kMaxLag + 1> similarity_{};
-  bool audible_ = false;
 };
 
 }  // namespace edgevc
