@@ -66,7 +66,11 @@ class VirtualSound:
 
     def load_sink(self, name):
         return self.pactl(
-            "load-module", "module-null-sink", f"sink_name={name}", *FORMAT.format(rate=self.rate).split(), "norewinds=1"
+            "load-module",
+            "module-null-sink",
+            f"sink_name={name}",
+            *FORMAT.format(rate=self.rate).split(),
+            "norewinds=1",
         )
 
     def _pcm(self):

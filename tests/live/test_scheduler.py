@@ -33,6 +33,14 @@ def test_the_output_is_the_input_one_exact_delay_later_whatever_the_block(block)
     assert stage.stats.drift_corrections == 0
 
 
+def test_one_clock_needs_no_resampler_and_has_no_latency_of_one():
+    samples = noise(3)
+    stage = Stage(playing(samples), shared_clock=True)
+    stage.run(2)
+    assert output_is_the_delayed_input(stage, samples, 2 * HOP + 480 + LIMITER)
+    assert stage.stats.latency.output_resampler == 0
+
+
 @pytest.mark.parametrize("chunk_hops", [1, 2, 4])
 @pytest.mark.parametrize("preroll_ms", [0.0, 2.5, 40.0])
 def test_the_parts_of_the_latency_add_up_to_the_measured_delay(chunk_hops, preroll_ms):
@@ -127,7 +135,8 @@ def test_overload_bypass_lets_the_dry_voice_through_without_a_gap():
         assert np.allclose(found, factor * samples[begin - delay : begin - delay + HOP], atol=1e-6), seconds
 
 
-def test_overload_batch_takes_more_hops_per_call_and_comes_back():
+@pytest.mark.parametrize("shared_clock", [True, False])
+def test_overload_batch_takes_more_hops_per_call_and_comes_back(shared_clock):
     samples = noise(31)
     seen = []
     # 12 ms for a call of any size, as weights that are read again and again cost
@@ -135,6 +144,7 @@ def test_overload_batch_takes_more_hops_per_call_and_comes_back():
         playing(samples),
         dataclasses.replace(QUIET, overload="batch"),
         cost=lambda now, hops: 0.012 if 2.0 <= now < 5.0 else 0.002,
+        shared_clock=shared_clock,
     )
     stage.run(30, lambda: seen.append((stage.clock.now(), stage.stats.chunk_hops)))
     assert {chunk for now, chunk in seen if now < 2} == {1}
@@ -147,7 +157,8 @@ def test_overload_batch_takes_more_hops_per_call_and_comes_back():
     assert abs(stage.session._scheduler.queued() - stage.session._scheduler.target) <= 0.001 * RATE
 
 
-def test_a_step_of_chunk_size_makes_no_click():
+@pytest.mark.parametrize("shared_clock", [True, False])
+def test_a_step_of_chunk_size_makes_no_click(shared_clock):
     t = np.arange(20 * RATE) / RATE
     tone = (0.2 * np.sin(2 * np.pi * 200 * t)).astype(np.float32)
     # no call is late, but each is too long
@@ -155,6 +166,7 @@ def test_a_step_of_chunk_size_makes_no_click():
         playing(tone),
         dataclasses.replace(QUIET, overload="batch", preroll_ms=20.0),
         cost=lambda now, hops: 0.009 if 2.0 <= now < 4.0 else 0.001,
+        shared_clock=shared_clock,
     )
     stage.run(15)
     assert stage.stats.output_underflows == 0
