@@ -83,6 +83,13 @@ SETTINGS = (
     Setting("input", "--input", Text(), "devices", "microphone by name or glob, such as 'USB*'; none: the default"),
     Setting("output", "--output", Text(), "devices", "speaker by name or glob; none: the default"),
     Setting(
+        "virtual_mic",
+        "--virtual-mic",
+        Switch(),
+        "devices",
+        "play into a source named edgevc, from which any program can record (PulseAudio, PipeWire)",
+    ),
+    Setting(
         "backend",
         "--backend",
         Choice(BACKENDS),
