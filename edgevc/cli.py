@@ -27,7 +27,7 @@ from edgevc.errors import (
     ModelError,
 )
 from edgevc.live import command as live_command
-from edgevc.live import doctor_command, tune_command
+from edgevc.live import doctor_command, latency_command, service_command, tune_command
 from edgevc.live.devices_command import add_parser as add_devices
 
 if TYPE_CHECKING:
@@ -177,6 +177,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_model_options(command)
     live_command.add_parser(commands, _EPILOG)
     doctor_command.add_parser(commands)
+    latency_command.add_parser(commands, _EPILOG)
+    service_command.add_parser(commands)
     tune_command.add_parser(commands)
     add_devices(commands)
     return parser

@@ -40,7 +40,7 @@ ALLOWED = {
     "convert": FRONT_END | {"backing", "bundle", "converter", "wavfile"},
     "plot": FRONT_END,
     "bench": FRONT_END | {"backends", "bundle", "converter"},
-    "live": FRONT_END | {"backends", "backing", "bundle", "converter", "live", "wavfile"},
+    "live": FRONT_END | {"backends", "backing", "bench", "bundle", "converter", "live", "wavfile"},
     "quantize": FRONT_END | {"backends", "bundle", "converter", "quantize", "wavfile"},
     "cli": FRONT_END
     | {"backends", "backing", "bench", "bundle", "convert", "converter"}

@@ -27,6 +27,7 @@ _LIVE_EXAMPLES = """examples:
   edgevc live --voice kathleen
   edgevc live --input 'USB*' --output pulse --voice bdl --tui
   edgevc live --voice slt --overload batch --record me.wav other.wav --seconds 60
+  edgevc live --virtual-mic
   edgevc live --json | jq .latency.total
   arecord -f S16_LE -r 16000 -t raw | edgevc live --raw --voice slt | aplay -f S16_LE -r 16000 -t raw
 
@@ -93,17 +94,19 @@ def run(arguments: argparse.Namespace) -> int:
     config = settings.resolve(arguments)
     if arguments.seconds is not None and not arguments.seconds > 0:
         raise ConfigError(f"--seconds must be above 0, got {arguments.seconds}")
-    open_port = _raw_ports(arguments, config) if arguments.raw else _device_ports(config)
     view = "tui" if arguments.tui else "json" if arguments.json else "none" if arguments.quiet else "line"
     # A thread that computes shall not keep the worker waiting for the interpreter for 5 ms.
     sys.setswitchinterval(0.0005)
     stop = threading.Event()
     with _stop_on_signals(stop):
         converters, voices = load_converters(config)
-        session = LiveSession(config, open_port, converters, voices)
         timer = threading.Timer(arguments.seconds or 0.0, stop.set)
         timer.daemon = True
         with contextlib.ExitStack() as parts:
+            if config.virtual_mic:
+                config = _with_virtual_microphone(arguments, config, parts)
+            open_port = _raw_ports(arguments, config) if arguments.raw else _device_ports(config)
+            session = LiveSession(config, open_port, converters, voices)
             parts.callback(session.stop)
             session.start()
             parts.callback(timer.cancel)
@@ -116,9 +119,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _with_virtual_microphone(
+    arguments: argparse.Namespace, config: LiveConfig, parts: contextlib.ExitStack
+) -> LiveConfig:
+    from edgevc.live.virtual_mic import virtual_microphone
+
+    if arguments.raw:
+        raise ConfigError("--virtual-mic is an output and --raw another; leave one of them out")
+    return parts.enter_context(virtual_microphone(config))
+
+
 def _serve(config: LiveConfig, session: LiveSession, stop: threading.Event, parts: contextlib.ExitStack) -> None:
     """Open what other programs talk to."""
     from edgevc.live.control import ControlServer, default_address
+    from edgevc.live.notify import told_to_systemd
 
     address = config.control or default_address()
     if address is not None:
@@ -134,6 +148,8 @@ def _serve(config: LiveConfig, session: LiveSession, stop: threading.Event, part
 
         server = MetricsServer(config.metrics, session.stats, any_interface=config.metrics_any_interface)
         parts.callback(server.close)
+    # last, so that it says stopping first
+    parts.enter_context(told_to_systemd(session.stats))
 
 
 def _device_ports(config: LiveConfig) -> Callable[[], AudioPort]:

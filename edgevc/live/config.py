@@ -52,3 +52,5 @@ class LiveConfig:
     """HOST:PORT of the Prometheus exporter."""
     metrics_any_interface: bool = False
     """Let `metrics` listen where other machines reach it."""
+    virtual_mic: bool = False
+    """Play into a PulseAudio or PipeWire source named "edgevc", from which other programs record."""

@@ -348,37 +348,48 @@ def check_load(machine: Machine) -> Iterable[Finding]:
 
 def check_devices(machine: Machine) -> Iterable[Finding]:
     """PortAudio is reachable, and there is a microphone and a speaker."""
-    from edgevc.live import device_facts
+    from edgevc.live import devices
 
-    backends = device_facts.available_backends()
+    backends = []
+    for backend in ("portaudio", "pyaudio"):
+        with contextlib.suppress(EdgevcError):
+            devices.sound_library(backend)
+            backends.append(backend)
     if not backends:
         yield Finding(
             "PortAudio",
             PROBLEM,
-            "neither the C++ core was built with PortAudio nor is PyAudio installed",
+            "neither was the C++ core built with PortAudio nor is PyAudio installed",
             'sudo apt-get install portaudio19-dev gcc python3-dev; pip install "edgevc[audio]"',
         )
         return
-    yield Finding("PortAudio", OK, f"through {' and '.join(backends)}")
+    if "portaudio" in backends:
+        yield Finding("PortAudio", OK, f"through {' and '.join(backends)}")
+    else:
+        yield Finding(
+            "PortAudio",
+            NOTE,
+            "through pyaudio alone, whose callback waits for Python: expect underruns on a busy machine",
+            "sudo apt-get install portaudio19-dev, then build edgevc again",
+        )
     try:
-        devices = device_facts.list_facts()
+        found = devices.list_devices()
     except EdgevcError as error:
         yield Finding("devices", PROBLEM, str(error), "arecord -l; aplay -l")
         return
-    for word, option, names in (
-        ("microphone", "--input", [d for d in devices if d.inputs]),
-        ("speaker", "--output", [d for d in devices if d.outputs]),
-    ):
-        if not names:
-            other = "arecord" if word == "microphone" else "aplay"
-            yield Finding(
-                "devices", PROBLEM, f"PortAudio finds no {word}", f"plug one in; `{other} -l` shows what ALSA finds"
-            )
+    for direction, word, program in (("input", "microphone", "arecord"), ("output", "speaker", "aplay")):
+        usable = [device for device in found if device.channels(direction)]
+        if not usable:
+            fix = f"plug one in; `{program} -l` shows what ALSA finds"
+            yield Finding("devices", PROBLEM, f"PortAudio finds no {word}", fix)
             continue
-        first = next((d for d in names if (d.default_input if word == "microphone" else d.default_output)), names[0])
-        rate = f"{first.sample_rate:g} Hz"
-        extra = "" if first.sample_rate == 16_000 else ", resampled"
-        yield Finding("devices", OK, f"{word}: {first.name}, {rate}{extra}; {len(names)} to choose from ({option})")
+        chosen = devices.find_device(found, None, direction)
+        yield Finding(
+            "devices",
+            OK,
+            f"{word}: {chosen.name}, {chosen.sample_rate} Hz by default, any rate is resampled; "
+            f"{len(usable)} to choose from (--{direction})",
+        )
 
 
 CHECKS: Mapping[str, Callable[[Machine], Iterable[Finding]]] = {

@@ -83,6 +83,13 @@ SETTINGS = (
     Setting("input", "--input", Text(), "devices", "microphone by name or glob, such as 'USB*'; none: the default"),
     Setting("output", "--output", Text(), "devices", "speaker by name or glob; none: the default"),
     Setting(
+        "virtual_mic",
+        "--virtual-mic",
+        Switch(),
+        "devices",
+        "play into a source named edgevc, from which any program can record (PulseAudio, PipeWire)",
+    ),
+    Setting(
         "backend",
         "--backend",
         Choice(BACKENDS),
@@ -221,6 +228,24 @@ def resolve(arguments: argparse.Namespace) -> LiveConfig:
         ConfigError: a value breaks its rule, a key or variable is unknown, or the file cannot be read.
     """
     return resolve_with_origins(arguments).config
+
+
+def given_flags(arguments: argparse.Namespace) -> list[str]:
+    """Return the flags that were given, as words of a command line; the file of --config as an absolute path."""
+    words = []
+    config = getattr(arguments, "config", None)
+    if config is not None:
+        words += ["--config", str(Path(config).absolute())]
+    for setting in SETTINGS:
+        given = getattr(arguments, _ATTRIBUTE + setting.field, None)
+        if given is None:
+            continue
+        if isinstance(setting.kind, Switch):
+            words.append(setting.flag if given == "true" else f"--no-{setting.flag[2:]}")
+        else:
+            # one word with =, so that a value that begins with a dash is not taken for a flag
+            words += [setting.flag, *given] if isinstance(given, list) else [f"{setting.flag}={given}"]
+    return words
 
 
 def resolve_with_origins(arguments: argparse.Namespace, environment: Mapping[str, str] | None = None) -> Resolved:

@@ -22,7 +22,7 @@ MIN_WIDTH = 60
 MIN_HEIGHT = 18
 """Below this the screen shows the status line alone."""
 
-_HELP = "m mute   b dry voice   v next voice   1-9 voice   q quit"
+_HELP = "m mute   b dry voice   v next voice   1-9 voice   + - gain   q quit"
 _LABEL_WIDTH = 18
 _PART_NAMES = {
     "input_device": "input device",

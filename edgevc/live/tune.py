@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from edgevc.errors import EdgevcError, EngineError
@@ -100,33 +100,37 @@ def measure_speeds(
         for hops in CHUNK_HOPS:
             progress(f"{engine}, {hops} hops per call")
             try:
-                report = bench(VoiceConverter(bundle, engine, hops), voice, seconds)
+                converter = VoiceConverter(bundle, engine, hops)
             except EngineError as error:
                 refused.append(str(error))
                 break
+            with _worker(realtime=config.realtime) as worker:
+                report = worker.submit(bench, converter, voice, seconds).result()
             speeds.append(Speed(engine, hops, report.chunk.p99, report.rtf))
     if not speeds:
         raise EngineError("; ".join(refused))
     return speeds
 
 
-def measure_lateness(seconds: float = 3.0, *, realtime: bool = True) -> Lateness:
-    """Let a thread like the session's worker sleep for 10 ms again and again, and see when it wakes up."""
+def _worker(*, realtime: bool) -> ThreadPoolExecutor:
+    """Return a thread with the priority of the session's worker: what is measured elsewhere does not hold for it."""
     from edgevc.live.realtime import prefer_this_thread
 
+    return ThreadPoolExecutor(1, "edgevc-tune", prefer_this_thread if realtime else None)
+
+
+def measure_lateness(seconds: float = 3.0, *, realtime: bool = True) -> Lateness:
+    """Let a thread like the session's worker sleep for 10 ms again and again, and see when it wakes up."""
     late: list[float] = []
 
     def work() -> None:
-        if realtime:
-            prefer_this_thread()
         end = time.perf_counter() + seconds
         while (started := time.perf_counter()) < end:
             time.sleep(HOP_MS / 1000)
             late.append(1000 * (time.perf_counter() - started) - HOP_MS)
 
-    worker = threading.Thread(target=work, name="edgevc-tune", daemon=True)
-    worker.start()
-    worker.join()
+    with _worker(realtime=realtime) as worker:
+        worker.submit(work).result()
     late.sort()
     return Lateness(statistics.median(late), late[min(math.ceil(0.999 * len(late)), len(late)) - 1])
 

@@ -35,6 +35,7 @@ _ADVICE_FOR_S = 15.0
 _REPORT_S = 600.0
 """Between plain lines where there is no terminal: a journal shall stay short."""
 _HOP_MS = 10.0
+_GAIN_STEP_DB = 1.0
 
 
 class Viewed(Protocol):
@@ -48,6 +49,13 @@ class Viewed(Protocol):
 
     def set_voice(self, voice: str) -> None:
         """Switch to another voice of the bundle."""
+
+    @property
+    def gain_db(self) -> float:
+        """Of the output."""
+
+    def set_gain_db(self, gain_db: float) -> None:
+        """Make the output louder or softer."""
 
 
 class Keys:
@@ -72,6 +80,10 @@ class Keys:
             self._session.set_mode("convert" if mode == "bypass" else "bypass")
         elif key in ("v", "V") and self._voices:
             self._session.set_voice(self._neighbour(1 if key == "v" else -1))
+        elif key in ("+", "-"):
+            step = _GAIN_STEP_DB if key == "+" else -_GAIN_STEP_DB
+            with contextlib.suppress(ConfigError):
+                self._session.set_gain_db(self._session.gain_db + step)
         elif key.isascii() and key.isdigit() and 1 <= int(key) <= len(self._voices):
             self._session.set_voice(self._voices[int(key) - 1])
         return False

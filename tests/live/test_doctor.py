@@ -7,8 +7,9 @@ import resource
 import pytest
 
 from edgevc import cli
-from edgevc.live import device_facts, doctor, doctor_command
-from edgevc.live.device_facts import DeviceFacts
+from edgevc.errors import AudioDeviceError
+from edgevc.live import devices, doctor, doctor_command
+from edgevc.live.devices import Device
 from edgevc.live.doctor import NOTE, OK, PROBLEM, Finding, Machine
 
 UNLIMITED = resource.RLIM_INFINITY
@@ -207,24 +208,35 @@ def test_a_broken_configuration_is_named_with_its_line(machine, tmp_path):
     assert "line 2" in finding.text
 
 
+def device(index, name, inputs, outputs, rate, default=False):
+    return Device(index, f"ALSA: {name}", "ALSA", name, "", inputs, outputs, rate, 0.01, 0.01, default, default)
+
+
 def test_devices_are_named_with_their_rates(machine, monkeypatch):
-    facts = [DeviceFacts("USB mic", 1, 0, 44_100.0), DeviceFacts("pulse", 32, 32, 16_000.0, True, True)]
-    monkeypatch.setattr(device_facts, "available_backends", lambda: ["PortAudio"])
-    monkeypatch.setattr(device_facts, "list_facts", lambda: facts)
+    found = [device(0, "USB mic", 1, 0, 44_100), device(1, "pulse", 32, 32, 16_000, default=True)]
+    monkeypatch.setattr(devices, "sound_library", lambda backend: None)
+    monkeypatch.setattr(devices, "list_devices", lambda: found)
     _, microphone, speaker = doctor.check_devices(machine())
-    assert microphone.text == "microphone: pulse, 16000 Hz; 2 to choose from (--input)"
-    assert speaker.text == "speaker: pulse, 16000 Hz; 1 to choose from (--output)"
-    monkeypatch.setattr(device_facts, "list_facts", lambda: facts[:1])
+    assert microphone.text.startswith("microphone: ALSA: pulse, 16000 Hz")
+    assert "2 to choose from (--input)" in microphone.text
+    assert "1 to choose from (--output)" in speaker.text
+    monkeypatch.setattr(devices, "list_devices", lambda: found[:1])
     _, microphone, speaker = doctor.check_devices(machine())
-    assert "44100 Hz, resampled" in microphone.text
+    assert "USB mic, 44100 Hz" in microphone.text
     assert (speaker.status, speaker.text) == (PROBLEM, "PortAudio finds no speaker")
 
 
-def test_no_way_to_portaudio_is_a_problem(machine, monkeypatch):
-    monkeypatch.setattr(device_facts, "available_backends", list)
-    finding = one(doctor.check_devices, machine())
-    assert finding.status == PROBLEM
-    assert "portaudio19-dev" in finding.fix
+@pytest.mark.parametrize(("missing", "status"), [(("portaudio", "pyaudio"), PROBLEM), (("portaudio",), NOTE), ((), OK)])
+def test_a_missing_way_to_portaudio_is_told(machine, monkeypatch, missing, status):
+    def library(backend):
+        if backend in missing:
+            raise AudioDeviceError("not there")
+
+    monkeypatch.setattr(devices, "sound_library", library)
+    monkeypatch.setattr(devices, "list_devices", list)
+    first = next(iter(doctor.check_devices(machine())))
+    assert first.status == status
+    assert status == OK or "portaudio19-dev" in first.fix
 
 
 def test_a_check_that_fails_is_a_finding(monkeypatch):

@@ -38,6 +38,7 @@ EXAMPLES = {
     "realtime": ("off", "false", False),
     "control": ("unix:/run/x.sock", '"unix:/run/x.sock"', "unix:/run/x.sock"),
     "metrics": ("127.0.0.1:9464", '"127.0.0.1:9464"', "127.0.0.1:9464"),
+    "virtual_mic": ("1", "true", True),
     "metrics_any_interface": ("yes", "true", True),
 }
 

@@ -52,6 +52,12 @@ class Session:
     def __init__(self, stats=STORED):
         self.now = stats
         self.asked = []
+        self.gain_db = 0.0
+
+    def set_gain_db(self, gain_db):
+        if gain_db > 2:
+            raise ConfigError("too loud")
+        self.gain_db = gain_db
 
     def stats(self):
         return self.now
@@ -225,6 +231,12 @@ def test_keys_switch_voice_and_mode_and_go_back():
     ]
     assert keys.press("q")
     assert keys.press("\x03")
+
+
+def test_plus_and_minus_move_the_gain_as_far_as_it_goes():
+    session = Session()
+    keys = Keys(session, VOICES)
+    assert [keys.press(key) or session.gain_db for key in "-+++++"] == [-1.0, 0.0, 1.0, 2.0, 2.0, 2.0]
 
 
 def test_v_begins_with_the_first_voice_where_the_present_one_is_unknown():
