@@ -28,6 +28,7 @@ STALL_SECONDS = 1.0
 # The queues are only looked after to this: the resamplers' rounding, in samples at 16 kHz.
 _TOLERANCE = 8.0
 _FADE_IN = 64
+_WARN_SECONDS = 60.0
 
 
 class Chain(Protocol):
@@ -144,6 +145,7 @@ class FrameScheduler:
         self._n_read = 0
         self._n_written = 0
         self._mark = clock.now()
+        self._warned: dict[str, float] = {}
 
     @property
     def target(self) -> float:
@@ -370,7 +372,12 @@ class FrameScheduler:
         self._loss_seen += lost
         queued = self.queued()
         lag = queued - self.target
+        if lost:
+            ms = 1000 * lost / self._port.input_rate
+            self._warn("input", "%.0f ms of input found no room and are lost; the machine is too busy", ms)
         if silence:
+            ms = 1000 * silence / self._port.output_rate
+            self._warn("output", "the output ran dry for %.0f ms; the machine is too busy", ms)
             self._late = not self._known_late
             self._fade_in = True
             self._owed += silence * self._from_hops
@@ -394,6 +401,13 @@ class FrameScheduler:
             captured = self._n_read + self._port.available() + counters.captured_samples_lost
             played = self._n_written - self._port.playback_fill() + counters.silent_samples_played
             self._follow_clocks(captured / self._port.input_rate, played / self._port.output_rate, lag)
+
+    def _warn(self, what: str, message: str, ms: float) -> None:
+        """Say a fault that may come in hundreds, once and then rarely."""
+        now = self._clock.now()
+        if now - self._warned.get(what, -math.inf) >= _WARN_SECONDS:
+            self._warned[what] = now
+            _LOG.warning(message, ms)
 
     def _follow_clocks(self, captured: float, played: float, lag: float) -> None:
         if self._follower is None or self._adaptive is None:
