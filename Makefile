@@ -39,7 +39,7 @@ test-tools: $(VENV)/installed  ## the tests of the training toolchain; installs 
 	sh scripts/test_tools.sh
 
 clean:  ## remove everything that these commands made
-	rm -rf build dist demo .venv .venv-tools edgevc/_core*.so
+	rm -rf build dist demo .venv .venv-tools edgevc/_core*.so edgevc/_portaudio*.so
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 20

@@ -38,6 +38,8 @@ TITLES = {
     "converter": "The whole chain: time, memory, start",
     "f0": "F0 and voicing against WORLD's harvest (docs/f0.md)",
     "features": "Log-mel and MFCC, streamed 10 ms at a time from Python",
+    "post_chain": "What surrounds the model in a live session, per hop",
+    "ports": "Sound device ports through a virtual sound card, without a model",
 }
 """File stem to heading."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,33 +18,13 @@ MAX_RATE = 192_000
 """Hertz."""
 
 
-class Resampler:
-    """Resamples a mono signal from one integer rate to another, in blocks of any length.
+_Core = TypeVar("_Core", _core.Resampler, _core.AdaptiveResampler)
 
-    A linear-phase polyphase filter: flat within 0.002 dB up to 0.9 of the lower rate's Nyquist frequency, at least
-    70 dB down from the Nyquist frequency on (measured: 75.7 dB). Its delay is exactly `latency` output samples, which
-    is 3.0 ms between 16 kHz and any higher rate, 6.0 ms between 16 kHz and 8 kHz. Equal rates copy: latency 0.
 
-    However the input is cut, the output is the same bit for bit, and after n_in samples went in
-    ceil(n_in * to_rate / from_rate) samples have come out.
+class _Stream(Generic[_Core]):
+    """What both resamplers offer."""
 
-    Samples that are not finite, or beyond 1e30, count as silence and in `replaced_samples`.
-    One object serves one thread at a time.
-    """
-
-    def __init__(self, from_rate: int, to_rate: int) -> None:
-        """Design the filter.
-
-        Args:
-            from_rate: Rate of the input in hertz, an integer in [4000, 192000].
-            to_rate: Rate of the output in hertz, in the same range.
-
-        Raises:
-            TypeError: A rate is not an integer.
-            ConfigError: A rate is out of range.
-
-        """
-        self._core = _core.Resampler(_checked_rate(from_rate, "from_rate"), _checked_rate(to_rate, "to_rate"))
+    _core: _Core
 
     @property
     def from_rate(self) -> int:
@@ -61,17 +42,17 @@ class Resampler:
         return self._core.latency
 
     @property
-    def input_latency(self) -> Fraction:
-        """The same delay in input samples, which may have a fraction (21168/160 samples from 44.1 to 16 kHz)."""
-        return Fraction(self._core.latency * self._core.down, self._core.up)
-
-    @property
     def replaced_samples(self) -> int:
         """Input samples since the last reset that were not finite, or beyond 1e30, and were taken as 0."""
         return self._core.replaced_samples
 
     def max_output(self, n_in: int) -> int:
-        """Return the most samples that one call gives for n_in samples: ceil(n_in * to_rate / from_rate)."""
+        """Return the most samples that one call gives for n_in samples.
+
+        Raises:
+            ConfigError: n_in is not in [0, 2**40].
+
+        """
         try:
             return self._core.max_output(n_in)
         except ValueError as error:
@@ -107,6 +88,44 @@ class Resampler:
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
+    def reset(self) -> None:
+        """Forget the past; the stream is then like new."""
+        self._core.reset()
+
+
+class Resampler(_Stream[_core.Resampler]):
+    """Resamples a mono signal from one integer rate to another, in blocks of any length.
+
+    A linear-phase polyphase filter: flat within 0.002 dB up to 0.9 of the lower rate's Nyquist frequency, at least
+    70 dB down from the Nyquist frequency on (measured: 75.7 dB). Its delay is exactly `latency` output samples, which
+    is 3.0 ms between 16 kHz and any higher rate, 6.0 ms between 16 kHz and 8 kHz. Equal rates copy: latency 0.
+
+    However the input is cut, the output is the same bit for bit, and after n_in samples went in
+    ceil(n_in * to_rate / from_rate) samples have come out.
+
+    Samples that are not finite, or beyond 1e30, count as silence and in `replaced_samples`.
+    One object serves one thread at a time.
+    """
+
+    def __init__(self, from_rate: int, to_rate: int) -> None:
+        """Design the filter.
+
+        Args:
+            from_rate: Rate of the input in hertz, an integer in [4000, 192000].
+            to_rate: Rate of the output in hertz, in the same range.
+
+        Raises:
+            TypeError: A rate is not an integer.
+            ConfigError: A rate is out of range.
+
+        """
+        self._core = _core.Resampler(_checked_rate(from_rate, "from_rate"), _checked_rate(to_rate, "to_rate"))
+
+    @property
+    def input_latency(self) -> Fraction:
+        """The same delay in input samples, which may have a fraction (21168/160 samples from 44.1 to 16 kHz)."""
+        return Fraction(self._core.latency * self._core.down, self._core.up)
+
     def flush(self) -> NDArray[np.float32]:
         """End the signal and return what is left, at most `latency` samples; the stream is then like new.
 
@@ -115,9 +134,74 @@ class Resampler:
         """
         return self._core.flush()
 
-    def reset(self) -> None:
-        """Forget the past; the stream is then like new."""
-        self._core.reset()
+
+class AdaptiveResampler(_Stream[_core.AdaptiveResampler]):
+    """A Resampler whose ratio can be moved by up to 2 % while it runs, without a click, for clocks that drift apart.
+
+    The same filter with the same latency, interpolated (94 dB below the signal). Equal rates have the latency of the
+    filter too, 3.0 ms at 16 kHz, because it must not change when the ratio moves; until then they come out bit for bit.
+    With one clock take `Resampler`, whose latency is 0 at equal rates.
+
+    A new ratio is reached in a straight line over 10 ms of output, at equal rates 10 ms later the first time. However
+    the input is cut, the output is the same bit for bit, as long as the ratio is set after the same input sample.
+
+    Samples that are not finite, or beyond 1e30, count as silence and in `replaced_samples`.
+    One object serves one thread at a time.
+    """
+
+    MIN_RATIO = 0.98
+    MAX_RATIO = 1.02
+
+    def __init__(self, from_rate: int, to_rate: int) -> None:
+        """Design the filter.
+
+        Args:
+            from_rate: Rate of the input in hertz, an integer in [4000, 192000].
+            to_rate: Rate of the output in hertz, in the same range.
+
+        Raises:
+            TypeError: A rate is not an integer.
+            ConfigError: A rate is out of range.
+
+        """
+        self._core = _core.AdaptiveResampler(_checked_rate(from_rate, "from_rate"), _checked_rate(to_rate, "to_rate"))
+
+    @property
+    def ratio(self) -> float:
+        """Output samples per input sample, relative to to_rate / from_rate, as last set; 1.0 at the start."""
+        return self._core.ratio
+
+    def set_ratio(self, ratio: float) -> None:
+        """Move the ratio, in [0.98, 1.02]; above 1 more samples come out.
+
+        Raises:
+            ConfigError: The ratio is out of range.
+
+        """
+        try:
+            self._core.set_ratio(ratio)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+    def next_output(self, n_in: int) -> int:
+        """Return how many samples the next n_in samples will give, if the ratio is not set before.
+
+        Raises:
+            ConfigError: n_in is not in [0, 2**40].
+
+        """
+        try:
+            return self._core.next_output(n_in)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+    def flush(self) -> NDArray[np.float32]:
+        """End the signal and return what is left; the stream is then like new, its ratio 1.
+
+        The input is continued with silence. At ratio 1 all output together has round(n_in * to_rate / from_rate) +
+        latency samples, halves rounded up. Without any input since the last flush or reset it has none.
+        """
+        return self._core.flush()
 
 
 def resample(samples: NDArray[np.float32], from_rate: int, to_rate: int) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@
 
 #include "array_checks.h"
 #include "bindings.h"
+#include "edgevc/adaptive_resampler.h"
 #include "edgevc/resampler.h"
 
 namespace py = pybind11;
@@ -14,7 +15,8 @@ namespace edgevc {
 
 namespace {
 
-FloatArray Process(Resampler& self, const FloatArray& samples) {
+template <typename Stream>
+FloatArray Process(Stream& self, const FloatArray& samples) {
   RequireShape(samples, {-1}, "samples");
   const int64_t n_in = samples.size();
   FloatArray out(static_cast<py::ssize_t>(self.NextOutput(n_in)));
@@ -27,7 +29,8 @@ FloatArray Process(Resampler& self, const FloatArray& samples) {
   return out;
 }
 
-int64_t ProcessInto(Resampler& self, const FloatArray& samples, FloatArray& out) {
+template <typename Stream>
+int64_t ProcessInto(Stream& self, const FloatArray& samples, FloatArray& out) {
   RequireShape(samples, {-1}, "samples");
   RequireShape(out, {-1}, "out");
   const int64_t n_in = samples.size();
@@ -42,7 +45,8 @@ int64_t ProcessInto(Resampler& self, const FloatArray& samples, FloatArray& out)
   return self.Process(src, n_in, dst);
 }
 
-FloatArray Flush(Resampler& self) {
+template <typename Stream>
+FloatArray Flush(Stream& self) {
   FloatArray out(static_cast<py::ssize_t>(self.FlushOutput()));
   float* dst = out.mutable_data();
   {
@@ -52,31 +56,56 @@ FloatArray Flush(Resampler& self) {
   return out;
 }
 
-int64_t MaxOutput(const Resampler& self, int64_t n_in) {
+template <typename Stream>
+int64_t MaxOutput(const Stream& self, int64_t n_in) {
   if (n_in < 0 || n_in > int64_t{1} << 40) {
     throw std::invalid_argument("n_in must be in [0, 2**40], got " + std::to_string(n_in));
   }
   return self.MaxOutput(n_in);
 }
 
+// What both resamplers offer.
+template <typename Stream>
+py::class_<Stream> BindStream(py::module_& module, const char* name) {
+  py::class_<Stream> stream(module, name);
+  stream.def(py::init<int, int>(), py::arg("from_rate"), py::arg("to_rate"))
+      .def_property_readonly("from_rate", &Stream::from_rate)
+      .def_property_readonly("to_rate", &Stream::to_rate)
+      .def_property_readonly("latency", &Stream::latency)
+      .def_property_readonly("samples_in", &Stream::samples_in)
+      .def_property_readonly("replaced_samples", &Stream::replaced_samples)
+      .def("max_output", &MaxOutput<Stream>, py::arg("n_in"))
+      .def("process", &Process<Stream>, py::arg("samples").noconvert())
+      .def("process_into", &ProcessInto<Stream>, py::arg("samples").noconvert(), py::arg("out").noconvert())
+      .def("flush", &Flush<Stream>)
+      .def("reset", &Stream::Reset);
+  return stream;
+}
+
+void SetRatio(AdaptiveResampler& self, double ratio) {
+  if (!(ratio >= AdaptiveResampler::kMinRatio && ratio <= AdaptiveResampler::kMaxRatio)) {
+    throw std::invalid_argument("ratio must be in [0.98, 1.02], got " + std::to_string(ratio));
+  }
+  self.SetRatio(ratio);
+}
+
 }  // namespace
 
 void BindResampler(py::module_& module) {
-  py::class_<Resampler>(module, "Resampler")
-      .def(py::init<int, int>(), py::arg("from_rate"), py::arg("to_rate"))
-      .def_property_readonly("from_rate", &Resampler::from_rate)
-      .def_property_readonly("to_rate", &Resampler::to_rate)
+  BindStream<Resampler>(module, "Resampler")
       .def_property_readonly("up", &Resampler::up)
       .def_property_readonly("down", &Resampler::down)
-      .def_property_readonly("taps", &Resampler::taps)
-      .def_property_readonly("latency", &Resampler::latency)
-      .def_property_readonly("samples_in", &Resampler::samples_in)
-      .def_property_readonly("replaced_samples", &Resampler::replaced_samples)
-      .def("max_output", &MaxOutput, py::arg("n_in"))
-      .def("process", &Process, py::arg("samples").noconvert())
-      .def("process_into", &ProcessInto, py::arg("samples").noconvert(), py::arg("out").noconvert())
-      .def("flush", &Flush)
-      .def("reset", &Resampler::Reset);
+      .def_property_readonly("taps", &Resampler::taps);
+  BindStream<AdaptiveResampler>(module, "AdaptiveResampler")
+      .def_property_readonly("ratio", &AdaptiveResampler::ratio)
+      .def(
+          "next_output",
+          [](const AdaptiveResampler& self, int64_t n_in) {
+            MaxOutput(self, n_in);
+            return self.NextOutput(n_in);
+          },
+          py::arg("n_in"))
+      .def("set_ratio", &SetRatio, py::arg("ratio"));
 }
 
 }  // namespace edgevc

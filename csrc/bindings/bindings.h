@@ -7,6 +7,7 @@ namespace edgevc {
 
 void BindFeatures(pybind11::module_& module);
 void BindPitch(pybind11::module_& module);
+void BindPostChain(pybind11::module_& module);
 void BindResampler(pybind11::module_& module);
 void BindRingBuffer(pybind11::module_& module);
 void BindSynthesis(pybind11::module_& module);

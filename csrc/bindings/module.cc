@@ -4,6 +4,7 @@ PYBIND11_MODULE(_core, module) {
   module.doc() = "edgevc's signal processing core.";
   edgevc::BindFeatures(module);
   edgevc::BindPitch(module);
+  edgevc::BindPostChain(module);
   edgevc::BindResampler(module);
   edgevc::BindRingBuffer(module);
   edgevc::BindSynthesis(module);

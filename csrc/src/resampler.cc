@@ -4,25 +4,13 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <numeric>
-#include <stdexcept>
-#include <string>
+#include <utility>
+
+#include "sinc_filter.h"
 
 namespace edgevc {
 
 namespace {
-
-constexpr double kPi = 3.14159265358979323846;
-
-// The filter falls from 0.9 to 1.0 of the lower rate's Nyquist frequency; its -6 dB point is in the middle.
-constexpr double kCutoff = 0.95;
-
-// Kaiser's formulas: the width of the fall gives (A - 8) / (2.285 * 2 * kHalfWidth) = 0.1 * pi, so A = 76.9 dB, and
-// A gives beta = 0.1102 * (A - 8.7).
-constexpr double kBeta = 7.5;
-
-// Lanes of the dot product; the compiler maps them to two or four vector registers.
-constexpr int kLanes = 16;
 
 // Tables above this many coefficients (1 MiB) are sampled more coarsely and interpolated. The common rates are below.
 constexpr int64_t kMaxTable = 1 << 18;
@@ -31,99 +19,25 @@ constexpr int64_t kMaxTable = 1 << 18;
 // which is -118 dB.
 constexpr int kRowsPerSample = 1024;
 
-constexpr float kLargestSample = 1e30f;
-
-// Modified Bessel function of the first kind, order 0, by its power series (Abramowitz and Stegun, 9.6.12).
-double BesselI0(double x) {
-  const double quarter = 0.25 * x * x;
-  double term = 1.0, sum = 1.0;
-  for (int k = 1; term > 1e-18 * sum; ++k) {
-    term *= quarter / (static_cast<double>(k) * k);
-    sum += term;
-  }
-  return sum;
-}
-
-double Sinc(double x) { return std::abs(x) < 1e-12 ? 1.0 : std::sin(kPi * x) / (kPi * x); }
-
-// length is a multiple of kLanes. Separate sums per lane: a single one could not be vectorised without reordering it.
-float Dot(const float* __restrict a, const float* __restrict b, int length) noexcept {
-  float lanes[kLanes] = {};
-  for (int i = 0; i < length; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) lanes[lane] += a[i + lane] * b[i + lane];
-  }
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int lane = 0; lane < width; ++lane) lanes[lane] += lanes[lane + width];
-  }
-  return lanes[0];
-}
-
-int CheckedRate(int rate, const char* name) {
-  if (rate < Resampler::kMinRate || rate > Resampler::kMaxRate) {
-    throw std::invalid_argument(std::string(name) + " must be in [4000, 192000] Hz, got " + std::to_string(rate));
-  }
-  return rate;
-}
-
-// Copies with every sample that is not finite or not usable set to 0; returns how many were.
-int64_t CopyFinite(const float* __restrict input, int64_t n_in, float* __restrict output) noexcept {
-  int64_t replaced = 0;
-  for (int64_t i = 0; i < n_in; ++i) {
-    const bool usable = std::abs(input[i]) <= kLargestSample;
-    output[i] = usable ? input[i] : 0.0f;
-    replaced += usable ? 0 : 1;
-  }
-  return replaced;
-}
-
-int64_t CeilDivide(int64_t a, int64_t b) noexcept { return (a + b - 1) / b; }
-
 }  // namespace
 
-Resampler::Resampler(int from_rate, int to_rate)
-    : from_rate_(CheckedRate(from_rate, "from_rate")), to_rate_(CheckedRate(to_rate, "to_rate")) {
-  const int divisor = std::gcd(from_rate, to_rate);
-  up_ = to_rate / divisor;
-  down_ = from_rate / divisor;
+Resampler::Resampler(int from_rate, int to_rate) : from_rate_(from_rate), to_rate_(to_rate) {
+  SincTable table(from_rate, to_rate);
+  up_ = table.up;
+  down_ = table.down;
   if (up_ != down_) {
-    DesignFilter();
+    latency_ = table.latency;
+    taps_ = table.taps;
+    interpolate_ = static_cast<int64_t>(up_) * taps_ > kMaxTable;
+    const double ratio = static_cast<double>(up_) / down_;
+    phases_ = interpolate_ ? static_cast<int>(std::ceil(kRowsPerSample * std::min(1.0, ratio))) : up_;
+    // One row more when interpolating: the neighbour of the last one.
+    table.Fill(phases_, interpolate_ ? phases_ + 1 : phases_);
+    filter_ = std::move(table.coefficients);
     // Four times the filter, so that the past is moved to the front only once in a while.
     history_.resize(4 * static_cast<size_t>(std::max(taps_, 256)));
   }
   Reset();
-}
-
-void Resampler::DesignFilter() {
-  latency_ = up_ > down_ ? static_cast<int>(CeilDivide(static_cast<int64_t>(kHalfWidth) * up_, down_)) : kHalfWidth;
-  const double ratio = static_cast<double>(up_) / down_;
-  // In input samples, as are the times below.
-  const double half_width = latency_ / ratio;
-  // Taps at times in [-half_width, half_width]; 2 * latency_ * down_ / up_ is rounded down exactly.
-  const int used = static_cast<int>(2 * static_cast<int64_t>(latency_) * down_ / up_) + 1;
-  taps_ = (used + kLanes - 1) / kLanes * kLanes;
-  const double cycles = kCutoff * std::min(1.0, ratio);
-
-  interpolate_ = static_cast<int64_t>(up_) * taps_ > kMaxTable;
-  phases_ = interpolate_ ? static_cast<int>(std::ceil(kRowsPerSample * std::min(1.0, ratio))) : up_;
-  // One row more when interpolating: the neighbour of the last one.
-  const int rows = interpolate_ ? phases_ + 1 : phases_;
-  filter_.assign(static_cast<size_t>(rows) * taps_, 0.0f);
-  std::vector<double> row(used);
-  for (int p = 0; p < rows; ++p) {
-    double sum = 0.0;
-    for (int j = 0; j < used; ++j) {
-      const double time = static_cast<double>(p) / phases_ + j - half_width;
-      const double x = time / half_width;
-      // Slightly beyond 1 by rounding, the edge of the window still belongs to it.
-      const double inside = 1.0 - x * x;
-      const double window = inside < -1e-9 ? 0.0 : BesselI0(kBeta * std::sqrt(std::max(inside, 0.0)));
-      row[j] = Sinc(cycles * time) * window;
-      sum += row[j];
-    }
-    // Each row sums to 1, so that a constant stays a constant, without a tone at the rate of the phases.
-    float* out = filter_.data() + static_cast<size_t>(p) * taps_;
-    for (int j = 0; j < used; ++j) out[taps_ - 1 - j] = static_cast<float>(row[j] / sum);
-  }
 }
 
 void Resampler::Reset() noexcept {

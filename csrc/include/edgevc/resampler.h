@@ -64,7 +64,6 @@ class Resampler {
   int64_t replaced_samples() const { return replaced_samples_; }
 
  private:
-  void DesignFilter();
   float FilterAt(const float* newest) const noexcept;
   // Process(), but stops after max_out samples; the state is then good for Reset() only.
   int64_t Run(const float* input, int64_t n_in, float* output, int64_t max_out) noexcept;
