@@ -10,6 +10,7 @@ far the reference agrees with itself about voicing.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import time
 from pathlib import Path
@@ -91,6 +92,7 @@ def main() -> None:
     parser.add_argument(
         "--no-self-check", action="store_true", help="leave out harvest + noise, which doubles the time"
     )
+    parser.add_argument("--out", type=Path, help="write the figures of all speakers together as JSON")
     options = parser.parse_args()
     speakers = options.speakers or sorted(p.name for p in options.data.iterdir() if p.is_dir())
     print(
@@ -109,6 +111,17 @@ def main() -> None:
         total += np.sum(rows, axis=0)
     show("all", total)
     frames = total[FIELDS.index("frames")]
+    if options.out is not None:
+        both = total[FIELDS.index("both")]
+        wrong = total[FIELDS.index("extra")] + total[FIELDS.index("missed")]
+        n = int(total[FIELDS.index("utterances")])
+        command = f"python benchmarks/f0_accuracy.py --data FOLDER --speakers {' '.join(speakers)} ..."
+        figures = (("gross pitch error", total[FIELDS.index("gross")] / both, 5), ("voicing error", wrong / frames, 10))
+        rows = [
+            {"name": f"{name}, {n} utterances", "value": 100 * share, "unit": "%", "bar": bar, "command": command}
+            for name, share, bar in figures
+        ]
+        options.out.write_text(json.dumps(rows, indent=2) + "\n")
     print(f"\n{1e6 * total[FIELDS.index('seconds')] / frames:.1f} us per frame of 10 ms")
 
 

@@ -35,8 +35,12 @@ about 0.9 and of two speakers 0.5 to 0.65; DNSMOS gives Kathleen's own recording
 
 
 TITLES = {
+    "live_soak": "Hours of a live session, faster than real time (simulated device, real everything else)",
     "converter": "The whole chain: time, memory, start",
+    "f0": "F0 and voicing against WORLD's harvest (docs/f0.md)",
     "features": "Log-mel and MFCC, streamed 10 ms at a time from Python",
+    "post_chain": "What surrounds the model in a live session, per hop",
+    "ports": "Sound device ports through a virtual sound card, without a model",
 }
 """File stem to heading."""
 
@@ -49,7 +53,6 @@ CHECKS = """## Held by tests
 - `tests/cpp/`: no allocation in any hot path; AddressSanitizer, UBSan and ThreadSanitizer.
 - `make aarch64`: the sentence converted by an emulated Cortex-A72 and by this machine; the limit is 0.3 dB of log-mel
   distance.
-- F0 and voicing against WORLD's harvest: docs/f0.md.
 """
 
 

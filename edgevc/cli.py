@@ -1,4 +1,4 @@
-"""The command line: edgevc convert | live | control | voices | info | bench."""
+"""The command line of edgevc: one subcommand for each thing that it does."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ from edgevc.errors import (
 )
 from edgevc.live import command as live_command
 from edgevc.live import doctor_command, latency_command, service_command, tune_command
+from edgevc.live.devices_command import add_parser as add_devices
 
 if TYPE_CHECKING:
+    from edgevc.backing import BackingTrack
     from edgevc.converter import ConverterStream
 
 # The rest is imported by the command that needs it: `edgevc --help` shall not wait for it on a slow card.
@@ -115,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         "  edgevc convert me.wav other.wav --voice kathleen\n"
         "  edgevc convert recordings/ converted/ --voice bdl --force\n"
         "  edgevc convert me.wav other.wav --voice anon --plot both.png\n"
+        "  edgevc convert singing.wav song.wav --voice slt --formant 2 --backing band.flac --backing-gain -6\n"
         "  arecord -f S16_LE -r 16000 -t raw | edgevc convert - - --voice slt | aplay -f S16_LE -r 16000 -t raw",
     )
     command.add_argument(
@@ -126,7 +129,23 @@ def _parser() -> argparse.ArgumentParser:
         "--pitch", type=float, default=0.0, metavar="SEMITONES", help="raise or lower the pitch, -24 to 24 (default 0)"
     )
     command.add_argument(
+        "--formant",
+        type=float,
+        default=0.0,
+        metavar="SEMITONES",
+        help="raise or lower the resonances and leave the pitch, -12 to 12 (default 0)",
+    )
+    command.add_argument(
         "--gain", type=float, default=0.0, metavar="DB", help="make the output louder or softer, -40 to 40 (default 0)"
+    )
+    command.add_argument(
+        "--backing",
+        type=Path,
+        metavar="FILE",
+        help="mix an accompaniment in, WAV, FLAC or OGG of any rate, in time with the converted voice",
+    )
+    command.add_argument(
+        "--backing-gain", type=float, default=0.0, metavar="DB", help="of the accompaniment, -60 to 20 (default 0)"
     )
     command.add_argument("--force", action="store_true", help="replace files that exist")
     command.add_argument(
@@ -161,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     latency_command.add_parser(commands, _EPILOG)
     service_command.add_parser(commands)
     tune_command.add_parser(commands)
+    add_devices(commands)
     return parser
 
 
@@ -226,11 +246,14 @@ def _convert(arguments: argparse.Namespace) -> int:
         from edgevc.plot import check_plot
 
         check_plot(arguments.plot, overwrite=arguments.force)
+    backing = _open_backing(arguments)
     converter = VoiceConverter(_open(arguments.bundle), arguments.engine, arguments.chunk_hops)
-    stream = converter.stream(arguments.voice, arguments.pitch, arguments.gain)
+    stream = converter.stream(arguments.voice, arguments.pitch, arguments.gain, arguments.formant)
     print(f"{arguments.voice} with {converter.engine}, latency {describe_latency(converter)}")
-    with _termination_as_interrupt():
-        failures = [code for job in jobs if (code := _convert_job(*job, stream, arguments.force, alone=len(jobs) == 1))]
+    with backing or contextlib.nullcontext(), _termination_as_interrupt():
+        failures = [
+            code for job in jobs if (code := _convert_job(*job, stream, backing, arguments.force, alone=len(jobs) == 1))
+        ]
     if failures:
         _complain(f"{len(failures)} of {len(jobs)} files could not be converted")
         return failures[0]
@@ -239,14 +262,32 @@ def _convert(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _convert_job(source: Path, target: Path, stream: ConverterStream, overwrite: bool, *, alone: bool) -> int:
+def _open_backing(arguments: argparse.Namespace) -> BackingTrack | None:
+    if arguments.backing is None:
+        if arguments.backing_gain:
+            raise ConfigError("--backing-gain needs --backing FILE")
+        return None
+    from edgevc.backing import BackingTrack
+
+    return BackingTrack(arguments.backing, arguments.backing_gain)
+
+
+def _convert_job(
+    source: Path,
+    target: Path,
+    stream: ConverterStream,
+    backing: BackingTrack | None,
+    overwrite: bool,
+    *,
+    alone: bool,
+) -> int:
     """Convert one file; return an exit code where it fails and others are waiting."""
     from edgevc.convert import convert_file
 
     bar = ProgressBar(source.name)
     try:
         _make_folder(target.parent)
-        report = convert_file(source, target, stream, overwrite=overwrite, progress=bar)
+        report = convert_file(source, target, stream, overwrite=overwrite, progress=bar, backing=backing)
     except EdgevcError as error:
         if alone:
             raise
@@ -304,10 +345,14 @@ def _convert_raw(arguments: argparse.Namespace) -> int:
     if sys.stdin is None or sys.stdout is None or sys.stdin.isatty() or sys.stdout.isatty():
         raise ConfigError("raw audio comes and goes through pipes, not a terminal; see `edgevc convert --help`")
     converter = VoiceConverter(_open(arguments.bundle), arguments.engine, arguments.chunk_hops)
-    stream = converter.stream(arguments.voice, arguments.pitch, arguments.gain)
+    stream = converter.stream(arguments.voice, arguments.pitch, arguments.gain, arguments.formant)
+    backing = _open_backing(arguments)
     where = f"{arguments.voice} with {converter.engine}, latency {describe_latency(converter)}"
     print(f"edgevc: {where}", file=sys.stderr, flush=True)
-    report = convert_raw(sys.stdin.buffer, sys.stdout.buffer, stream, arguments.raw_rate or SAMPLE_RATE)
+    with backing or contextlib.nullcontext():
+        report = convert_raw(
+            sys.stdin.buffer, sys.stdout.buffer, stream, arguments.raw_rate or SAMPLE_RATE, backing=backing
+        )
     print(
         f"edgevc: {report.seconds:.2f} s, RTF {report.rtf:.4f} "
         f"({report.processing_seconds:.3f} s / {report.seconds:.2f} s)",

@@ -12,6 +12,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevc import _core
+from edgevc.backing import BackingTrack
 from edgevc.converter import SAMPLE_RATE, ConverterStream, VoiceConverter
 from edgevc.errors import AudioFileError, ConfigError
 from edgevc.resample import MAX_RATE, MIN_RATE, Resampler
@@ -87,6 +89,30 @@ def _convert_blocks(
     yield np.zeros(0, np.float32), output[:wanted], time.perf_counter() - started
 
 
+class _Mixer:
+    """Adds an accompaniment to the voice and keeps the sum below full scale; without one, lets the voice through."""
+
+    def __init__(self, backing: BackingTrack | None, delay: int) -> None:
+        self._backing = backing
+        self._limiter = _core.Limiter(SAMPLE_RATE)
+        self.latency = 0 if backing is None else self._limiter.latency
+        if backing is not None:
+            backing.restart(delay)
+
+    def process(self, voice: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._backing is None:
+            return voice
+        mixed: NDArray[np.float32] = voice.copy()
+        self._backing.mix_into(mixed)
+        self._limiter.process_into(mixed, mixed)
+        return mixed
+
+    def flush(self) -> NDArray[np.float32]:
+        """What the limiter still holds."""
+        rest: NDArray[np.float32] = self._limiter.process(np.zeros(self.latency, np.float32))
+        return rest
+
+
 def convert_file(
     source: Path,
     target: Path,
@@ -94,6 +120,7 @@ def convert_file(
     *,
     overwrite: bool = False,
     progress: Progress | None = None,
+    backing: BackingTrack | None = None,
 ) -> ConversionReport:
     """Convert one audio file of any rate and channel count to a 16 kHz mono WAV file that lines up with it.
 
@@ -103,6 +130,7 @@ def convert_file(
         stream: fresh; it is fresh again afterwards.
         overwrite: replace an existing target.
         progress: told the seconds converted so far and in all.
+        backing: accompaniment that starts with the recording and is mixed in; it ends with the recording at the latest.
 
     Raises:
         AudioFileError: the source cannot be read, or the target exists or cannot be written.
@@ -117,14 +145,20 @@ def convert_file(
         if not MIN_RATE <= rate <= MAX_RATE:
             raise AudioFileError(f"{source}: sample rate must be in [{MIN_RATE}, {MAX_RATE}] Hz, got {rate}")
         total = None if reader.n_samples is None else reader.n_samples / rate
-        for block, output, took in _convert_blocks(reader.blocks(BLOCK_SIZE), rate, stream):
-            writer.write(output)
+        # what comes here lines up with the recording already
+        mixer = _Mixer(backing, delay=0)
+        skip = mixer.latency
+        for block, voice, took in _convert_blocks(reader.blocks(BLOCK_SIZE), rate, stream):
+            output = mixer.process(voice)
+            writer.write(output[skip:])
+            skip -= min(skip, len(output))
             level_in.add(block)
             level_out.add(output)
             spent += took
             seconds += len(block) / rate
             if progress is not None:
                 progress(seconds, total)
+        writer.write(mixer.flush()[skip:])
     return ConversionReport(seconds, spent, level_in.db, level_out.db)
 
 
@@ -143,12 +177,21 @@ def check_target(source: Path, target: Path, *, overwrite: bool) -> None:
         raise AudioFileError(f"{target} exists; give --force to replace it")
 
 
-def convert_raw(source: BinaryIO, target: BinaryIO, stream: ConverterStream, sample_rate: int) -> ConversionReport:
+def convert_raw(
+    source: BinaryIO,
+    target: BinaryIO,
+    stream: ConverterStream,
+    sample_rate: int,
+    *,
+    backing: BackingTrack | None = None,
+) -> ConversionReport:
     """Convert raw 16-bit little-endian mono PCM until the input ends, writing 16 kHz PCM as soon as it is there.
 
-    Unlike a file's, the output keeps the converter's latency: a live stream cannot drop it.
+    Unlike a file's, the output keeps the converter's latency: a live stream cannot drop it. An accompaniment is delayed
+    by as much, and both by 1 ms more, the limiter's.
     """
     resampler = Resampler(sample_rate, SAMPLE_RATE) if sample_rate != SAMPLE_RATE else None
+    mixer = _Mixer(backing, stream.latency + (resampler.latency if resampler else 0))
     level_in, level_out = _Meter(), _Meter()
     hop_bytes = 2 * round(sample_rate * stream.converter.hop_length / SAMPLE_RATE)
     n_samples, spent, rest = 0, 0.0, b""
@@ -160,14 +203,14 @@ def convert_raw(source: BinaryIO, target: BinaryIO, stream: ConverterStream, sam
         rest = data[whole:]
         samples = np.frombuffer(data[:whole], "<i2").astype(np.float32) / np.float32(32768)
         started = time.perf_counter()
-        output = stream.process(resampler.process(samples) if resampler else samples)
+        output = mixer.process(stream.process(resampler.process(samples) if resampler else samples))
         spent += time.perf_counter() - started
         n_samples += len(samples)
         level_in.add(samples)
         level_out.add(output)
         _write_pcm(target, output)
     tail = stream.process(resampler.flush()) if resampler else np.zeros(0, np.float32)
-    output = np.concatenate([tail, stream.flush()])
+    output = np.concatenate([mixer.process(np.concatenate([tail, stream.flush()])), mixer.flush()])
     level_out.add(output)
     _write_pcm(target, output)
     return ConversionReport(n_samples / sample_rate, spent, level_in.db, level_out.db)

@@ -17,6 +17,7 @@ from edgevc.pitch import N_PITCH, PitchMapper, write_pitch_features
 SAMPLE_RATE = 16_000
 CHUNK_HOPS = (1, 2, 4)
 SEMITONE_RANGE = 24.0
+FORMANT_RANGE = 12.0
 GAIN_RANGE_DB = 40.0
 LARGEST_SAMPLE = 1e6
 """Full scale is 1; what is beyond this, or not finite, is no sound and is taken as silence."""
@@ -74,22 +75,31 @@ class VoiceConverter:
         """
         return self.latency + self.hop_length * self.chunk_hops
 
-    def stream(self, voice: str, semitones: float = 0.0, gain_db: float = 0.0) -> ConverterStream:
+    def stream(
+        self, voice: str, semitones: float = 0.0, gain_db: float = 0.0, formant_semitones: float = 0.0
+    ) -> ConverterStream:
         """Start a stream that speaks as `voice`.
 
         Args:
             voice: a name from the bundle.
             semitones: raises or lowers the pitch, -24 to 24.
             gain_db: of the output, -40 to 40 dB.
+            formant_semitones: raises or lowers the resonances and leaves the pitch, -12 to 12: above 0 sounds like a
+                smaller head.
 
         Raises:
             ConfigError: an argument is outside its range.
             ModelError: the bundle has no such voice.
         """
-        return ConverterStream(self, self.bundle.voice(voice), semitones, gain_db)
+        return ConverterStream(self, self.bundle.voice(voice), semitones, gain_db, formant_semitones)
 
     def convert(
-        self, samples: NDArray[np.float32], voice: str, semitones: float = 0.0, gain_db: float = 0.0
+        self,
+        samples: NDArray[np.float32],
+        voice: str,
+        semitones: float = 0.0,
+        gain_db: float = 0.0,
+        formant_semitones: float = 0.0,
     ) -> NDArray[np.float32]:
         """Convert a whole recording, float32 (T,) at 16 kHz; the result has the same length and lines up with it.
 
@@ -99,7 +109,7 @@ class VoiceConverter:
                 range.
             ModelError: the bundle has no such voice.
         """
-        stream = self.stream(voice, semitones, gain_db)
+        stream = self.stream(voice, semitones, gain_db, formant_semitones)
         _check_samples(samples)
         sound = np.abs(samples) <= LARGEST_SAMPLE
         if not sound.all():
@@ -120,10 +130,16 @@ class ConverterStream:
 
     sample_rate = SAMPLE_RATE
 
-    def __init__(self, converter: VoiceConverter, voice: Voice, semitones: float, gain_db: float) -> None:
+    def __init__(
+        self, converter: VoiceConverter, voice: Voice, semitones: float, gain_db: float, formant_semitones: float
+    ) -> None:
         """Use `VoiceConverter.stream` instead."""
         if not -GAIN_RANGE_DB <= gain_db <= GAIN_RANGE_DB:
             raise ConfigError(f"gain_db must be within -{GAIN_RANGE_DB:g}..{GAIN_RANGE_DB:g}, got {gain_db!r}")
+        if not -FORMANT_RANGE <= formant_semitones <= FORMANT_RANGE:
+            raise ConfigError(
+                f"formant_semitones must be within -{FORMANT_RANGE:g}..{FORMANT_RANGE:g}, got {formant_semitones!r}"
+            )
         self.converter = converter
         self.voice = voice
         self._semitones = _checked_semitones(semitones)
@@ -137,6 +153,7 @@ class ConverterStream:
         self._encoder_state = converter.encoder.new_state()
         self._decoder_state = converter.decoder.new_state()
         self._synthesis = _core.SourceFilter()
+        self._synthesis.set_formant_ratio(2 ** (formant_semitones / 12))
         self._start()
         # buffers of one chunk, written anew at every call
         self._log_mel = np.zeros((hops, features.n_mels), np.float32)
@@ -189,7 +206,7 @@ class ConverterStream:
                 f"{self.converter.engine}, got {converter.bundle.name} and {converter.engine}; start a new stream"
             )
         target = self.voice if voice is None else converter.bundle.voice(voice)
-        twin = ConverterStream(converter, target, self._semitones, 0.0)
+        twin = ConverterStream(converter, target, self._semitones, 0.0, 0.0)
         twin._gain = self._gain
         twin._front_end = copy.copy(self._front_end)
         twin._tracker = copy.copy(self._tracker)

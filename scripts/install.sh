@@ -14,6 +14,8 @@ if [ -n "$asked" ] && ! command -v "$asked" >/dev/null; then
   exit 1
 fi
 sh scripts/need.sh venv compiler
+# without it everything but live sound devices works
+sh scripts/need.sh portaudio || echo "going on without sound devices" >&2
 "$PYTHON" -c 'import sys; raise SystemExit(sys.version_info < (3, 10))' || {
   echo "edgevc needs Python 3.10 or newer, $PYTHON is $("$PYTHON" -V 2>&1); name another, as in: make PYTHON=python3.11" >&2
   exit 1
@@ -27,6 +29,7 @@ fi
 pip="$venv/bin/python -m pip --disable-pip-version-check -q"
 
 if [ "$extra" = dev ]; then
+  sh scripts/need.sh sound
   # the demo's step came first and built the wheel
   $pip install "$(ls "$venv"/wheel/edgevc-*.whl)[dev]"
   exit

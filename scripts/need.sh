@@ -1,6 +1,7 @@
 #!/bin/sh
 # need.sh TOOL...: installs the Debian packages of those tools that are missing; without root, says what to type.
-# Tools: make, venv (a Python that can make virtual environments), compiler, build (cmake and ninja), emulator (aarch64).
+# Tools: make, venv (a Python that can make virtual environments), compiler, build (cmake and ninja), emulator (aarch64),
+# portaudio (to build with sound devices), sound (a virtual sound card for the tests).
 set -eu
 
 packages=
@@ -20,6 +21,15 @@ raise SystemExit(not os.path.exists(os.path.join(sysconfig.get_path("include"), 
     build)
       command -v cmake >/dev/null || add cmake
       command -v ninja >/dev/null || add ninja-build
+      ;;
+    portaudio)
+      # what the compiler finds counts, wherever it came from
+      echo '#include <portaudio.h>' | c++ -E -x c++ - >/dev/null 2>&1 || add portaudio19-dev
+      ;;
+    sound)
+      command -v pulseaudio >/dev/null || add pulseaudio
+      command -v parec >/dev/null || add pulseaudio-utils
+      ls /usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so >/dev/null 2>&1 || add libasound2-plugins
       ;;
     emulator)
       command -v qemu-aarch64-static >/dev/null || add qemu-user-static

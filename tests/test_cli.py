@@ -148,6 +148,50 @@ def test_pitch_moves_the_mean_f0_by_that_many_semitones(run, wav, tmp_path, semi
     assert 12 * (means[semitones] - means[0]) == pytest.approx(semitones, abs=0.5)
 
 
+def envelope_shift_in_semitones(samples, reference):
+    """By how much the spectral envelope lies higher on a logarithmic axis: that with the best correlation."""
+    frequencies = 150 * 2 ** (np.arange(0, 12 * 5 * 4) / 48)
+    envelopes = []
+    for sound in (samples, reference):
+        n_frames = len(sound) // 800
+        power = np.abs(np.fft.rfft(sound[: n_frames * 800].reshape(n_frames, 800) * np.hanning(800), 4096)) ** 2
+        # 300 Hz wide, so that harmonics do not count
+        smooth = np.convolve(power.mean(axis=0), np.hanning(77), "same")
+        envelopes.append(np.log(np.interp(frequencies, np.arange(2049) * 16_000 / 4096, smooth)))
+    shifts = range(-40, 41)
+    margin = slice(40, -40)
+    scores = [np.corrcoef(np.roll(envelopes[1], shift)[margin], envelopes[0][margin])[0, 1] for shift in shifts]
+    return shifts[int(np.argmax(scores))] / 4
+
+
+@pytest.mark.parametrize("semitones", [4, -4])
+def test_formants_move_by_that_many_semitones_and_the_f0_does_not(run, wav, tmp_path, semitones):
+    outputs = {}
+    for shift in (0, semitones):
+        run("convert", wav, tmp_path / f"{shift}.wav", "--voice", "kathleen", "--formant", shift)
+        outputs[shift] = read_audio(tmp_path / f"{shift}.wav")[0]
+    # Quarter semitones; the harmonics' places blur the envelope. Measured within 1.
+    assert envelope_shift_in_semitones(outputs[semitones], outputs[0]) == pytest.approx(semitones, abs=1.5)
+    assert 12 * (mean_log2_f0(outputs[semitones]) - mean_log2_f0(outputs[0])) == pytest.approx(0, abs=0.5)
+
+
+def test_an_accompaniment_comes_in_time_with_the_voice(run, wav, tmp_path):
+    time = np.arange(48_000) / 48_000
+    music = (0.2 * np.sin(2 * np.pi * 3_000 * time) * (np.sin(2 * np.pi * 4 * time) > 0)).astype(np.float32)
+    write_wav(tmp_path / "music.wav", music, 48_000)
+    run("convert", wav, tmp_path / "plain.wav", "--voice", "slt")
+    mixing = ("--backing", tmp_path / "music.wav", "--backing-gain", -6)
+    run("convert", wav, tmp_path / "mixed.wav", "--voice", "slt", *mixing)
+    plain, mixed = read_audio(tmp_path / "plain.wav")[0], read_audio(tmp_path / "mixed.wav")[0]
+    assert len(mixed) == len(plain) == N_SAMPLES
+    from edgevc.resample import resample
+
+    expected = np.zeros(N_SAMPLES, np.float32)
+    expected[:SAMPLE_RATE] = resample(music, 48_000, SAMPLE_RATE) * 10 ** (-6 / 20)
+    # Three roundings to 16 bits.
+    np.testing.assert_allclose(mixed - plain, expected, rtol=0, atol=2e-4)
+
+
 def test_gain_changes_the_level_by_that_many_decibels(run, wav, tmp_path):
     levels = []
     for gain in (0, -12):
@@ -286,6 +330,9 @@ def test_folders_that_cannot_be_meant_are_refused(run, recordings, wav, tmp_path
         (["convert", "IN", "OUT", "--voice", "slt", "--pitch", "25"], 2, "semitones must be within -24..24, got 25.0"),
         (["convert", "IN", "OUT", "--voice", "slt", "--pitch", "high"], 2, "--pitch: invalid float value: 'high'"),
         (["convert", "IN", "OUT", "--voice", "slt", "--gain", "nan"], 2, "gain_db must be within -40..40, got nan"),
+        (["convert", "IN", "OUT", "--voice", "slt", "--formant", "13"], 2, "formant_semitones must be within -12..12"),
+        (["convert", "IN", "OUT", "--voice", "slt", "--backing", "no.wav"], 5, "no.wav: cannot be opened"),
+        (["convert", "IN", "OUT", "--voice", "slt", "--backing-gain", "3"], 2, "--backing-gain needs --backing FILE"),
         (["convert", "IN", "OUT", "--voice", "slt", "--chunk-hops", "3"], 2, "invalid choice: 3"),
         (["convert", "IN", "OUT", "--voice", "slt", "--engine", "torch"], 2, "invalid choice: 'torch'"),
         (["convert", "IN", "OUT", "--voice", "slt", "--bundle", "none"], 3, "found neither at none; check the path"),
@@ -382,7 +429,7 @@ def test_bench_measures_the_whole_and_the_parts(run):
 
 def test_help_and_version_work_everywhere(run):
     assert run("--version").out == f"edgevc {edgevc.__version__}\n"
-    for command in ([], ["convert"], ["voices"], ["info"], ["bench"]):
+    for command in ([], ["convert"], ["voices"], ["info"], ["bench"], ["devices"]):
         text = run(*command, "--help").out
         assert "exit codes:" in text
         assert command == [] or "examples:" in text

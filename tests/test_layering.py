@@ -30,19 +30,21 @@ ALLOWED = {
     "features": {"_core", "config", "errors"},
     "f0": {"_core", "config", "errors"},
     "resample": {"_core", "config", "errors"},
+    "backing": {"_core", "config", "errors", "resample", "wavfile"},
     "pitch": {"config", "errors"},
     "wavfile": {"config", "errors"},
     "bundle": {"errors"},
     "backends": {"backends", "bundle", "config", "errors", "trust"},
     "trust": {"backends", "bundle", "errors"},
     "converter": FRONT_END | {"backends", "bundle", "pitch"},
-    "convert": FRONT_END | {"bundle", "converter", "wavfile"},
+    "convert": FRONT_END | {"backing", "bundle", "converter", "wavfile"},
     "plot": FRONT_END,
     "bench": FRONT_END | {"backends", "bundle", "converter"},
-    "live": FRONT_END | {"backends", "bench", "bundle", "converter", "live", "wavfile"},
+    "live": FRONT_END | {"backends", "backing", "bench", "bundle", "converter", "live", "wavfile"},
     "quantize": FRONT_END | {"backends", "bundle", "converter", "quantize", "wavfile"},
     "cli": FRONT_END
-    | {"backends", "bench", "bundle", "convert", "converter", "live", "plot", "quantize", "trust", "wavfile"},
+    | {"backends", "backing", "bench", "bundle", "convert", "converter"}
+    | {"live", "plot", "quantize", "trust", "wavfile"},
     "__main__": {"cli"},
 }
 OTHERS = {

@@ -50,6 +50,16 @@ void BindSynthesis(py::module_& module) {
             }
           },
           py::arg("filters").noconvert(), py::arg("f0").noconvert(), py::arg("out").noconvert())
+      .def_property_readonly("formant_ratio", &SourceFilter::formant_ratio)
+      .def(
+          "set_formant_ratio",
+          [](SourceFilter& self, double ratio) {
+            if (!(ratio >= SourceFilter::kMinFormantRatio && ratio <= SourceFilter::kMaxFormantRatio)) {
+              throw std::invalid_argument("ratio must be in [0.5, 2], got " + std::to_string(ratio));
+            }
+            self.SetFormantRatio(ratio);
+          },
+          py::arg("ratio"))
       .def_property_readonly("bad_frames", &SourceFilter::bad_frames)
       .def("reset", &SourceFilter::Reset)
       .def("__copy__", [](const SourceFilter& self) { return SourceFilter(self); });

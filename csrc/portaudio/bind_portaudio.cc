@@ -17,12 +17,12 @@ namespace edgevc {
 namespace {
 
 void NoAlsaMessage(const char*, int, const char*, int, const char*, ...) {}
-void NoJackMessage(const char*) {}
+void NoMessage(const char*) {}
 
 // Keeps ALSA and JACK from writing to stderr by themselves, where PortAudio was linked against them.
 void SilenceLibraries() {
   using AlsaHandler = void (*)(const char*, int, const char*, int, const char*, ...);
-  using JackHandler = void (*)(const char*);
+  using Handler = void (*)(const char*);
   if (void* alsa = dlopen("libasound.so.2", RTLD_LAZY | RTLD_NOLOAD)) {
     if (void* set = dlsym(alsa, "snd_lib_error_set_handler")) {
       reinterpret_cast<int (*)(AlsaHandler)>(set)(&NoAlsaMessage);
@@ -30,7 +30,7 @@ void SilenceLibraries() {
   }
   if (void* jack = dlopen("libjack.so.0", RTLD_LAZY | RTLD_NOLOAD)) {
     for (const char* name : {"jack_set_error_function", "jack_set_info_function"}) {
-      if (void* set = dlsym(jack, name)) reinterpret_cast<void (*)(JackHandler)>(set)(&NoJackMessage);
+      if (void* set = dlsym(jack, name)) reinterpret_cast<void (*)(Handler)>(set)(&NoMessage);
     }
   }
 }

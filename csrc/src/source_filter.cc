@@ -41,8 +41,24 @@ SourceFilter::SourceFilter(uint32_t seed)
       pulse_real_(kBins),
       pulse_imag_(kBins),
       noise_real_(kBins),
-      noise_imag_(kBins) {
+      noise_imag_(kBins),
+      stretched_(kBins),
+      turn_cos_(kBins),
+      turn_sin_(kBins),
+      from_bin_(kBins),
+      from_share_(kBins) {
   Reset();
+}
+
+void SourceFilter::SetFormantRatio(double ratio) noexcept {
+  if (std::isnan(ratio)) return;
+  formant_ratio_ = std::min(std::max(ratio, kMinFormantRatio), kMaxFormantRatio);
+  for (int k = 0; k < kBins; ++k) {
+    const double from = std::min(k / formant_ratio_, static_cast<double>(kBins - 1));
+    // The bin below the last at most, so that the one above exists.
+    from_bin_[k] = std::min(static_cast<int>(from), kBins - 2);
+    from_share_[k] = static_cast<float>(from - from_bin_[k]);
+  }
 }
 
 void SourceFilter::Reset() noexcept {
@@ -91,6 +107,42 @@ void SourceFilter::FillPulses(double f0) noexcept {
   }
 }
 
+const float* SourceFilter::Stretched(const float* values) noexcept {
+  if (formant_ratio_ == 1.0) return values;
+  for (int k = 0; k < kBins; ++k) {
+    const float low = values[from_bin_[k]];
+    stretched_[k] = low + from_share_[k] * (values[from_bin_[k] + 1] - low);
+  }
+  return stretched_.data();
+}
+
+// The pulses' spectrum through the harmonic filter, added to the noise.
+void SourceFilter::TurnPulses(const float* log_magnitude, const float* phase) noexcept {
+  for (int k = 0; k < kBins; ++k) {
+    turn_cos_[k] = std::cos(phase[k]);
+    turn_sin_[k] = std::sin(phase[k]);
+  }
+  const float* levels = Stretched(log_magnitude);
+  for (int k = 0; k < kBins; ++k) {
+    float turn_real = turn_cos_[k], turn_imag = turn_sin_[k];
+    if (formant_ratio_ != 1.0) {
+      // Between two phases lies their mean direction: the numbers themselves may differ by whole turns.
+      const int low = from_bin_[k];
+      const float share = from_share_[k];
+      turn_real = turn_cos_[low] + share * (turn_cos_[low + 1] - turn_cos_[low]);
+      turn_imag = turn_sin_[low] + share * (turn_sin_[low + 1] - turn_sin_[low]);
+      const float length = std::sqrt(turn_real * turn_real + turn_imag * turn_imag);
+      // Opposite phases have no mean; either is as good.
+      turn_real = length > 1e-3f ? turn_real / length : turn_cos_[low];
+      turn_imag = length > 1e-3f ? turn_imag / length : turn_sin_[low];
+    }
+    const float gain = Magnitude(levels[k]);
+    const float real = gain * turn_real, imag = gain * turn_imag;
+    noise_real_[k] += pulse_real_[k] * real - pulse_imag_[k] * imag;
+    noise_imag_[k] += pulse_real_[k] * imag + pulse_imag_[k] * real;
+  }
+}
+
 void SourceFilter::Process(const float* filters, float f0, float* out) noexcept {
   FillNoise();
   const bool voiced = f0 > 0.0f;
@@ -111,7 +163,7 @@ void SourceFilter::Process(const float* filters, float f0, float* out) noexcept 
   }
   for (int n = 0; n < kSegmentLength; ++n) segment_[n] = noise_[n] * window_[n];
   fft_.Forward(segment_.data(), noise_real_.data(), noise_imag_.data());
-  const float* breath = filters + 2 * kBins;
+  const float* breath = Stretched(filters + 2 * kBins);
   for (int k = 0; k < kBins; ++k) {
     const float gain = Magnitude(breath[k]);
     noise_real_[k] *= gain;
@@ -120,13 +172,7 @@ void SourceFilter::Process(const float* filters, float f0, float* out) noexcept 
   if (voiced) {
     FillPulses(frequency);
     fft_.Forward(segment_.data(), pulse_real_.data(), pulse_imag_.data());
-    const float* phase = filters + kBins;
-    for (int k = 0; k < kBins; ++k) {
-      const float gain = Magnitude(filters[k]);
-      const float real = gain * std::cos(phase[k]), imag = gain * std::sin(phase[k]);
-      noise_real_[k] += pulse_real_[k] * real - pulse_imag_[k] * imag;
-      noise_imag_[k] += pulse_real_[k] * imag + pulse_imag_[k] * real;
-    }
+    TurnPulses(filters, filters + kBins);
   }
   fft_.Inverse(noise_real_.data(), noise_imag_.data(), segment_.data());
   overlap_add_.Process(segment_.data(), out);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -9,10 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc import _core
+from edgevc.backing import BackingTrack
 from edgevc.converter import SAMPLE_RATE
+from edgevc.errors import AudioFileError
 from edgevc.live.config import LiveConfig
 from edgevc.live.meters import Level
 from edgevc.live.recorder import Recorder
+
+_LOG = logging.getLogger(__name__)
 
 FADE_LENGTH = 320
 """Samples from one mode to another: 20 ms."""
@@ -22,6 +27,8 @@ WARM_UP_HOPS = 10
 """The converter hears so much again after a rest before it is heard itself."""
 
 _CUT_LENGTH = 64
+# What the equaliser and the limiter still give after their input has ended is below hearing.
+_QUIET_HOPS = 20
 
 
 class Stream(Protocol):
@@ -50,7 +57,9 @@ class Converter(Protocol):
         """See `VoiceConverter.latency`."""
         ...
 
-    def stream(self, voice: str, semitones: float = 0.0) -> Stream:
+    def stream(
+        self, voice: str, semitones: float = 0.0, gain_db: float = 0.0, formant_semitones: float = 0.0
+    ) -> Stream:
         """See `VoiceConverter.stream`."""
         ...
 
@@ -72,7 +81,7 @@ class VoiceChain:
             converters: hops per call to the converter that takes so many; `chunk_hops` must be one of them.
             chunk_hops: to begin with.
             voice: one of the bundle's.
-            config: mode, pitch, gain, equaliser and feedback guard are taken from it.
+            config: mode, pitch, gain, equaliser, feedback guard and overload policy are taken from it.
         """
         self._converters = converters
         self._converter = converters[chunk_hops]
@@ -80,7 +89,7 @@ class VoiceChain:
         self.mode = config.mode
         self.semitones = config.semitones
         self.gain_db = config.gain_db
-        self._stream = self._converter.stream(voice, config.semitones)
+        self._stream = self._converter.stream(voice, config.semitones, formant_semitones=config.formant_semitones)
         self._now_voice, self._now_semitones, self._now_gain_db = voice, config.semitones, config.gain_db
         # during a change of voice: who speaks less and less
         self._leaving: Stream | None = None
@@ -92,6 +101,7 @@ class VoiceChain:
         self._cold_hops = 0 if wet else WARM_UP_HOPS
         # what is heard while the converter is not
         self._instead = config.mode if not wet else "mute"
+        self._when_overloaded = "mute" if config.overload == "silence" else "bypass"
         self._last_wet = np.float32(0)
         self._delay = np.zeros(self._converter.latency, np.float32)
 
@@ -99,10 +109,17 @@ class VoiceChain:
         self._eq = _core.PeakingEq(SAMPLE_RATE)
         for index, (centre, gain_db, quality) in enumerate(config.eq):
             self._eq.set(index, centre, gain_db, quality)
+        # a singer hears the accompaniment while singing: it belongs to the voice that went in with it
+        self._backing = None
+        if config.backing is not None:
+            self._backing = BackingTrack(config.backing, config.backing_gain_db, self._converter.latency)
         self._limiter = _core.Limiter(SAMPLE_RATE)
         self._guard = _core.FeedbackGuard() if config.feedback_guard else None
         self._guard_gain = _core.FadeGain(FADE_LENGTH)
 
+        # since something was last to be heard, and until something may be
+        self._silent_hops = 0
+        self._hold_hops = 0
         self.recorder: Recorder | None = None
         self.input_level = Level()
         self.output_level = Level()
@@ -137,6 +154,25 @@ class VoiceChain:
         """Whether the next chunk needs the converter."""
         return self.mode == "convert" or self._wet_fade.gain > 0
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is to be heard, nor still dying away."""
+        return self.mode == "mute" and self._silent_hops >= _QUIET_HOPS and self._backing is None
+
+    def rest(self, dry: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take any number of hops while `silent`, float32 (n * 160,); return as many zeros."""
+        self.input_level.add(dry)
+        self._delay = np.concatenate([self._delay, dry])[len(dry) :]
+        output = np.zeros(len(dry), np.float32)
+        self.output_level.add(output)
+        if self.recorder is not None:
+            self.recorder.put(dry, output)
+        return output
+
+    def stay_silent(self, hops: int) -> None:
+        """Give zeros for so many hops, whatever is wanted."""
+        self._hold_hops = hops
+
     def set_chunk_hops(self, chunk_hops: int) -> None:
         """Take so many hops per call from now on, without a seam: the streams' memory moves to the other graphs."""
         self._converter = self._converters[chunk_hops]
@@ -149,7 +185,7 @@ class VoiceChain:
 
         Args:
             dry: the chunk.
-            convert: False where there is no time for the converter: the dry voice is heard.
+            convert: False where there is no time for the converter: the dry voice is heard, or nothing, by the policy.
         """
         self.input_level.add(dry)
         line = np.concatenate([self._delay, dry])
@@ -165,15 +201,20 @@ class VoiceChain:
     def _choose(self, convert: bool, hops: int) -> None:
         """Set what is to be heard, and for how long the converter has yet to warm up."""
         if not convert:
-            self._instead = "bypass"
+            self._instead = self._when_overloaded
             self._cold_hops = WARM_UP_HOPS
         elif self.mode != "convert":
             self._instead = self.mode
             if not self.converting:
                 self._cold_hops = WARM_UP_HOPS
-        wet = self.mode == "convert" and self._cold_hops <= 0
+        held = self._hold_hops > 0
+        self._hold_hops -= hops if held else 0
+        wet = self.mode == "convert" and self._cold_hops <= 0 and not held
+        dry = not wet and self._instead == "bypass" and not held
         self._wet_fade.set_target(1.0 if wet else 0.0)
-        self._dry_fade.set_target(1.0 if not wet and self._instead == "bypass" else 0.0)
+        self._dry_fade.set_target(1.0 if dry else 0.0)
+        heard = wet or dry or self._wet_fade.gain > 0 or self._dry_fade.gain > 0
+        self._silent_hops = 0 if heard else self._silent_hops + hops
         if self._cold_hops > 0 and convert and self.converting:
             self._cold_hops -= hops
 
@@ -220,13 +261,22 @@ class VoiceChain:
                 self._leaving = None
         return wet
 
+    def _mix_backing(self, backing: BackingTrack, output: NDArray[np.float32]) -> None:
+        try:
+            backing.mix_into(output)
+        except AudioFileError as error:
+            _LOG.warning("the accompaniment ends here: %s", error)
+            self._backing = None
+
     def _after(self, dry: NDArray[np.float32], output: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Gain, equaliser, limiter, and the guard behind them."""
+        """Gain, equaliser, accompaniment, limiter, and the guard behind them."""
         if self.gain_db != self._now_gain_db:
             self._now_gain_db = self.gain_db
             self._gain.set_target(10 ** (self._now_gain_db / 20))
         output = self._gain.process(output)
         self._eq.process_into(output, output)
+        if self._backing is not None:
+            self._mix_backing(self._backing, output)
         self._limiter.process_into(output, output)
         if self._guard is not None:
             self._guard_gain.process_into(output, output)

@@ -36,6 +36,7 @@ keys: m mute, b dry voice, v next voice, + and - gain, q quit
 --overload says what happens when the machine is too slow:
   drop    input is skipped: gaps, but always in time
   bypass  the dry voice is let through for a while; not for who must not be recognised
+  silence nothing is let through for a while
   batch   more hops per call, which is cheaper, until it holds: 10 or 30 ms more latency meanwhile
 """
 
@@ -87,6 +88,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], ep
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `edgevc live`."""
+    from edgevc.live.notify import told_to_systemd
     from edgevc.live.session import LiveSession, load_converters
     from edgevc.live.view import run_view
 
@@ -97,22 +99,23 @@ def run(arguments: argparse.Namespace) -> int:
     # A thread that computes shall not keep the worker waiting for the interpreter for 5 ms.
     sys.setswitchinterval(0.0005)
     stop = threading.Event()
-    with _stop_on_signals(stop):
+    with _stop_on_signals(stop), contextlib.ExitStack() as parts:
+        # what can be refused is refused before the model is loaded
+        open_port = _raw_ports(arguments, config) if arguments.raw else None
+        if config.virtual_mic:
+            config = _with_virtual_microphone(arguments, config, parts)
         converters, voices = load_converters(config)
-        timer = threading.Timer(arguments.seconds or 0.0, stop.set)
-        timer.daemon = True
-        with contextlib.ExitStack() as parts:
-            if config.virtual_mic:
-                config = _with_virtual_microphone(arguments, config, parts)
-            open_port = _raw_ports(arguments, config) if arguments.raw else _device_ports(config)
-            session = LiveSession(config, open_port, converters, voices)
-            parts.callback(session.stop)
-            session.start()
+        session = LiveSession(config, open_port or _device_ports(config), converters, voices)
+        parts.callback(session.stop)
+        session.start()
+        _serve(config, session, stop, parts)
+        if arguments.seconds is not None:
+            timer = threading.Timer(arguments.seconds, stop.set)
+            timer.daemon = True
             parts.callback(timer.cancel)
-            _serve(config, session, stop, parts)
-            if arguments.seconds is not None:
-                timer.start()
-            run_view(session, config, voices, view, stop, keys=not arguments.raw)
+            timer.start()
+        parts.enter_context(told_to_systemd(session.stats))
+        run_view(session, config, voices, view, stop, keys=not arguments.raw)
     if not arguments.quiet:
         print(f"edgevc: {_summary(session.stats())}", file=sys.stderr)
     return 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-OVERLOAD_POLICIES = ("drop", "bypass", "batch")
+OVERLOAD_POLICIES = ("drop", "bypass", "silence", "batch")
+"""On a machine that is too slow: skip input, let the dry voice or silence through, take more hops per call."""
 BACKENDS = ("auto", "portaudio", "pyaudio")
 MODES = ("convert", "bypass", "mute")
 

@@ -169,7 +169,7 @@ class _PyAudioLibrary(SoundLibrary):
             self._audio = self._module.PyAudio()
         except OSError as error:
             raise AudioDeviceError(f"PortAudio does not start: {error}") from error
-        _silence_alsa()
+        _silence_libraries()
 
     def _terminate(self) -> None:
         self._audio.terminate()
@@ -235,7 +235,8 @@ def sound_library(backend: str = "auto") -> SoundLibrary:
             return _CppLibrary(cpp)
         except ImportError as error:
             reasons.append(
-                f"this build has no PortAudio callback ({error}); install Debian's portaudio19-dev and build edgevc again"
+                f"this build has no PortAudio callback ({error}); install Debian's portaudio19-dev, then build edgevc "
+                "again"
             )
     if backend in ("auto", "pyaudio"):
         try:
@@ -338,7 +339,7 @@ def _choose(library: SoundLibrary, device: Device, direction: str, block_ms: flo
     for rate in _rates(device):
         for channels in _channels(device, direction):
             side = (device, channels)
-            refusal = library.refusal(*((side, None) if direction == INPUT else (None, side)), rate)
+            refusal = library.refusal(side if direction == INPUT else None, side if direction == OUTPUT else None, rate)
             if not refusal:
                 return _endpoint(device, direction, channels, rate, block_ms)
             reason = reason or refusal
@@ -360,7 +361,7 @@ def _channels(device: Device, direction: str) -> list[int]:
 
 
 def _is_sound_server(device: Device) -> bool:
-    """Whether PulseAudio or PipeWire stands behind the device and resamples: they list 44.1 kHz whatever they run at."""
+    """Whether PulseAudio or PipeWire stands behind the device and resamples: it is listed at 44.1 kHz in any case."""
     name = device.short_name.casefold()
     return name in _SOUND_SERVERS or (name == "default" and _sound_server_runs())
 
@@ -417,17 +418,14 @@ def quiet_stderr() -> Iterator[None]:
             os.close(nowhere)
 
 
-_Handler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
+_AlsaHandler = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
+# lives as long as the library may call it
+_NO_MESSAGE = _AlsaHandler(lambda *_: None)
 
 
-@_Handler
-def _no_message(*_: object) -> None:
-    """Take a message of ALSA's."""
-
-
-def _silence_alsa() -> None:
+def _silence_libraries() -> None:
     with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(_no_message)
+        ctypes.CDLL("libasound.so.2").snd_lib_error_set_handler(_NO_MESSAGE)
 
 
 def _named(listed: list[dict[str, Any]]) -> list[Device]:

@@ -67,7 +67,7 @@ class Batcher:
 
 
 class Rester:
-    """Policy `bypass`: the converter rests where it would come too late, and is tried again after a while."""
+    """Policies `bypass` and `silence`: the converter rests where it would come too late, and is tried again."""
 
     def __init__(self) -> None:
         """The converter runs."""

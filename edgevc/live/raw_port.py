@@ -58,6 +58,8 @@ class RawPort(AudioPort):
             raise AudioDeviceError(
                 f"raw audio needs pipes for input and output: {error}; see `edgevc live --help`"
             ) from error
+        # a file object that nobody holds closes its descriptor
+        self._files = (source, target)
         self._pending = b""
         self._failure: str | None = None
         self._blocks = 0

@@ -20,12 +20,15 @@ from edgevc.resample import AdaptiveResampler, Resampler
 _LOG = logging.getLogger(__name__)
 
 HOP_LENGTH = 160
+RESTING_HOPS = 5
+"""Taken at once while nothing is to be heard: a worker that wakes up less often costs less."""
 STALL_SECONDS = 1.0
 """A worker that did nothing for so long was stopped by somebody, or its machine slept."""
 
 # The queues are only looked after to this: the resamplers' rounding, in samples at 16 kHz.
 _TOLERANCE = 8.0
 _FADE_IN = 64
+_WARN_SECONDS = 60.0
 
 
 class Chain(Protocol):
@@ -52,6 +55,19 @@ class Chain(Protocol):
     @property
     def converting(self) -> bool:
         """Whether the next chunk needs the converter, which is what takes time."""
+        ...
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing is to be heard, nor still dying away."""
+        ...
+
+    def rest(self, dry: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take any number of hops while `silent`; return as many zeros."""
+        ...
+
+    def stay_silent(self, hops: int) -> None:
+        """Give zeros for so many hops, whatever is wanted."""
         ...
 
 
@@ -86,7 +102,7 @@ class FrameScheduler:
             clock: the port's.
             preroll_ms: what the playback queue holds beyond the least, 0 to 500.
             max_latency_ms: cap of what waits in both queues.
-            overload: drop, bypass or batch.
+            overload: drop, bypass, silence or batch; what is heard instead of the converter is the chain's business.
             batch_sizes: hops per call that `batch` may choose from, ascending.
         """
         self._port = port
@@ -101,7 +117,7 @@ class FrameScheduler:
         self._to_hops = SAMPLE_RATE / port.input_rate
         self._from_hops = SAMPLE_RATE / port.output_rate
         self._batcher = Batcher(batch_sizes, chain.chunk_hops) if overload == "batch" else None
-        self._rester = Rester() if overload == "bypass" else None
+        self._rester = Rester() if overload in ("bypass", "silence") else None
         self._preroll = preroll_ms * SAMPLE_RATE / 1000
         self._block = port.block_length * self._to_hops
         self._cap = max_latency_ms * SAMPLE_RATE / 1000
@@ -120,20 +136,30 @@ class FrameScheduler:
         # a late call is counted when it ends, not once more when the silence is seen
         self._known_late = False
         self._waited = False
+        self._resting = False
+        # samples at 16 kHz that were written ahead while resting, and must not be written again
+        self._ahead = 0
         self._fade_in = False
         self._replaced = 0
         # of the device's samples, what came and went through this object
         self._n_read = 0
         self._n_written = 0
         self._mark = clock.now()
+        self._warned: dict[str, float] = {}
 
     @property
     def target(self) -> float:
         """Samples at 16 kHz that wait in both queues, a chunk that is being filled included."""
-        chunk = self._chain.chunk_hops * HOP_LENGTH
+        chunk = self._chunk
         # the device may take a block at the worst moment: when all but one step of a chunk has arrived
         step = math.gcd(round(self._block), chunk) if abs(self._block - round(self._block)) < 1e-6 else 1
-        return self._block + chunk - step + self._preroll
+        return self._block + chunk - step + self._preroll + self._ahead
+
+    @property
+    def _chunk(self) -> int:
+        """Samples that the next call takes."""
+        hops = self._chain.chunk_hops
+        return HOP_LENGTH * (max(hops, RESTING_HOPS) if self._resting else hops)
 
     @property
     def input_resampler_latency(self) -> float:
@@ -164,7 +190,9 @@ class FrameScheduler:
     def step(self, timeout: float) -> bool:
         """Wait for the next chunk and take it through; return False where none came within `timeout` seconds."""
         self._look_for_stall(timeout)
-        chunk = self._chain.chunk_hops * HOP_LENGTH
+        if self._started and self._resting != self._chain.silent:
+            self._rest_or_rise()
+        chunk = self._chunk
         needed = max(0, math.ceil((chunk - len(self._pending)) / self._to_hops))
         self._waited = self._port.available() < needed
         if not self._port.wait(needed, timeout):
@@ -186,7 +214,9 @@ class FrameScheduler:
 
     def flush(self, n: int) -> None:
         """The input is over: let out what waits, and the n samples that the chain holds."""
-        chunk = self._chain.chunk_hops * HOP_LENGTH
+        if self._resting:
+            self._rest_or_rise()
+        chunk = self._chunk
         rest = np.zeros(self._port.available(), np.float32)
         self._port.read_into(rest)
         end = np.zeros(n + self._resampler.latency, np.float32)
@@ -238,16 +268,21 @@ class FrameScheduler:
         meters, chain = self._meters, self._chain
         audio = len(dry) / SAMPLE_RATE
         started = self._clock.now()
-        convert = self._rester is None or not chain.converting or self._rester.may_convert(started, self._time_left())
-        converting = convert and chain.converting
-        wet = chain.process(dry, convert)
+        convert = (
+            self._rester is None
+            or self._resting
+            or not chain.converting
+            or self._rester.may_convert(started, self._time_left())
+        )
+        converting = convert and chain.converting and not self._resting
+        wet = chain.rest(dry) if self._resting else chain.process(dry, convert)
         now = self._clock.now()
         spent = now - started
         hops = len(dry) // HOP_LENGTH
         too_long = spent > audio + self._preroll / SAMPLE_RATE
         missed = self._late or too_long
         self._late, self._known_late = False, too_long
-        if self._batcher is not None and self._batcher.update(now, spent, audio, missed):
+        if self._batcher is not None and converting and self._batcher.update(now, spent, audio, missed):
             wet = self._change_chunk(self._batcher.chunk_hops, wet)
         self._write(wet)
 
@@ -261,6 +296,17 @@ class FrameScheduler:
             meters.processing_ms.add(1000 * spent)
             if self._rester is not None:
                 self._rester.update(spent)
+
+    def _rest_or_rise(self) -> None:
+        """Begin or end to take many hops at once; the silence that this needs in the queue is written ahead."""
+        before = self.target
+        self._resting = not self._resting
+        more = round(self.target - before)
+        if more >= 0:
+            self._play(np.zeros(more, np.float32))
+        else:
+            self._ahead = -more
+            self._chain.stay_silent(-(more // HOP_LENGTH))
 
     def _time_left(self) -> float:
         """Seconds until the playback queue may run dry."""
@@ -291,9 +337,14 @@ class FrameScheduler:
     def _write(self, wet: NDArray[np.float32]) -> None:
         if not self._started:
             self._start(len(wet))
-        if self._fade_in:
+        if self._ahead:
+            n = min(self._ahead, len(wet))
+            self._ahead -= n
+            wet = wet[n:]
+        if self._fade_in and len(wet):
             wet = wet.copy()
-            wet[:_FADE_IN] *= np.linspace(0, 1, _FADE_IN, dtype=np.float32)
+            n = min(_FADE_IN, len(wet))
+            wet[:n] *= np.linspace(0, 1, n, dtype=np.float32)
             self._fade_in = False
         if self._batcher is not None:
             self._tail = np.concatenate([self._tail, wet])[-len(self._tail) :]
@@ -321,7 +372,12 @@ class FrameScheduler:
         self._loss_seen += lost
         queued = self.queued()
         lag = queued - self.target
+        if lost:
+            ms = 1000 * lost / self._port.input_rate
+            self._warn("input", "%.0f ms of input found no room and are lost; the machine is too busy", ms)
         if silence:
+            ms = 1000 * silence / self._port.output_rate
+            self._warn("output", "the output ran dry for %.0f ms; the machine is too busy", ms)
             self._late = not self._known_late
             self._fade_in = True
             self._owed += silence * self._from_hops
@@ -345,6 +401,13 @@ class FrameScheduler:
             captured = self._n_read + self._port.available() + counters.captured_samples_lost
             played = self._n_written - self._port.playback_fill() + counters.silent_samples_played
             self._follow_clocks(captured / self._port.input_rate, played / self._port.output_rate, lag)
+
+    def _warn(self, what: str, message: str, ms: float) -> None:
+        """Say a fault that may come in hundreds, once and then rarely."""
+        now = self._clock.now()
+        if now - self._warned.get(what, -math.inf) >= _WARN_SECONDS:
+            self._warned[what] = now
+            _LOG.warning(message, ms)
 
     def _follow_clocks(self, captured: float, played: float, lag: float) -> None:
         if self._follower is None or self._adaptive is None:

@@ -122,8 +122,8 @@ SETTINGS = (
         "--overload",
         Choice(OVERLOAD_POLICIES),
         "timing",
-        "when the machine is too slow: drop input, let the dry voice through (bypass), or take more hops per call "
-        "(batch)",
+        "when the machine is too slow: drop input, let the dry voice (bypass) or silence through, or take more "
+        "hops per call (batch)",
     ),
     Setting(
         "realtime",

@@ -24,9 +24,11 @@ load-module module-null-sink sink_name=vspk {format} norewinds=1
 set-default-source vmic
 set-default-sink vspk
 """
-# The hint makes PortAudio list the device; there is no other, so nothing else is tried and complained about.
+# The hints make PortAudio list the devices. "default" is both directions on one clock, the other two are devices apart.
 ALSA = """pcm.!default { type pulse hint { show on description "virtual" } }
 ctl.!default { type pulse }
+pcm.microphone { type pulse device vmic hint { show on description "virtual microphone" } }
+pcm.speaker { type pulse device vspk hint { show on description "virtual loudspeaker" } }
 """
 START_SECONDS = 10.0
 

@@ -1,5 +1,6 @@
 """Raw PCM over pipes: nothing lost, nothing grown, a real process stopped and continued."""
 
+import contextlib
 import io
 import json
 import os
@@ -8,12 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgevc.bench import speech_like
-from edgevc.errors import AudioDeviceError
+from edgevc.errors import AudioDeviceError, ConfigError
 from edgevc.live.control import send_command
 from edgevc.live.raw_port import RawPort
 
@@ -213,3 +215,31 @@ def test_a_stopped_process_goes_on_with_the_latency_that_it_had(tmp_path):
     # one line for one fault
     assert len([text for text in errors.splitlines() if "stood still" in text]) == stats["worker_stalls"]
     assert json.dumps(stats)
+
+
+def processor_seconds(process):
+    """Time that a process has spent computing, in user and kernel mode (proc(5), fields 14 and 15)."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_muted_session_hardly_computes(tmp_path):
+    address = f"unix:{tmp_path}/control.sock"
+    with live("--mode", "mute", "--control", address) as process:
+        line = Line(process)
+        try:
+            deadline = time.monotonic() + TIMEOUT_S
+            hops = 0
+            while hops < 100 and time.monotonic() < deadline:
+                time.sleep(0.2)
+                with contextlib.suppress(ConfigError):
+                    hops = send_command(address, "status")["stats"]["hops"]
+            before = processor_seconds(process)
+            time.sleep(5.0)
+            spent = processor_seconds(process) - before
+            hops = send_command(address, "status")["stats"]["hops"] - hops
+        finally:
+            line.close()
+    assert hops > 400
+    # measured 0.03 s, 0.6 %; a busy machine makes every wake-up dearer, a thread that spins takes seconds
+    assert spent < 0.02 * 5.0

@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 from live_doubles import HOP, QUIET, RATE, Stage, delay_of, noise, playing
 
+from edgevc.live.fake_port import FakePort, SimulatedClock
+from edgevc.live.meters import Meters
+from edgevc.live.scheduler import FrameScheduler
+
 # Of the limiter and of the adaptive resampler at equal rates, at 16 kHz.
 LIMITER, ADAPTIVE = 16, 48
 
@@ -118,9 +122,10 @@ def test_overload_drop_stays_in_time_and_counts_what_it_skips():
     assert np.array_equal(after, np.float32(0.5) * samples[begin : begin + len(after)])
 
 
-def test_overload_bypass_lets_the_dry_voice_through_without_a_gap():
+@pytest.mark.parametrize(("policy", "dry"), [("bypass", 1.0), ("silence", 0.0)])
+def test_overload_lets_the_dry_voice_or_silence_through_without_a_gap(policy, dry):
     samples = noise(16)
-    stage = Stage(playing(samples), dataclasses.replace(QUIET, overload="bypass"), cost=overloaded)
+    stage = Stage(playing(samples), dataclasses.replace(QUIET, overload=policy), cost=overloaded)
     stage.run(15)
     stats = stage.stats
     assert stats.hops_bypassed > 200
@@ -129,7 +134,7 @@ def test_overload_bypass_lets_the_dry_voice_through_without_a_gap():
     delay = expected_delay(stage)
     output = stage.tape.samples
     # in step with the input, as the dry voice and as the converted one
-    for seconds, factor in ((3.8, 1.0), (12.0, 0.5)):
+    for seconds, factor in ((3.8, dry), (12.0, 0.5)):
         begin = round(seconds * RATE)
         found = output[begin : begin + HOP]
         assert np.allclose(found, factor * samples[begin - delay : begin - delay + HOP], atol=1e-6), seconds
@@ -250,3 +255,47 @@ def test_samples_that_are_no_sound_are_counted_and_leave_no_trace():
     begin = 2 * RATE
     assert np.array_equal(output[begin:], np.float32(0.5) * samples[begin - delay : len(output) - delay])
     assert delay_of(output, samples) == delay
+
+
+class Straight:
+    """A chain that does nothing, with chunks of any size."""
+
+    converting = silent = False
+
+    def __init__(self, chunk_hops):
+        self.chunk_hops = chunk_hops
+
+    def process(self, dry, convert=True):
+        return dry
+
+
+def test_positions_pass_2_to_the_31_without_a_seam():
+    # 37 hours in seconds: so many hops at once that Python is out of the way, and few enough for the processor's cache
+    hops = 256
+    block = hops * HOP
+    period = 2 * block
+    loop = np.tile(noise(period / RATE), 2)
+    last = []
+
+    def sink(position, samples):
+        last[:] = [position, samples]
+
+    clock, meters = SimulatedClock(), Meters()
+    port = FakePort(
+        clock,
+        lambda position, n: loop[position % period : position % period + n],
+        sink,
+        block_length=block,
+        queue_seconds=4 * block / RATE,
+        shared_clock=True,
+    )
+    scheduler = FrameScheduler(port, Straight(hops), meters, clock, preroll_ms=0.0, max_latency_ms=1e6)
+    port.start()
+    while meters.samples < 1.01 * 2**31:
+        scheduler.step(10.0)
+    counters = port.counters()
+    assert counters.output_underflows == counters.input_overflows == meters.dropped_samples == 0
+    position, samples = last
+    assert position > 2**31
+    begin = (position - block) % period
+    assert np.array_equal(samples, loop[begin : begin + block])

@@ -16,7 +16,7 @@ from edgevc.errors import AudioDeviceError, AudioFileError, ConfigError, ModelEr
 from edgevc.features import LogMel
 from edgevc.live.chain import VoiceChain
 from edgevc.live.session import load_converters
-from edgevc.wavfile import read_audio
+from edgevc.wavfile import read_audio, write_wav
 
 # A sample of full scale at the limiter's ceiling; nothing in these tests comes near it.
 CEILING = 10 ** (-0.3 / 20)
@@ -110,7 +110,11 @@ def test_a_muted_session_does_not_run_the_converter():
     stage.run(1)
     assert converter.calls >= calls + 95
     delay = round(stage.stats.latency.total * RATE / 1000) - HOP
-    assert np.array_equal(stage.tape.samples[-1000:], 0.5 * TONE[5 * RATE - 1000 - delay : 5 * RATE - delay])
+    output = stage.tape.samples
+    end = len(output) - delay
+    assert np.array_equal(output[-1000:], 0.5 * TONE[end - 1000 : end])
+    assert largest_step(output[RATE // 2 :]) < TONE_STEP / 2 + FADE_STEP
+    assert stage.stats.output_underflows == stage.stats.hops_dropped == 0
 
 
 def test_voices_fade_into_each_other():
@@ -169,6 +173,21 @@ def test_the_limiter_is_always_on():
     stage = Stage(playing(5 * TONE), dataclasses.replace(QUIET, gain_db=20.0))
     stage.run(1)
     assert np.abs(stage.tape.samples).max() <= CEILING + 1e-6
+
+
+def test_an_accompaniment_comes_with_the_voice_that_was_sung_to_it(tmp_path):
+    clicks = np.zeros(2 * RATE, np.float32)
+    clicks[4000::4000] = 0.5
+    write_wav(tmp_path / "clicks.wav", clicks, RATE)
+    config = dataclasses.replace(QUIET, backing=tmp_path / "clicks.wav", backing_gain_db=-6.0)
+    stage = Stage(playing(0.5 * clicks), config)
+    stage.run(1.5)
+    output = stage.tape.samples
+    places = np.nonzero(np.abs(output) > 0.1)[0]
+    # the voice's click and the accompaniment's are one
+    assert len(places) > 3
+    assert (np.diff(places) == 4000).all()
+    assert output[places] == pytest.approx(0.125 + 0.5 * 10 ** (-6 / 20), abs=1e-3)
 
 
 def test_a_pitch_is_passed_on():

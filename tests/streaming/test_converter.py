@@ -244,6 +244,19 @@ def test_voices_and_semitones_make_a_difference(one_hop, speech):
             assert np.abs(output - other).max() > 1e-3
 
 
+def test_formants_are_part_of_the_stream_and_0_changes_nothing(one_hop, speech):
+    plain = one_hop.convert(speech[:6400], VOICE)
+    np.testing.assert_array_equal(one_hop.convert(speech[:6400], VOICE, formant_semitones=0.0), plain)
+    moved = one_hop.convert(speech[:6400], VOICE, formant_semitones=3.0)
+    assert np.abs(moved - plain).max() > 1e-3
+    stream = one_hop.stream(VOICE, formant_semitones=3.0)
+    stream.process(speech[:1000])
+    twin = copy.copy(stream)
+    assert_same(twin.process(speech[1000:3000]), stream.process(speech[1000:3000]))
+    stream.reset()
+    assert_same(np.concatenate([stream.process(speech[:6400]), stream.flush()])[stream.latency :], moved)
+
+
 @pytest.mark.parametrize("samples", [np.zeros(9), np.zeros(9, np.int16), np.zeros(9, ">f4"), [0.0, 0.0], None])
 def test_other_types_than_float32_are_refused(one_hop, samples):
     for use in (one_hop.stream(VOICE).process, lambda x: one_hop.convert(x, VOICE)):
@@ -279,6 +292,7 @@ def test_a_recording_must_be_finite(one_hop):
         ({"semitones": 24.1}, "semitones must be within -24..24, got 24.1"),
         ({"semitones": float("nan")}, "semitones must be within"),
         ({"gain_db": -41.0}, "gain_db must be within -40..40, got -41.0"),
+        ({"formant_semitones": 12.5}, "formant_semitones must be within -12..12, got 12.5"),
     ],
 )
 def test_options_outside_their_range_are_refused(one_hop, options, message):

@@ -76,3 +76,62 @@ def test_wrong_shapes_and_types_are_refused(filters, f0, out, error):
 def test_overlap_add_refuses_a_window_that_does_not_sum_to_one():
     with pytest.raises(ValueError, match="sum to 1 at every hop of 160, but sums to 0"):
         _core.OverlapAdd(np.full(320, 0.25, np.float32), 160, 512)
+
+
+def resonance(frequency, width=250.0):
+    """Filters of one formant each for pulses and noise; the phase is 0, but for whole turns, which mean nothing."""
+    bins = np.arange(N_BINS) * 16_000 / 512
+    filters = flat_filters(100)
+    filters[:, :N_BINS] = 4 * np.exp(-(((bins - frequency) / width) ** 2)) - 4
+    filters[:, N_BINS : 2 * N_BINS] = 2 * np.pi * np.random.default_rng(0).integers(-3, 4, N_BINS)
+    filters[:, 2 * N_BINS :] = 4 * np.exp(-(((bins - frequency) / width) ** 2)) - 4
+    return filters
+
+
+def strongest_frequency(sound):
+    power = np.abs(np.fft.rfft(sound[1_600:] * np.hanning(len(sound) - 1_600))) ** 2
+    frequencies = np.fft.rfftfreq(len(sound) - 1_600, 1 / 16_000)
+    # over the harmonics, so that the envelope counts and not where one of them lies
+    smooth = np.convolve(power, np.hanning(round(400 / frequencies[1])), "same")
+    return frequencies[np.argmax(smooth)]
+
+
+@pytest.mark.parametrize("f0", [0.0, 110.0])
+@pytest.mark.parametrize("ratio", [0.6, 0.8, 1.25, 1.7])
+def test_the_formant_ratio_moves_the_resonance_and_not_the_pitch(ratio, f0):
+    synthesis = _core.SourceFilter()
+    assert synthesis.formant_ratio == 1.0
+    synthesis.set_formant_ratio(ratio)
+    assert synthesis.formant_ratio == ratio
+    filters = resonance(1_500.0)
+    if f0:
+        filters[:, 2 * N_BINS :] = -14
+    sound = speak(synthesis, filters, f0)
+    # Half a harmonic's distance, and the noise's own scatter; measured within 30 Hz.
+    assert strongest_frequency(sound) == pytest.approx(1_500 * ratio, abs=80)
+    if f0:
+        spectrum = np.abs(np.fft.rfft(sound[1_600:] * np.hanning(len(sound) - 1_600)))
+        loudest = np.argmax(spectrum) * 16_000 / (len(sound) - 1_600)
+        # It is a harmonic of the F0, within the resolution of 1.1 Hz.
+        assert abs(loudest - f0 * round(loudest / f0)) < 2
+
+
+def test_a_formant_ratio_of_1_changes_nothing():
+    filters = resonance(900.0)
+    expected = speak(_core.SourceFilter(), filters, 130.0)
+    synthesis = _core.SourceFilter()
+    synthesis.set_formant_ratio(1.5)
+    synthesis.set_formant_ratio(1.0)
+    assert np.array_equal(speak(synthesis, filters, 130.0), expected)
+
+
+def test_the_formant_ratio_survives_a_reset_and_a_copy_and_has_limits():
+    synthesis = _core.SourceFilter()
+    synthesis.set_formant_ratio(1.3)
+    expected = speak(synthesis, resonance(900.0), 130.0)
+    synthesis.reset()
+    assert np.array_equal(speak(synthesis, resonance(900.0), 130.0), expected)
+    assert copy.copy(synthesis).formant_ratio == 1.3
+    for ratio in (0.4, 2.1, float("nan")):
+        with pytest.raises(ValueError, match=r"ratio must be in \[0.5, 2\]"):
+            synthesis.set_formant_ratio(ratio)

@@ -28,6 +28,9 @@ class SourceFilter {
   // Log-magnitude and phase of the harmonic filter, log-magnitude of the noise filter.
   static constexpr int kFilters = 3 * kBins;
 
+  static constexpr double kMinFormantRatio = 0.5;
+  static constexpr double kMaxFormantRatio = 2.0;
+
   // seed: start of the noise; the same seed gives the same sound.
   explicit SourceFilter(uint32_t seed = 1);
 
@@ -35,6 +38,12 @@ class SourceFilter {
   // is not finite is silent. f0: Hz, 0 when unvoiced, kept within [20, 3800]. out: kHopLength samples.
   // Allocates nothing.
   void Process(const float* filters, float f0, float* out) noexcept;
+
+  // Moves the resonances: from the next frame on, what the filters have at frequency f / ratio is used at f, and above
+  // the highest frequency what they have there. Kept within [kMinFormantRatio, kMaxFormantRatio]; NaN is ignored. At 1
+  // the filters are used as they are, bit for bit. Reset() leaves it.
+  void SetFormantRatio(double ratio) noexcept;
+  double formant_ratio() const { return formant_ratio_; }
 
   // Frames whose filters were not finite since the last Reset().
   int64_t bad_frames() const { return bad_frames_; }
@@ -44,18 +53,25 @@ class SourceFilter {
  private:
   void FillPulses(double f0) noexcept;
   void FillNoise() noexcept;
+  const float* Stretched(const float* values) noexcept;
+  void TurnPulses(const float* log_magnitude, const float* phase) noexcept;
 
   uint32_t seed_;
   uint32_t random_;
   double phase_ = 0.0;
   double previous_f0_ = 0.0;
   int64_t bad_frames_ = 0;
+  double formant_ratio_ = 1.0;
   Rfft fft_;
   OverlapAdd overlap_add_;
   std::vector<float> window_;
   // The last two hops of noise; the older half is shared with the frame before.
   std::vector<float> noise_;
   std::vector<float> segment_, pulse_real_, pulse_imag_, noise_real_, noise_imag_;
+  std::vector<float> stretched_, turn_cos_, turn_sin_;
+  // Where bin k of a stretched filter comes from: the bin below, and the share of the one above it.
+  std::vector<int> from_bin_;
+  std::vector<float> from_share_;
 };
 
 }  // namespace edgevc
