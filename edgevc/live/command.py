@@ -114,6 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
             timer.daemon = True
             parts.callback(timer.cancel)
             timer.start()
+        # last, so that it says stopping first
         parts.enter_context(told_to_systemd(session.stats))
         run_view(session, config, voices, view, stop, keys=not arguments.raw)
     if not arguments.quiet:
@@ -134,7 +135,6 @@ def _with_virtual_microphone(
 def _serve(config: LiveConfig, session: LiveSession, stop: threading.Event, parts: contextlib.ExitStack) -> None:
     """Open what other programs talk to."""
     from edgevc.live.control import ControlServer, default_address
-    from edgevc.live.notify import told_to_systemd
 
     address = config.control or default_address()
     if address is not None:
@@ -150,8 +150,6 @@ def _serve(config: LiveConfig, session: LiveSession, stop: threading.Event, part
 
         server = MetricsServer(config.metrics, session.stats, any_interface=config.metrics_any_interface)
         parts.callback(server.close)
-    # last, so that it says stopping first
-    parts.enter_context(told_to_systemd(session.stats))
 
 
 def _device_ports(config: LiveConfig) -> Callable[[], AudioPort]:

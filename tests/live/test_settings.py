@@ -130,7 +130,7 @@ def test_a_variable_names_the_file(tmp_path):
         (["--block-ms", "nan"], "got 'nan'"),
         (["--block-ms", "ten"], "got 'ten'"),
         (["--chunk-hops", "3"], "one of 1, 2, 4, got '3'"),
-        (["--overload", "panic"], "one of drop, bypass, batch, got 'panic'"),
+        (["--overload", "panic"], "one of drop, bypass, silence, batch, got 'panic'"),
         (["--eq", "200"], "HZ:DB:Q"),
         (["--eq", "9000:3"], "20..7900 Hz"),
         (["--eq", ",".join(["200:1"] * 9)], "at most 8"),

@@ -1,0 +1,225 @@
+"""`edgevc live` through virtual sound devices: faults in minutes, mouth to ear, processor, load, start, memory.
+
+    python benchmarks/live_virtual.py --seconds 600 --out docs/results/live_virtual.json
+    python benchmarks/live_virtual.py --only latency,cpu
+
+Run it on a machine that does nothing else. The devices are those of tests/live/pulse.py: a private PulseAudio without
+hardware at 16 kHz. Each row of the output is {name, value, unit, command, bar}; bar is the largest allowed value.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "tests" / "live")]
+
+from live_process import Live, equal_share  # noqa: E402
+from pulse import VirtualSound, to_pcm, virtual_sound  # noqa: E402
+
+from edgevc.bundle import ModelBundle  # noqa: E402
+from edgevc.converter import VoiceConverter  # noqa: E402
+from edgevc.features import LogMel  # noqa: E402
+from edgevc.wavfile import read_audio  # noqa: E402
+
+BLOCKS = ("--block-ms=10", "--voice=kathleen", "--no-feedback-guard")
+LIMITER = 16
+DB = 10 / np.log(10)
+FAULTS = ("input_overflows", "output_underflows", "deadlines_missed", "hops_dropped", "worker_stalls")
+
+Row = dict[str, object]
+
+
+def speech(seconds: float) -> np.ndarray:
+    """The sentence of examples/, again and again."""
+    sentence, _, _ = read_audio(ROOT / "examples" / "sentence.wav")
+    return np.tile(sentence, int(seconds * 16_000 / len(sentence)) + 1)[: int(seconds * 16_000)]
+
+
+def row(name: str, value: float, unit: str, bar: float | None = None) -> Row:
+    """One line of the results."""
+    return {"name": name, "value": value, "unit": unit, "bar": bar}
+
+
+def measure_long(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]:
+    """Faults over so many seconds of speech, and how the output differs from `edgevc convert`'s."""
+    samples = speech(seconds)
+    record = [str(folder / "in.wav"), str(folder / "out.wav")]
+    with Live(sound, folder, *BLOCKS, "--record", *record) as live, sound.recording() as finish:
+        live.wait_until_running()
+        sound.play(samples).wait(seconds + 60)
+        time.sleep(0.7)
+        stats = live.stats()
+        live.stop()
+        heard = finish()
+    dry, wet = (read_audio(path)[0] for path in record)
+    taken, _ = equal_share(to_pcm(dry), to_pcm(samples))
+    sounding = np.flatnonzero(np.abs(to_pcm(wet)) > 300)
+    played, _ = equal_share(heard, to_pcm(wet)[sounding[0] : sounding[-1]])
+    stream = VoiceConverter(ModelBundle.default()).stream("kathleen")
+    expected = np.concatenate([np.zeros(LIMITER, np.float32), stream.process(dry[: len(dry) // 160 * 160])])
+    n = min(len(expected), len(wet))
+    distance = np.abs(LogMel().process(expected[:n]) - LogMel().process(wet[:n])).mean() * DB
+    length = f"{seconds:.0f} s at 10 ms blocks"
+    rows = [row(f"{name.replace('_', ' ')}, {length}", stats[name], "", 0) for name in FAULTS]
+    return [
+        *rows,
+        row("samples of the input that the session heard unchanged", 100 * taken, "%"),
+        row("samples of the session's output that the speaker played unchanged", 100 * played, "%"),
+        row("log-mel distance of the session's output to `edgevc convert` of its input", float(distance), "dB", 0.1),
+        row("largest difference of the two, 16 bit", float(np.max(np.abs(expected[:n] - wet[:n])) * 32768), "", 2),
+        row("time of a hop, 99th percentile", stats["processing_ms"]["p99"], "ms", 5),
+    ]
+
+
+def measure_latency(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]:
+    """Mouth to ear over a cable between the virtual devices, and whether its parts add up."""
+    rows = []
+    for mode, name in (("bypass", "dry voice, delayed like the converted one"), ("convert", "converted voice")):
+        command = [sys.executable, "-m", "edgevc", "latency", "--through-converter", "--json", f"--mode={mode}"]
+        environment = {**sound.variables, "PULSE_SINK": "vmic_feed"}
+        done = subprocess.run([*command, *BLOCKS], env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        found = json.loads(done.stdout)
+        whole = found["mouth_to_ear"]["milliseconds"]
+        rows += [
+            row(f"mouth to ear, {name}, default settings", whole, "ms", 90),
+            row(f"its parts add up to, {name}", found["parts"]["total"], "ms"),
+            row(f"difference, {name}", abs(found["parts"]["total"] - whole), "ms", 3),
+            row(
+                f"devices' own share of it, {name}",
+                found["parts"]["input_device"] + found["parts"]["output_device"],
+                "ms",
+            ),
+        ]
+    return rows
+
+
+def measure_cpu(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]:
+    """What the process costs while it converts and while it is muted, its start and its memory."""
+    tone = (0.2 * np.sin(2 * np.pi * 200 * np.arange(16_000 * 90) / 16_000)).astype(np.float32)
+    player = sound.play(tone)
+    time.sleep(0.5)
+    try:
+        with sound.recording() as finish:
+            path = sound.folder / "recorded.raw"
+            with Live(sound, folder, *BLOCKS) as live:
+                first = first_sound(path, live)
+                live.wait_until_running()
+                time.sleep(2)
+                busy = live.cpu_share(15)
+                resident = live.resident_mb()
+                live.ask("mode", "mute")
+                time.sleep(1)
+                muted = live.cpu_share(15)
+                live.ask("mode", "convert")
+                time.sleep(1)
+                late = live.resident_mb()
+            finish()
+    finally:
+        player.terminate()
+        player.wait()
+    return [
+        row("start of the command to the first converted sound", first, "s", 1.0),
+        row("share of a core while converting", 100 * busy, "%", 12),
+        row("share of a core while muted", 100 * muted, "%", 1),
+        row("resident memory", resident, "MB", 80),
+        row("resident memory half a minute later", late, "MB", 80),
+    ]
+
+
+def first_sound(path: Path, live: Live) -> float:
+    """Return the seconds from the command to the first sample at the speaker that is not silence."""
+    position = path.stat().st_size
+    while time.monotonic() - live.started_at < 20:
+        data = np.fromfile(path, "<i2", offset=position - position % 2)
+        if np.any(np.abs(data) > 100):
+            return time.monotonic() - live.started_at
+        time.sleep(0.005)
+    raise RuntimeError(f"nothing was heard: {live.log()}")
+
+
+def measure_load(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]:
+    """Both cores busy for 10 s: what is counted, and how long it takes until all is as before."""
+    player = sound.play(speech(40))
+    try:
+        with Live(sound, folder, *BLOCKS) as live:
+            live.wait_until_running()
+            time.sleep(2)
+            before = live.stats()
+            busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+            time.sleep(10)
+            for process in busy:
+                process.kill()
+                process.wait()
+            ended = time.monotonic()
+            at_end = live.stats()
+            last_fault, counted = ended, [at_end[name] for name in FAULTS]
+            settled = None
+            while time.monotonic() - ended < 5:
+                time.sleep(0.05)
+                stats = live.stats()
+                if [stats[name] for name in FAULTS] != counted:
+                    last_fault, counted = time.monotonic(), [stats[name] for name in FAULTS]
+                near = abs(stats["latency"]["total"] - before["latency"]["total"]) < 1.0
+                settled = (settled or time.monotonic()) if near else None
+            faults = sum(counted) - sum(before[name] for name in FAULTS)
+            moved = stats["latency"]["total"] - before["latency"]["total"]
+    finally:
+        player.terminate()
+        player.wait()
+    back = max(last_fault, settled or ended + 5) - ended
+    return [
+        row("faults counted while both cores were busy for 10 s", faults, ""),
+        row("load's end to the last fault and latency within 1 ms of its start value", back, "s", 1.0),
+        row("latency 5 s after the load, less that before it", abs(moved), "ms", 1.0),
+    ]
+
+
+PARTS: dict[str, Callable[[VirtualSound, Path, float], list[Row]]] = {
+    "latency": measure_latency,
+    "cpu": measure_cpu,
+    "load": measure_load,
+    "long": measure_long,
+}
+
+
+def main() -> int:
+    """Measure, print, and write the rows; return 1 where a bar is missed."""
+    parser = argparse.ArgumentParser(description="A live session through virtual devices.")
+    parser.add_argument("--seconds", type=float, default=600.0, help="of the long run (default 600)")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument("--out", type=Path, help="JSON file; rows of other parts that it has already stay")
+    arguments = parser.parse_args()
+    rows: list[Row] = []
+    for name in arguments.only.split(","):
+        # a server of its own for each: what one part did to it is not the next one's
+        with virtual_sound() as sound, tempfile.TemporaryDirectory() as folder:
+            found = PARTS[name](sound, Path(folder), arguments.seconds)
+        extra = f" --seconds {arguments.seconds:g}" if name == "long" else ""
+        rows += [{**entry, "command": f"python benchmarks/live_virtual.py --only {name}{extra}"} for entry in found]
+        for entry in found:
+            print(f"{entry['name']:85s} {entry['value']:10.3f} {entry['unit']}", flush=True)
+    if arguments.out is not None:
+        made = {entry["command"].split(" --seconds")[0] for entry in rows}  # type: ignore[attr-defined]
+        old = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
+        kept = [entry for entry in old if entry["command"].split(" --seconds")[0] not in made]
+        arguments.out.write_text(json.dumps(kept + rows, indent=1) + "\n")
+    missed = [entry["name"] for entry in rows if entry["bar"] is not None and entry["value"] > entry["bar"]]  # type: ignore[operator]
+    for name in missed:
+        print(f"above its bar: {name}", file=sys.stderr)
+    return int(bool(missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
