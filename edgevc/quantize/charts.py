@@ -16,7 +16,7 @@ _LABELS = 250
 _NAME_CHARACTERS = 38
 _FIGURES = 64
 """Pixels right of the bars, for the values."""
-_BAR = 9
+_BAR = 12
 _TOP = 30
 """Pixels for the legend."""
 _BOTTOM = 38
@@ -132,8 +132,8 @@ def bar_chart(
     zero = axis.start if logarithmic else axis.at(0.0)
     for i, row in enumerate(rows):
         top = _TOP + i * row_height
-        middle = top + (row_height - 4) / 2
-        parts.append(_text(_LABELS - 8, middle + 3, _shorten(row.label), anchor="end", title=row.label))
+        middle = top + 2 + _BAR * len(series) / 2
+        parts.append(_text(_LABELS - 8, middle + 4, _shorten(row.label), anchor="end", title=row.label))
         for k, (value, text) in enumerate(zip(row.values, row.texts, strict=True)):
             y = top + 2 + k * _BAR
             if value is not None and math.isfinite(value):
@@ -145,7 +145,7 @@ def bar_chart(
                 parts.append(element("rect", hint, x=left, y=y, width=width, height=_BAR - 1, class_=style))
             else:
                 right = zero
-            parts.append(_text(right + 4, y + _BAR - 2, text, class_="small"))
+            parts.append(_text(right + 4, y + _BAR - 3, text, class_="small"))
     if limit is not None:
         x = axis.at(limit[0])
         parts.append(element("line", x1=x, x2=x, y1=_TOP - 4, y2=bottom, class_="limit"))

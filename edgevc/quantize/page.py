@@ -59,7 +59,8 @@ h3{font-size:1rem;margin:22px 0 6px}p{margin:6px 0}.soft,caption,figcaption{colo
 .tile b{display:block;font-size:1.35rem;line-height:1.3;font-variant-numeric:tabular-nums}
 .tile span{color:var(--soft);font-size:.86rem}
 ul{padding-left:20px;margin:10px 0}li{margin:4px 0;overflow-wrap:anywhere}
-.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.87rem;font-variant-numeric:tabular-nums}
+.wide{overflow-x:auto;margin:10px 0 16px}
+table{border-collapse:collapse;width:100%;font-size:.87rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;padding:4px 0;font-size:.87rem}
 th,td{padding:4px 9px;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 thead th{color:var(--soft);font-weight:600;border-bottom-width:2px;white-space:nowrap}
@@ -123,7 +124,7 @@ def _tiles(result: QuantizationResult) -> Markup:
         rows = sorted((r for r in result.clock if r.engine == engine and r.precision == "int8"), key=lambda r: r.hops)
         if rows:
             text = f"{engine_name(engine)}, {hops(rows[0].hops)} per call: {rows[0].median_us:.0f} µs int8"
-            tiles.append((f"{rows[0].ratio:.2f}x {'faster' if rows[0].ratio >= 1 else 'the speed'}", text))
+            tiles.append((f"{rows[0].ratio:.2f}x {'faster' if rows[0].ratio >= 1 else 'as fast'}", text))
     return element(
         "div",
         *(element("div", element("b", big), element("span", small), class_="tile") for big, small in tiles),
@@ -145,7 +146,7 @@ def _gates(result: QuantizationResult) -> Iterable[Markup]:
             (
                 f.name,
                 figure_value(f),
-                figure_limit(f) or "none",
+                figure_limit(f).replace(">=", "≥").replace("<=", "≤") or "none",
                 _verdict(figure_verdict(f)),
                 FIGURES.get(f.name, ("", ""))[1],
             )
@@ -157,7 +158,7 @@ def _gates(result: QuantizationResult) -> Iterable[Markup]:
 
 def _verdict(word: str) -> Markup:
     sign = {"pass": "✓ pass", "FAIL": "✗ fail"}.get(word, word)
-    return element("b", sign, class_={"pass": "good", "FAIL": "bad"}.get(word))
+    return element("span" if sign == word else "b", sign, class_={"pass": "good", "FAIL": "bad"}.get(word))
 
 
 def _speed(result: QuantizationResult) -> Iterable[Markup]:

@@ -144,16 +144,17 @@ def _pay(clock: Sequence[ClockRow]) -> list[str]:
             continue
         name = engine_name(engine)
         slow = [row for row in rows if row.ratio < PAYS]
-        at = ", ".join(f"{row.ratio:.2f} times float's speed at {hops(row.hops)} per call" for row in rows)
-        if not slow:
-            said.append(f"int8 pays here with {name}: {at}")
-        elif len(slow) == len(rows):
-            said.append(f"int8 does not pay here with {name}: {at}; what remains is the smaller file")
-        else:
-            where = " and ".join(str(row.hops) for row in slow)
-            word = "hop" if [row.hops for row in slow] == [1] else "hops"
-            said.append(f"int8 does not pay here with {name} at {where} {word} per call: {at}")
+        fast = [row for row in rows if row.ratio >= PAYS]
+        if fast:
+            said.append(f"int8 pays here with {name}: {_speeds(fast)}")
+        if slow:
+            rest = "" if fast else "; what remains is the smaller file"
+            said.append(f"int8 does not pay here with {name}: {_speeds(slow)}{rest}")
     return said
+
+
+def _speeds(rows: Sequence[ClockRow]) -> str:
+    return ", ".join(f"{row.ratio:.2f} times as fast as float at {hops(row.hops)} per call" for row in rows)
 
 
 @dataclass(frozen=True)
@@ -173,9 +174,15 @@ def races(clock: Sequence[ClockRow]) -> list[Race]:
     found = {(row.engine, row.hops, row.precision): row for row in clock}
     made = []
     for engine, n in dict.fromkeys((row.engine, row.hops) for row in clock):
-        slow, fast = found.get((engine, n, "float")), found.get((engine, n, "int8"))
+        before, after = found.get((engine, n, "float")), found.get((engine, n, "int8"))
         made.append(
-            Race(engine, n, slow and slow.median_us, fast and fast.median_us, fast.ratio if fast is not None else None)
+            Race(
+                engine,
+                n,
+                float_us=None if before is None else before.median_us,
+                int8_us=None if after is None else after.median_us,
+                ratio=None if after is None else after.ratio,
+            )
         )
     return made
 
