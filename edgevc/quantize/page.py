@@ -65,7 +65,7 @@ caption{text-align:left;padding:4px 0;font-size:.87rem}
 th,td{padding:4px 9px;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 thead th{color:var(--soft);font-weight:600;border-bottom-width:2px;white-space:nowrap}
 tbody th{font-weight:400}
-.name{overflow-wrap:anywhere;min-width:250px;font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.8rem}
+.name{overflow-wrap:anywhere;min-width:200px;font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.8rem}
 .n{text-align:right;white-space:nowrap}.nowrap{white-space:nowrap}tr.kept{color:var(--soft)}
 figure{margin:14px 0;padding:10px 12px;background:var(--card);border:1px solid var(--line);border-radius:8px}
 figcaption{font-size:.87rem;margin-bottom:4px}svg{display:block;width:100%;height:auto}
@@ -294,7 +294,7 @@ def _layer_table(engine: str, layers: Sequence[LayerReport]) -> Markup:
     rows = [
         (
             f"{layer.graph}/{layer.name}",
-            layer.op,
+            layer.op.replace("_", " ").lower() if layer.op.isupper() else layer.op,
             decibels(layer.activation_sqnr_db),
             decibels(layer.weight_sqnr_db),
             ratio(layer.outlier_ratio),

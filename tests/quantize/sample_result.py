@@ -56,9 +56,13 @@ def layers(n=24, engines=("litert", "onnx")):
 def candidates():
     kept = ("encoder/blocks.0.project", "decoder/blocks.11.expand")
     return (
-        Candidate("onnx", "float", (), 13_360_000, {1: 250.4, 2: 265.0, 4: 362.1}, gate(133, 120, 1e-5, 1.0), True, True),
+        Candidate(
+            "onnx", "float", (), 13_360_000, {1: 250.4, 2: 265.0, 4: 362.1}, gate(133, 120, 1e-5, 1.0), True, True
+        ),
         Candidate("onnx", "static", kept, 3_750_000, {1: 146.2, 2: 152.0, 4: 202.0}, gate(36.6), True, True),
-        Candidate("onnx", "dynamic", kept, 3_680_000, {1: 149.0, 2: 159.0, 4: 206.0}, gate(12.7, 4.0, 0.31, 1.4), False),
+        Candidate(
+            "onnx", "dynamic", kept, 3_680_000, {1: 149.0, 2: 159.0, 4: 206.0}, gate(12.7, 4.0, 0.31, 1.4), False
+        ),
         Candidate(
             "onnx",
             "dynamic",
@@ -71,9 +75,13 @@ def candidates():
             True,
         ),
         Candidate("onnx", "weight-only", kept, 4_000_000, {1: 263.0, 2: 297.0, 4: 339.0}, gate(39.2), True),
-        Candidate("litert", "float", (), 13_300_000, {1: 208.0, 2: 430.0, 4: 449.0}, gate(129, 119, 1e-5, 1.0), True, True),
+        Candidate(
+            "litert", "float", (), 13_300_000, {1: 208.0, 2: 430.0, 4: 449.0}, gate(129, 119, 1e-5, 1.0), True, True
+        ),
         Candidate("litert", "dynamic", kept, 3_570_000, {1: 54.0, 2: 99.0, 4: 112.0}, gate(39.5), True, True, True),
-        Candidate("litert", "static", kept, 3_630_000, {1: 100.0, 2: 180.0, 4: 290.0}, gate(12.8, 5.0, 0.4, 2.2), False),
+        Candidate(
+            "litert", "static", kept, 3_630_000, {1: 100.0, 2: 180.0, 4: 290.0}, gate(12.8, 5.0, 0.4, 2.2), False
+        ),
     )
 
 
