@@ -65,7 +65,8 @@ caption{text-align:left;padding:4px 0;font-size:.87rem}
 th,td{padding:4px 9px;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 thead th{color:var(--soft);font-weight:600;border-bottom-width:2px;white-space:nowrap}
 tbody th{font-weight:400}
-.name{overflow-wrap:anywhere;min-width:200px;font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.8rem}
+.name small{display:block;color:var(--soft)}
+.name{overflow-wrap:anywhere;min-width:210px;font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.8rem}
 .n{text-align:right;white-space:nowrap}.nowrap{white-space:nowrap}tr.kept{color:var(--soft)}
 figure{margin:14px 0;padding:10px 12px;background:var(--card);border:1px solid var(--line);border-radius:8px}
 figcaption{font-size:.87rem;margin-bottom:4px}svg{display:block;width:100%;height:auto}
@@ -293,8 +294,7 @@ def _how_many(shown: int, of: int, which: str) -> str:
 def _layer_table(engine: str, layers: Sequence[LayerReport]) -> Markup:
     rows = [
         (
-            f"{layer.graph}/{layer.name}",
-            layer.op.replace("_", " ").lower() if layer.op.isupper() else layer.op,
+            join([f"{layer.graph}/{layer.name}", element("small", layer.op)]),
             decibels(layer.activation_sqnr_db),
             decibels(layer.weight_sqnr_db),
             ratio(layer.outlier_ratio),
@@ -305,10 +305,10 @@ def _layer_table(engine: str, layers: Sequence[LayerReport]) -> Markup:
         for layer in layers[:MAX_ROWS]
     ]
     left_out = f" ({len(layers) - len(rows)} more in the JSON)" if len(layers) > len(rows) else ""
-    head = ("layer", "operator", "output dB", "weights dB", "outlier", "float kB", "int8 kB", "now")
+    head = ("layer", "output dB", "weights dB", "outlier", "float kB", "int8 kB", "now")
     kept = {i for i, layer in enumerate(layers[:MAX_ROWS]) if not layer.quantized}
     caption = f"Layers of {engine_name(engine)}, worst first{left_out}"
-    return _table(caption, head, rows, numeric={2, 3, 4, 5, 6}, named=True, kept=kept)
+    return _table(caption, head, rows, numeric={1, 2, 3, 4, 5}, named=True, kept=kept)
 
 
 def _candidates(result: QuantizationResult) -> Iterable[Markup]:

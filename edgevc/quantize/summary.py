@@ -24,7 +24,7 @@ FIGURES: dict[str, tuple[str, str]] = {
     "drift": ("x", "log-mel distance of the last minute over the first's"),
     "similarity": ("", "change of the similarity to the target voice"),
     "wer": ("", "change of the word error rate"),
-    "dnsmos": ("", "change of the DNSMOS quality"),
+    "ovrl": ("", "change of the DNSMOS quality"),
 }
 """Name of a gate's figure to unit and meaning."""
 

@@ -147,7 +147,7 @@ def test_every_figure_of_the_plots_stands_in_a_table():
     made = sample_result.result()
     tables = "".join(re.findall(r"<table>.*?</table>", page(made), flags=re.DOTALL))
     for layer in made.layers:
-        assert f"{layer.graph}/{layer.name}<" in tables
+        assert f"{layer.graph}/{layer.name}<small>{layer.op}<" in tables
     for row in made.clock:
         assert f">{row.median_us:.1f}<" in tables
 
