@@ -71,8 +71,10 @@ class Axis:
         shown = [v for v in values if math.isfinite(v) and (v > 0 or not logarithmic)]
         if logarithmic:
             low, high = min(shown, default=1.0), max(shown, default=10.0)
-            low, high = 10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high) + 1e-9)
-            return cls(low, high if high > low else low * 10, start, end, logarithmic=True)
+            marks = _round_numbers(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+            low = max(mark for mark in marks if mark <= low)
+            high = min(mark for mark in marks if mark > high)
+            return cls(low, high, start, end, logarithmic=True)
         low, high = min(shown, default=0.0), max(shown, default=1.0)
         if from_zero:
             low, high = min(0.0, low), max(0.0, high)
@@ -92,14 +94,21 @@ class Axis:
     def ticks(self) -> list[float]:
         """Return round numbers on the axis, about five."""
         if self.logarithmic:
-            first, last = round(math.log10(self.low)), round(math.log10(self.high))
+            first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+            if last - first <= 2:
+                return [mark for mark in _round_numbers(first, last) if self.low <= mark <= self.high]
             step = max(1, math.ceil((last - first) / 6))
-            return [10.0**k for k in range(first, last + 1, step)]
+            return [10.0**k for k in range(first, last + 1, step) if self.low <= 10.0**k <= self.high]
         rough = (self.high - self.low) / 5
         unit = 10.0 ** math.floor(math.log10(rough))
         width = next(unit * k for k in (1, 2, 5, 10) if unit * k >= rough * 0.999)
         first, last = math.ceil(self.low / width - 1e-9), math.floor(self.high / width + 1e-9)
         return [k * width for k in range(first, last + 1)]
+
+
+def _round_numbers(first: int, last: int) -> list[float]:
+    """Return 1, 2, 5, 10, ... over some powers of ten."""
+    return [float(f"{digit}e{k}") for k in range(first, last + 1) for digit in (1, 2, 5)]
 
 
 def bar_chart(
@@ -159,8 +168,10 @@ def scatter(
     """Return points with short labels; ringed ones are joined, series by series, from left to right."""
     height = 320
     left, bottom = 70, height - 46
-    x_axis = Axis.over([p.x for p in points], left, WIDTH - 30, from_zero=False)
-    y_axis = Axis.over([p.y for p in points], bottom, _TOP + 6, from_zero=True)
+    across = [p.x for p in points]
+    wide = min(across, default=0.0) > 0 and max(across) > 8 * min(across)
+    x_axis = Axis.over(across, left, WIDTH - 30, logarithmic=wide, from_zero=False)
+    y_axis = Axis.over([p.y for p in points], bottom, _TOP + 6, from_zero=False)
     parts = [*_legend(series), *_vertical_grid(x_axis, _TOP, bottom, x_unit), *_horizontal_grid(y_axis, left, y_unit)]
     for k in range(len(series)):
         ringed = sorted((p.x, p.y) for p in points if p.series == k and p.ringed)

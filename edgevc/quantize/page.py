@@ -66,7 +66,7 @@ th,td{padding:4px 9px;border-bottom:1px solid var(--line);text-align:left;vertic
 thead th{color:var(--soft);font-weight:600;border-bottom-width:2px;white-space:nowrap}
 tbody th{font-weight:400}
 .name small{display:block;color:var(--soft)}
-.name{overflow-wrap:anywhere;min-width:210px;font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.8rem}
+.name{overflow-wrap:anywhere;min-width:230px;font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.8rem}
 .n{text-align:right;white-space:nowrap}.nowrap{white-space:nowrap}tr.kept{color:var(--soft)}
 figure{margin:14px 0;padding:10px 12px;background:var(--card);border:1px solid var(--line);border-radius:8px}
 figcaption{font-size:.87rem;margin-bottom:4px}svg{display:block;width:100%;height:auto}
@@ -317,7 +317,7 @@ def _candidates(result: QuantizationResult) -> Iterable[Markup]:
     yield element("h2", "What was tried")
     text = (
         "Each candidate is the whole model for one engine. Ringed: on the Pareto front, where no other candidate of "
-        "the engine is as small, as fast and as good. The numbers are those of the table."
+        "the engine is as small, as fast and as good. The numbers are those of the table; float itself is not drawn."
     )
     yield element("p", text, class_="soft")
     name = quality(result.candidates)
@@ -325,6 +325,7 @@ def _candidates(result: QuantizationResult) -> Iterable[Markup]:
     n_hops = min((n for c in result.candidates for n in c.microseconds), default=1)
     unit, meaning = FIGURES.get(name, ("", name))
     x_unit = f"{name}: {meaning}" + (f" ({unit})" if unit else "")
+    better = "further right" if unit == "dB" else "further left"
     series = [engine_name(engine) for engine in engines]
     sizes: list[float | None] = [c.n_bytes / 1e6 for c in result.candidates]
     times = [c.microseconds.get(n_hops) for c in result.candidates]
@@ -334,14 +335,14 @@ def _candidates(result: QuantizationResult) -> Iterable[Markup]:
                 x, y, engines.index(c.engine), f"{i}{'*' if c.chosen else ''}", _title(i, c, name, n_hops), c.on_front
             )
             for i, (c, y) in enumerate(zip(result.candidates, figures, strict=True), 1)
-            if y is not None and (x := value_of(c, name)) is not None and math.isfinite(x)
+            if c.scheme != "float" and y is not None and (x := value_of(c, name)) is not None and math.isfinite(x)
         ]
         if points:
             yield scatter(
                 points,
                 series,
                 title=f"{what} against quality",
-                description="Lower is better. The table below has the same figures.",
+                description=f"Lower is better, and {better} is better. The table below has the same figures.",
                 x_unit=x_unit,
                 y_unit=y_unit,
             )
