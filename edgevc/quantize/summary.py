@@ -20,13 +20,17 @@ ENGINES = {"onnx": "ONNX Runtime", "litert": "LiteRT"}
 FIGURES: dict[str, tuple[str, str]] = {
     "tensor": ("dB", "worst output of a graph, signal over error"),
     "snr": ("dB", "output sound, signal over difference"),
-    "mel": ("", "output sound, mean |difference| of log10 mel energies"),
-    "drift": ("x", "log-mel distance of the last minute over the first's"),
+    "mel": ("", "output sound, mean |difference| of log-mel energies (0.1 is 0.43 dB)"),
+    "drift": ("x", "error in the last minute of a long stream over that in the first"),
     "similarity": ("", "change of the similarity to the target voice"),
     "wer": ("", "change of the word error rate"),
     "ovrl": ("", "change of the DNSMOS quality"),
 }
 """Name of a gate's figure to unit and meaning."""
+
+
+DRIFT = {"bundle": "log-mel distance", "graph": "relative RMS error"}
+"""Kind of model to what is measured in each minute of the long stream."""
 
 
 def engine_name(engine: str) -> str:
