@@ -9,6 +9,7 @@ from edgevc.quantize.charts import Bars, Point, bar_chart, line_chart, number, s
 from edgevc.quantize.markup import Markup, element, join
 from edgevc.quantize.result import Candidate, LayerReport, QuantizationResult
 from edgevc.quantize.summary import (
+    DRIFT,
     FIGURES,
     OUTLIER_RATIO,
     decibels,
@@ -198,25 +199,23 @@ def _drift(result: QuantizationResult) -> Iterable[Markup]:
     if not drift:
         return
     yield element("h2", "Drift over a long stream")
-    text = (
-        "Log-mel distance between float and int8, minute by minute. States feed back, so errors could add up: a line "
-        "that rises would show it."
-    )
+    what = DRIFT.get(result.kind, "error")
+    text = f"The {what} between float and int8. States feed back, so errors could add up: a line that rises shows it."
     yield element("p", text, class_="soft")
     yield line_chart(
         list(drift.values()),
         [engine_name(engine) for engine in drift],
-        title="Log-mel distance per minute",
+        title="Distance from float per minute",
         description="Flat is good. The table below has the same figures.",
         x_unit="minute",
-        y_unit="log10 mel",
+        y_unit=what,
     )
     longest = max(map(len, drift.values()))
     rows = [
         (engine_name(engine), *map(number, values), *[""] * (longest - len(values))) for engine, values in drift.items()
     ]
     head = ("engine", *(f"{i}" for i in range(1, longest + 1)))
-    yield _table("Log-mel distance in each minute", head, rows, numeric=set(range(1, longest + 1)))
+    yield _table(f"{what[0].upper()}{what[1:]} in each minute", head, rows, numeric=set(range(1, longest + 1)))
 
 
 def _layers(result: QuantizationResult) -> Iterable[Markup]:

@@ -13,6 +13,7 @@ from edgevc.quantize.markup import printable
 from edgevc.quantize.page import page
 from edgevc.quantize.result import Candidate, QuantizationResult
 from edgevc.quantize.summary import (
+    DRIFT,
     FIGURES,
     PAYS,
     Race,
@@ -172,7 +173,11 @@ def _drift(result: QuantizationResult) -> list[str]:
         if values
     ]
     return (
-        ["", "log-mel distance minute by minute", *_table(("engine", "minutes 1, 2, ..."), rows, left=2)]
+        [
+            "",
+            f"{DRIFT.get(result.kind, 'error')} from float, minute by minute",
+            *_table(("engine", "minutes 1, 2, ..."), rows, left=2),
+        ]
         if rows
         else []
     )
