@@ -156,7 +156,7 @@ def test_the_page_shows_all_plots():
     titles = re.findall(r"<figcaption>(.*?)</figcaption>", page(sample_result.result()))
     begin = [
         "Median time",
-        "Log-mel distance",
+        "Distance from float",
         "SQNR per",
         "Outliers",
         "SQNR per",
