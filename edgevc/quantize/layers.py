@@ -48,7 +48,7 @@ class Node:
 
 
 def places(nodes: Sequence[Node], inputs: Iterable[str], outputs: Iterable[str]) -> dict[str, str]:
-    """Find the layers next to a graph's inputs and outputs: those with no other layer between.
+    """Find a graph's first layers, which no other layer feeds, and its heads, whose output leaves without another layer.
 
     Args:
         nodes: in an order in which they could run.
@@ -59,13 +59,14 @@ def places(nodes: Sequence[Node], inputs: Iterable[str], outputs: Iterable[str])
         Layer name to INPUT or OUTPUT, for the layers that are either.
     """
     found: dict[str, str] = {}
-    near = set(inputs)
+    heard, behind_a_layer = set(inputs), set[str]()
     for node in nodes:
-        if near.intersection(node.inputs):
-            if node.layer:
-                found[node.layer] = INPUT
-            else:
-                near.update(node.outputs)
+        if node.layer and heard.intersection(node.inputs) and not behind_a_layer.intersection(node.inputs):
+            found[node.layer] = INPUT
+        if heard.intersection(node.inputs):
+            heard.update(node.outputs)
+        if node.layer or behind_a_layer.intersection(node.inputs):
+            behind_a_layer.update(node.outputs)
     near = set(outputs)
     for node in reversed(nodes):
         if near.intersection(node.outputs):
