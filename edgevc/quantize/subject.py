@@ -18,7 +18,8 @@ from edgevc.features import LogMel
 from edgevc.quantize.layers import FloatArray, Layer, sqnr_db
 from edgevc.quantize.prepare import Prepared, describe, find_states, read_onnx
 from edgevc.quantize.schemes_onnx import OnnxQuantizer
-from edgevc.quantize.speech import SAMPLE_RATE, Speech
+from edgevc.quantize.calibration_speech import SAMPLE_RATE
+from edgevc.quantize.speech import Speech
 
 Files = Mapping[str, bytes]
 """Graph name to its file's content, all of one engine."""
@@ -97,6 +98,10 @@ class Subject(ABC):
     @abstractmethod
     def drift(self, engine: str, files: Files, minutes: int, progress: Callable[[float], None]) -> tuple[float, ...]:
         """Return the distance from the float model in each minute of one long stream."""
+
+    def signature_feeds(self, engine: str, graph: str, count: int) -> dict[str, list[dict[str, FloatArray]]]:
+        """Return inputs and states of some calls, by signature; a bare graph has none."""
+        return {}
 
     def tensor_figures(self, engine: str, files: Files, part: str = "held_out", n_calls: int = 0) -> dict[str, float]:
         """Return graph/output to its signal-to-noise ratio against float, in dB, each graph given float inputs.
@@ -279,6 +284,27 @@ class BundleSubject(Subject):
 
     def _convert(self, converter: VoiceConverter) -> list[FloatArray]:
         return [converter.convert(samples, self._voice(i)) for i, (_, samples) in enumerate(self.speech.held_out)]
+
+    def signature_feeds(self, engine: str, graph: str, count: int) -> dict[str, list[dict[str, FloatArray]]]:
+        """Return inputs and states of some calls of the calibration speech, for every number of hops."""
+        feeds: dict[str, list[dict[str, FloatArray]]] = {}
+        spec = self.bundle.graphs[graph]
+        for hops in self.hops:
+            clips = list(self.calls(graph, "calibration", hops))
+            step = max(1, sum(map(len, clips)) // count)
+            kept: list[dict[str, FloatArray]] = []
+            position = 0
+            for calls in clips:
+                loaded = load_graph(self.overlay(engine, {}), graph, engine, hops)
+                state = loaded.new_state()
+                for inputs in calls:
+                    if position % step == 0:
+                        named = {tensor.name: value for tensor, value in zip(spec.inputs, inputs, strict=True)}
+                        kept.append(named | {f"state_{key}_in": value for key, value in state.arrays().items()})
+                    loaded.run(state, *inputs)
+                    position += 1
+            feeds[f"hops{hops}"] = kept
+        return feeds
 
     def audio(self, engine: str, files: Files) -> list[FloatArray]:
         """Convert the held-out clips."""
