@@ -27,6 +27,7 @@ from edgevc.errors import (
     ModelError,
 )
 from edgevc.live.devices_command import add_parser as add_devices
+from edgevc.quantize.command import add_parser as add_quantize
 
 if TYPE_CHECKING:
     from edgevc.backing import BackingTrack
@@ -175,6 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_model_options(command)
 
     add_devices(commands)
+    add_quantize(commands)
     return parser
 
 

@@ -41,7 +41,7 @@ ALLOWED = {
     "plot": FRONT_END,
     "bench": FRONT_END | {"backends", "bundle", "converter"},
     "live": FRONT_END | {"backends", "backing", "bundle", "converter", "live", "wavfile"},
-    "quantize": FRONT_END | {"backends", "bundle", "converter", "quantize", "wavfile"},
+    "quantize": FRONT_END | {"", "backends", "bundle", "converter", "quantize", "trust", "wavfile"},
     "cli": FRONT_END
     | {"backends", "backing", "bench", "bundle", "convert", "converter"}
     | {"live", "plot", "quantize", "trust", "wavfile"},
@@ -51,7 +51,7 @@ OTHERS = {
     "backends": {"ai_edge_litert", "onnxruntime"},
     "live": {"prometheus_client", "pyaudio"},
     "plot": {"matplotlib"},
-    "quantize": {"ai_edge_litert", "ai_edge_quantizer", "onnx", "onnxruntime"},
+    "quantize": {"ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "onnx", "onnxruntime"},
     "wavfile": {"soundfile"},
 }
 

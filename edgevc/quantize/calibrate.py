@@ -116,9 +116,7 @@ def _entropy_range(rows: FloatArray, extreme: Range, n_bins: int = 2048, n_level
     return max(extreme[0], -threshold), min(extreme[1], threshold)
 
 
-def activation_sqnr_db(
-    quantizer: OnnxQuantizer, layer: str, scheme: str, activations: Activations
-) -> float | None:
+def activation_sqnr_db(quantizer: OnnxQuantizer, layer: str, scheme: str, activations: Activations) -> float | None:
     """Return the signal over the error at a layer's output when only this layer is quantized, in dB.
 
     Computed from the observed activations as the engine rounds: once for all (static) or for each call (dynamic).
@@ -147,4 +145,4 @@ def _rounded(rows: FloatArray, scheme: str, extreme: Range) -> FloatArray:
     scale = np.maximum(high - low, 1e-12) / 255
     zero = np.clip(np.rint(-low / scale), 0, 255)
     steps = np.clip(np.rint(rows / scale) + zero, 0, 255)
-    return ((steps - zero) * scale).astype(np.float32)
+    return np.asarray((steps - zero) * scale, np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from edgevc.quantize.subject import Files, Subject
 
@@ -17,6 +17,9 @@ WARM_UP = 5
 def race(subject: Subject, engine: str, entrants: Sequence[Files], hops: int, rounds: int = ROUNDS) -> list[float]:
     """Return the median time of one call of all graphs, in microseconds, for each entrant.
 
+    The median over the quietest quarter of its turns: what else runs on the machine comes and goes in seconds, and
+    meets all entrants alike.
+
     Args:
         subject: gives the calls, from held-out speech.
         engine: of all files.
@@ -27,20 +30,16 @@ def race(subject: Subject, engine: str, entrants: Sequence[Files], hops: int, ro
     graphs = tuple(entrants[0])
     calls = {graph: next(subject.calls(graph, "held_out", hops)) for graph in graphs}
     teams = [[(subject.runner(engine, g, files[g], hops), calls[g]) for g in graphs] for files in entrants]
-    times: list[list[float]] = [[] for _ in entrants]
+    medians: list[list[float]] = [[] for _ in entrants]
     for turn in range(rounds + 1):
-        for team, spent in zip(teams, times, strict=True):
+        for team, turns in zip(teams, medians, strict=True):
+            spent = []
             for k in range(WARM_UP if turn == 0 else BLOCK):
                 inputs = [(runner, played[(turn * BLOCK + k) % len(played)]) for runner, played in team]
                 started = time.perf_counter()
                 for runner, values in inputs:
                     runner.run(values)
-                if turn:
-                    spent.append(time.perf_counter() - started)
-    return [statistics.median(spent) * 1e6 for spent in times]
-
-
-def times_by_hops(subject: Subject, engine: str, entrants: Sequence[Files]) -> list[Mapping[int, float]]:
-    """Return, for each entrant, hops per call to median microseconds."""
-    columns = {hops: race(subject, engine, entrants, hops) for hops in subject.hops}
-    return [{hops: column[i] for hops, column in columns.items()} for i in range(len(entrants))]
+                spent.append(time.perf_counter() - started)
+            if turn:
+                turns.append(statistics.median(spent))
+    return [statistics.median(sorted(turns)[: max(1, len(turns) // 4)]) * 1e6 for turns in medians]

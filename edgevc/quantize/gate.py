@@ -20,7 +20,15 @@ JUDGED = ("similarity", "wer", "ovrl")
 DEFAULT = {"bundle": "tensor>=35,snr>=15,mel<=0.1,drift<=1.05", "graph": "tensor>=35,drift<=1.05"}
 
 _RULE = re.compile(r"\s*([a-z_]+)\s*(<=|>=)\s*([-+0-9.eE]+)\s*")
-_SMALL_IS_GOOD = {"mel": True, "drift": True, "wer": True, "tensor": False, "snr": False, "similarity": False, "ovrl": False}
+_SMALL_IS_GOOD = {
+    "mel": True,
+    "drift": True,
+    "wer": True,
+    "tensor": False,
+    "snr": False,
+    "similarity": False,
+    "ovrl": False,
+}
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,9 @@ def parse(text: str, kind: str) -> Gate:
         if name not in known:
             raise ConfigError(f"--gate: a {kind} has the figures {', '.join(known)}, got {name!r}")
         if (sign == "<=") != _SMALL_IS_GOOD[name]:
-            raise ConfigError(f"--gate: {name} is good when {'small' if sign == '>=' else 'large'}, got {rule.strip()!r}")
+            raise ConfigError(
+                f"--gate: {name} is good when {'small' if sign == '>=' else 'large'}, got {rule.strip()!r}"
+            )
         limits[name] = limit
     return Gate(limits, text)
 

@@ -48,7 +48,7 @@ class Node:
 
 
 def places(nodes: Sequence[Node], inputs: Iterable[str], outputs: Iterable[str]) -> dict[str, str]:
-    """Find a graph's first layers, which no other layer feeds, and its heads, whose output leaves without another layer.
+    """Find a graph's first layers, which no other layer feeds, and its heads, whose output meets no other layer.
 
     Args:
         nodes: in an order in which they could run.
@@ -85,7 +85,9 @@ def select(paths: Sequence[str], patterns: Sequence[str], option: str) -> set[st
     """
     chosen: set[str] = set()
     for pattern in patterns:
-        hits = [path for path in paths if fnmatch.fnmatchcase(path, pattern) or fnmatch.fnmatchcase(path, f"*/{pattern}")]
+        hits = [
+            path for path in paths if fnmatch.fnmatchcase(path, pattern) or fnmatch.fnmatchcase(path, f"*/{pattern}")
+        ]
         if not hits:
             raise ConfigError(f"{option} {pattern} names no layer; known: {', '.join(paths)[:1500]}")
         chosen.update(hits)

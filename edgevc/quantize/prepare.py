@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgevc.errors import ConfigError, EngineError, ModelError
 
 if TYPE_CHECKING:
-    import onnx
+    from onnx import ModelProto
 
 MAX_ONNX_BYTES = 256 << 20
 MIN_OPSET = 11
@@ -46,7 +47,7 @@ class Prepared:
     """A graph ready for quantization."""
 
     name: str
-    model: onnx.ModelProto
+    model: ModelProto
     inputs: dict[str, tuple[int, ...]]
     """Without states; -1 where the first dimension is the number of hops."""
     outputs: tuple[str, ...]
@@ -57,7 +58,7 @@ class Prepared:
 
 
 def require_onnx() -> Any:
-    """Import onnx.
+    """Import onnx and return it.
 
     Raises:
         EngineError: it is not installed.
@@ -69,7 +70,7 @@ def require_onnx() -> Any:
     return onnx
 
 
-def read_onnx(data: bytes, path: str) -> onnx.ModelProto:
+def read_onnx(data: bytes, path: str) -> ModelProto:
     """Parse and check a float ONNX file.
 
     Args:
@@ -81,7 +82,7 @@ def read_onnx(data: bytes, path: str) -> onnx.ModelProto:
     """
     onnx = require_onnx()
     try:
-        model = onnx.load_model_from_string(data)
+        model: ModelProto = onnx.load_model_from_string(data)
         if not model.graph.node:
             raise ValueError("it has no operators")
         external = [t.name for t in model.graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL]
@@ -106,7 +107,7 @@ def read_onnx(data: bytes, path: str) -> onnx.ModelProto:
     return model
 
 
-def opset_of(model: onnx.ModelProto) -> int:
+def opset_of(model: ModelProto) -> int:
     """Return the version of the standard operators."""
     return max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
 
@@ -145,21 +146,25 @@ def load_graph_file(
         if node.op_type in _CONTROL_FLOW:
             raise ModelError(
                 f"{path}: {node.op_type} {node.name!r} stays after folding, and what a loop or a condition holds "
-                "cannot be calibrated; export the graph unrolled, or fix the input that decides it with --feed NAME=VALUE"
+                "cannot be calibrated; export it unrolled, or fix the input that decides it with --feed NAME=VALUE"
             )
         if node.domain not in ("", "ai.onnx", "com.microsoft"):
-            raise ModelError(f"{path}: {node.op_type} is of the unknown domain {node.domain}; export standard operators")
+            raise ModelError(
+                f"{path}: {node.op_type} is of the unknown domain {node.domain}; export standard operators"
+            )
     return describe(path.stem, model, pairs)
 
 
-def describe(name: str, model: onnx.ModelProto, states: Sequence[State]) -> Prepared:
+def describe(name: str, model: ModelProto, states: Sequence[State]) -> Prepared:
     """Collect inputs, outputs and shapes of a graph."""
     carried_in, carried_out = {pair.input for pair in states}, {pair.output for pair in states}
     shapes = {value.name: _shape(value) for value in _inputs(model)}
     kinds = {value.name: value.type.tensor_type.elem_type for value in _inputs(model)}
     for key, kind in kinds.items():
         if kind not in _NUMPY:
-            raise ModelError(f"{name}: input {key} must hold float32 or integers, got element type {kind}; export it again")
+            raise ModelError(
+                f"{name}: input {key} must hold float32 or integers, got element type {kind}; export it again"
+            )
         if key in carried_in and kind != _FLOAT:
             raise ModelError(f"{name}: state {key} must be float32, got element type {kind}; export it again")
     return Prepared(
@@ -172,7 +177,7 @@ def describe(name: str, model: onnx.ModelProto, states: Sequence[State]) -> Prep
     )
 
 
-def find_states(model: onnx.ModelProto, patterns: Sequence[str], path: str) -> tuple[State, ...]:
+def find_states(model: ModelProto, patterns: Sequence[str], path: str) -> tuple[State, ...]:
     """Pair the state inputs with their outputs.
 
     Raises:
@@ -205,7 +210,7 @@ def find_states(model: onnx.ModelProto, patterns: Sequence[str], path: str) -> t
     return tuple(pairs)
 
 
-def _inputs(model: onnx.ModelProto) -> list[Any]:
+def _inputs(model: ModelProto) -> list[Any]:
     constant = {tensor.name for tensor in model.graph.initializer}
     return [value for value in model.graph.input if value.name not in constant]
 
@@ -214,18 +219,16 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(d.dim_value if d.HasField("dim_value") else -1 for d in value.type.tensor_type.shape.dim)
 
 
-def _fix_shapes(
-    model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]], constants: Mapping[str, float]
-) -> onnx.ModelProto:
+def _fix_shapes(model: ModelProto, shapes: Mapping[str, tuple[int, ...]], constants: Mapping[str, float]) -> ModelProto:
     onnx = require_onnx()
-    twin = onnx.ModelProto()
+    twin: ModelProto = onnx.ModelProto()
     twin.CopyFrom(model)
     for value in _inputs(twin):
         kind = value.type.tensor_type
         dimensions = kind.shape.dim
         if value.name in constants:
             fixed = tuple(1 if size == -1 else size for size in _shape(value))
-            array = np.full(fixed, constants[value.name], _NUMPY.get(kind.elem_type, np.float32))
+            array: NDArray[Any] = np.full(fixed, constants[value.name], _NUMPY.get(kind.elem_type, np.float32))
             twin.graph.input.remove(value)
             twin.graph.initializer.append(onnx.numpy_helper.from_array(array, value.name))
             continue
@@ -258,7 +261,7 @@ onnxruntime.InferenceSession(arguments["source"], options, providers=["CPUExecut
 """
 
 
-def _fold(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+def _fold(model: ModelProto, path: Path) -> ModelProto:
     onnx = require_onnx()
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "fixed.onnx", Path(folder) / "folded.onnx"
@@ -277,7 +280,7 @@ def _fold(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
         if done.returncode or not target.is_file():
             said = (done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"])[-1][:400]
             raise ModelError(f"onnxruntime cannot load {path} with these shapes: {said}; see --shape and --feed")
-        folded = onnx.load_model(str(target))
+        folded: ModelProto = onnx.load_model(str(target))
     used = {node.domain for node in folded.graph.node}
     kept = [entry for entry in folded.opset_import if entry.domain in used or entry.domain == ""]
     del folded.opset_import[:]
@@ -285,14 +288,14 @@ def _fold(model: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     return folded
 
 
-def _with_newer_opset(model: onnx.ModelProto) -> onnx.ModelProto:
+def _with_newer_opset(model: ModelProto) -> ModelProto:
     """Raise the opset so that scales per channel can be written; the model as it is where that fails."""
     if opset_of(model) >= STATIC_OPSET:
         return model
     import onnx.version_converter
 
     try:
-        converted: onnx.ModelProto = onnx.version_converter.convert_version(model, STATIC_OPSET)
+        converted: ModelProto = onnx.version_converter.convert_version(model, STATIC_OPSET)
         onnx.checker.check_model(converted)
     except Exception:  # the converter lacks adapters for some operators and raises what it likes
         return model

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgevc.backends.base import quiet_load
 from edgevc.errors import ConfigError, EngineError, ModelError
@@ -122,7 +123,9 @@ class LitertQuantizer:
         """
         if scheme not in SCHEMES:
             raise ConfigError(f"scheme must be one of {', '.join(SCHEMES)}, got {scheme!r}")
-        chosen = [l.name for l in self.layers if l.name not in keep_float and not self.refusal(l.name, scheme)]
+        chosen = [
+            layer.name for layer in self.layers if layer.name not in keep_float and not self.refusal(layer.name, scheme)
+        ]
         if not chosen:
             return self.data
         quantizer, qtyping = require_quantizer()
@@ -168,11 +171,11 @@ def _weights(model: Any, subgraph: Any, operator: Any, op: str, data: bytes) -> 
         raw = np.asarray(buffer.data, np.uint8).tobytes()
     else:
         return None
-    array = np.frombuffer(raw, "<f4").reshape([int(size) for size in tensor.shape])
+    array: NDArray[Any] = np.frombuffer(raw, "<f4").reshape([int(size) for size in tensor.shape])
     if op == "DEPTHWISE_CONV_2D":
         # (1, height, width, channels)
         array = np.moveaxis(array, 3, 0)
-    return np.ascontiguousarray(array.reshape(array.shape[0], -1), np.float32)
+    return np.ascontiguousarray(array.reshape(len(array), -1), np.float32)
 
 
 def _plain(tensors: Any) -> list[str]:

@@ -21,7 +21,7 @@ from edgevc.quantize.layers import FloatArray, Layer, Node, places, quantize_row
 from edgevc.quantize.prepare import STATIC_OPSET, Prepared, opset_of, require_onnx
 
 if TYPE_CHECKING:
-    import onnx
+    from onnx import ModelProto
 
 SCHEMES = ("dynamic", "static", "weight-only")
 Range = tuple[float, float]
@@ -38,7 +38,6 @@ class OnnxQuantizer:
 
     def __init__(self, prepared: Prepared) -> None:
         """Find the layers."""
-        onnx = require_onnx()
         self.prepared = prepared
         self._model = prepared.model
         graph = self._model.graph
@@ -48,7 +47,7 @@ class OnnxQuantizer:
                 self._constants[node.output[0]] = node.attribute[0].t
         self._arrays: dict[str, Any] = {}
         self._ranks = _ranks(self._model)
-        self.nodes: dict[str, onnx.NodeProto] = {}
+        self.nodes: dict[str, Any] = {}
         for node in graph.node:
             if node.op_type in _WEIGHT_INPUTS and self._weight_names(node):
                 self.nodes[self._layer_name(node)] = node
@@ -72,7 +71,7 @@ class OnnxQuantizer:
     def _weight_names(self, node: Any) -> dict[int, str]:
         """Return input index to name of the weights; empty where one of them is not a float constant."""
         found = {i: node.input[i] for i in _WEIGHT_INPUTS[node.op_type] if i < len(node.input)}
-        known = [self._constants.get(name) for name in found.values()]
+        known: list[Any] = [self._constants.get(name) for name in found.values()]
         if len(found) != len(_WEIGHT_INPUTS[node.op_type]) or any(t is None or t.data_type != 1 for t in known):
             return {}
         # a product with a vector or a table of matrices is no layer
@@ -163,11 +162,11 @@ class OnnxQuantizer:
                 write(node)
             else:
                 rewrite.nodes.append(node)
-        return self._assemble(rewrite).SerializeToString()
+        return bytes(self._assemble(rewrite).SerializeToString())
 
-    def _assemble(self, rewrite: _Rewrite) -> onnx.ModelProto:
+    def _assemble(self, rewrite: _Rewrite) -> ModelProto:
         onnx = require_onnx()
-        model = onnx.ModelProto()
+        model: ModelProto = onnx.ModelProto()
         model.ir_version = self._model.ir_version
         model.producer_name = "edgevc"
         model.opset_import.extend(self._model.opset_import)
@@ -329,7 +328,7 @@ def _attribute(node: Any, name: str, default: Any) -> Any:
     return default
 
 
-def _ranks(model: onnx.ModelProto) -> dict[str, int]:
+def _ranks(model: ModelProto) -> dict[str, int]:
     """Return tensor to number of dimensions, where shape inference finds it."""
     onnx = require_onnx()
     try:

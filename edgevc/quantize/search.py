@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from edgevc.errors import GateError, ModelError
 from edgevc.quantize import gate as gates
 from edgevc.quantize.calibrate import Activations, observe
 from edgevc.quantize.clock import race
@@ -17,8 +16,6 @@ from edgevc.quantize.subject import Files, Subject
 
 Say = Callable[[str], None]
 
-SAME_SPEED = 1.1
-"""Within this, two candidates are as fast as each other, and the smaller one is better."""
 WORTH = 0.75
 """Share of float's bytes above which a candidate is not worth a search."""
 SENSITIVITY_CALLS = 60
@@ -67,6 +64,11 @@ class Trial:
     def n_bytes(self) -> int:
         """Of all files."""
         return sizes(self.files)
+
+    @property
+    def price(self) -> float:
+        """Time and bytes weigh the same: a tenth slower is as bad as a tenth larger."""
+        return self.cost * self.n_bytes
 
     @property
     def cost(self) -> float:
@@ -118,12 +120,8 @@ def pareto(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def best(trials: Iterable[Trial]) -> Trial | None:
-    """Return the fastest of those that passed; among equally fast ones the smallest; None where none passed."""
-    passed = [trial for trial in trials if trial.passed and trial.us]
-    if not passed:
-        return None
-    fastest = min(trial.cost for trial in passed)
-    return min((t for t in passed if t.cost <= fastest * SAME_SPEED), key=lambda t: (t.n_bytes, t.cost))
+    """Return the one of those that passed with the smallest product of time and bytes; None where none passed."""
+    return min((trial for trial in trials if trial.passed and trial.us), key=lambda t: t.price, default=None)
 
 
 class EngineSearch:
@@ -175,8 +173,7 @@ class EngineSearch:
         leader = best(self.trials)
         if leader is None or self.wishes.scheme != "auto":
             return True
-        faster = start.cost * SAME_SPEED < leader.cost
-        return faster or (start.cost <= leader.cost * SAME_SPEED and start.n_bytes < leader.n_bytes)
+        return start.price < leader.price
 
     def _race_again(self) -> None:
         """Time all that passed in one race: those near each other are told apart by the same minute's load."""
@@ -320,13 +317,8 @@ class EngineSearch:
             if found is None or self.wishes.drift_minutes < 2:
                 return found, distances
             index = next(i for i, trial in enumerate(self.trials) if trial is found)
-            text = f"{self.engine} {found.scheme}: {self.wishes.drift_minutes} minutes in one stream"
             ratio, distances = gates.measure_drift(
-                self.subject,
-                self.engine,
-                found.files,
-                self.wishes.drift_minutes,
-                lambda done: self.say(f"{text}, {done:.0%}"),
+                self.subject, self.engine, found.files, self.wishes.drift_minutes, self._say_minutes
             )
             figures = {**found.figures, "drift": ratio}
             judged = replace(found, figures=figures, gate=self.wishes.gate.judge(figures))
@@ -337,23 +329,22 @@ class EngineSearch:
             if len(rejected) >= 3:
                 return None, distances
 
+    def _say_minutes(self, done: float) -> None:
+        self.say(f"{self.engine}: {self.wishes.drift_minutes} minutes in one stream, {done:.0%}")
 
-def require(outcomes: Iterable[Outcome], gate: Gate) -> None:
-    """Refuse to write where an engine has no candidate that passed.
 
-    Raises:
-        GateError: with the figures of the nearest one.
-    """
+def refusal(outcomes: Iterable[Outcome], gate: Gate) -> str:
+    """Return why nothing may be written, with the figures of the nearest candidate; empty where all may."""
     for outcome in outcomes:
         if outcome.chosen is None:
-            if not outcome.trials:
-                raise ModelError(f"{outcome.engine}: no layer can be quantized; nothing to do")
             nearest = min(outcome.trials, key=lambda t: (sum(not f.passed for f in t.gate), -t.figures["tensor"]))
-            raise GateError(
-                f'no int8 form for {outcome.engine} passes the gate "{gate.text}": the nearest of {len(outcome.trials)}, '
-                f"{nearest.scheme} with {_float_layers(nearest.kept)}, has {gates.complaint(nearest.gate)}; "
-                "nothing was written. Try another --scheme or --method, or lower --gate if your ears agree"
+            return (
+                f'no int8 form for {outcome.engine} passes the gate "{gate.text}": the nearest of '
+                f"{len(outcome.trials)}, {nearest.scheme} with {_float_layers(nearest.kept)}, has "
+                f"{gates.complaint(nearest.gate)}; nothing was written. Try another --scheme or --method, or lower "
+                "--gate if your ears agree"
             )
+    return ""
 
 
 def _float_layers(kept: Iterable[str]) -> str:

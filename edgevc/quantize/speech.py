@@ -74,7 +74,9 @@ def load_speech(folder: Path | None) -> Speech:
 def _bounded(calibration: Sequence[Clip], held_out: Sequence[Clip]) -> Speech:
     first, second = _take(calibration, MAX_CALIBRATION_S), _take(held_out, MAX_HELD_OUT_S)
     if not first or not second:
-        raise ConfigError("quantizing needs recordings to calibrate on and others to judge by; give --calib more speech")
+        raise ConfigError(
+            "quantizing needs recordings to calibrate on and others to judge by; give --calib more speech"
+        )
     left = _seconds(calibration) + _seconds(held_out) - _seconds(first) - _seconds(second)
     note = f"{left:.0f} s of the recordings were not needed" if left >= 1 else ""
     return Speech(first, second, note)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,10 @@ from edgevc.bundle import ENGINES, ModelBundle
 from edgevc.converter import VoiceConverter
 from edgevc.errors import ConfigError, EngineError, ModelError
 from edgevc.features import LogMel
+from edgevc.quantize.calibration_speech import SAMPLE_RATE
 from edgevc.quantize.layers import FloatArray, Layer, sqnr_db
 from edgevc.quantize.prepare import Prepared, describe, find_states, read_onnx
 from edgevc.quantize.schemes_onnx import OnnxQuantizer
-from edgevc.quantize.calibration_speech import SAMPLE_RATE
 from edgevc.quantize.speech import Speech
 
 Files = Mapping[str, bytes]
@@ -203,7 +202,8 @@ class BundleSubject(Subject):
         if missing:
             raise ConfigError(f"bundle {bundle.name} has no files for {', '.join(missing)}; choose another --engine")
         self.float_files = {
-            engine: {name: bundle.read(spec.files[engine]) for name, spec in bundle.graphs.items()} for engine in engines
+            engine: {name: bundle.read(spec.files[engine]) for name, spec in bundle.graphs.items()}
+            for engine in engines
         }
         self.quantizers = {engine: self._quantizers(engine) for engine in engines}
         self._calls = {part: self._record(part) for part in ("calibration", "held_out")}
@@ -224,9 +224,7 @@ class BundleSubject(Subject):
             if "onnx" in spec.files:
                 twin = OnnxQuantizer(self._prepared(name, self.bundle.read(spec.files["onnx"])))
                 known[name] = {fingerprint(layer.weights[0]): layer.name for layer in twin.layers}
-        return {
-            name: LitertQuantizer(name, data, known.get(name)) for name, data in self.float_files[engine].items()
-        }
+        return {name: LitertQuantizer(name, data, known.get(name)) for name, data in self.float_files[engine].items()}
 
     def _prepared(self, name: str, data: bytes) -> Prepared:
         path = self.bundle.graphs[name].files["onnx"]
@@ -329,9 +327,7 @@ class BundleSubject(Subject):
         """Return the log-mel distance from the float model in each minute of one stream, its minutes alike."""
         voice = self._voice(0)
         hops = self.hops[-1]
-        streams = [
-            self.converter(engine, chosen, hops).stream(voice) for chosen in (self.float_files[engine], files)
-        ]
+        streams = [self.converter(engine, chosen, hops).stream(voice) for chosen in (self.float_files[engine], files)]
         minute = one_minute(self.speech)
         distances = []
         for index in range(minutes):

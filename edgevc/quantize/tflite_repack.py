@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import flatbuffers
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
+
+if TYPE_CHECKING:
+    import flatbuffers
 
 
 def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> bytes:
@@ -20,6 +22,10 @@ def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = ())
         inputs: names for the signatures' inputs, which a converter calls args_0, args_1, ...; none leaves them.
         outputs: names for output_0, output_1, ...; none leaves them.
     """
+    # brought by LiteRT, which is there where .tflite files are
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
     model = schema.ModelT.InitFromPackedBuf(data, 0)
     stored: dict[bytes, int] = {}
 
