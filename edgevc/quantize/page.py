@@ -42,9 +42,6 @@ _STYLE = """
 --s0:#0b6bcb;--s1:#d4690b;--s2:#1a8754;--s3:#9a4fb5;--good:#12692f;--bad:#b3122a}
 @media(prefers-color-scheme:dark){:root{--bg:#12161b;--card:#1c222a;--fg:#e4e9ee;--soft:#9aa7b4;--line:#36404b;
 --s0:#5aaaff;--s1:#ff9d4d;--s2:#4cc38a;--s3:#d09be6;--good:#5fd08a;--bad:#ff7b8a}}
-@media print{:root{color-scheme:light;--bg:#fff;--card:#fff;--fg:#000;--soft:#444;--line:#bbb;
---s0:#0b6bcb;--s1:#d4690b;--s2:#1a8754;--s3:#9a4fb5;--good:#12692f;--bad:#b3122a}
-figure,tr,.tile{break-inside:avoid}h2,h3,caption{break-after:avoid}.wide{overflow:visible}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--fg);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI","DejaVu Sans",sans-serif;
@@ -70,13 +67,17 @@ tbody th{font-weight:400}
 .name{overflow-wrap:anywhere;min-width:230px;font-family:ui-monospace,"DejaVu Sans Mono",monospace;font-size:.8rem}
 .n{text-align:right;white-space:nowrap}.nowrap{white-space:nowrap}tr.kept{color:var(--soft)}
 figure{margin:14px 0;padding:10px 12px;background:var(--card);border:1px solid var(--line);border-radius:8px}
-figcaption{font-size:.87rem;margin-bottom:4px}svg{display:block;width:100%;height:auto}
+figure{overflow-x:auto}figcaption{font-size:.87rem;margin-bottom:4px}
+svg{display:block;width:100%;min-width:540px;height:auto}
 svg text{fill:var(--fg);font:12px system-ui,"DejaVu Sans",sans-serif}svg text.small{font-size:10.5px;fill:var(--soft)}
 .grid{stroke:var(--line)}.limit{stroke:var(--bad);stroke-width:1.5;stroke-dasharray:5 3}
 .s0{fill:var(--s0);stroke:var(--s0)}.s1{fill:var(--s1);stroke:var(--s1)}.s2{fill:var(--s2);stroke:var(--s2)}
 .s3{fill:var(--s3);stroke:var(--s3)}.hollow{fill-opacity:.12;stroke-dasharray:3 2}
 .path{fill:none;stroke-width:1.8}.faint{stroke-opacity:.55;stroke-dasharray:4 3}
-code{font-size:.86rem;overflow-wrap:anywhere}
+@media print{:root{color-scheme:light;--bg:#fff;--card:#fff;--fg:#000;--soft:#444;--line:#bbb;
+--s0:#0b6bcb;--s1:#d4690b;--s2:#1a8754;--s3:#9a4fb5;--good:#12692f;--bad:#b3122a}
+figure,tr,.tile{break-inside:avoid}h2,h3,caption{break-after:avoid}.wide,figure{overflow:visible}svg{min-width:0}
+table{font-size:.68rem}th,td{padding:3px 5px}.name{min-width:120px;font-size:.64rem}}
 """
 
 # Should a name ever get out of its place, the browser still loads nothing and runs nothing.
