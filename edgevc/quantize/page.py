@@ -12,9 +12,11 @@ from edgevc.quantize.summary import (
     DRIFT,
     FIGURES,
     OUTLIER_RATIO,
+    cpu_text,
     decibels,
     engine_name,
     engines_of,
+    estimates,
     figure_limit,
     figure_value,
     figure_verdict,
@@ -168,10 +170,9 @@ def _speed(result: QuantizationResult) -> Iterable[Markup]:
     if not result.clock:
         return
     yield element("h2", "Time on this CPU")
-    cpu = "; ".join(f"{str(k).replace('_', ' ')}: {_value(v)}" for k, v in result.cpu.items())
-    yield element(
-        "p", "One thread, float and int8 in turns in one process, median time of one call. ", cpu, class_="soft"
-    )
+    yield element("p", "One thread, float and int8 in turns in one process, median time of one call.", class_="soft")
+    if result.cpu:
+        yield element("p", f"This CPU: {cpu_text(result)}.")
     bars = [
         Bars(
             f"{engine_name(race.engine)}, {hops(race.hops)} per call",
@@ -193,6 +194,9 @@ def _speed(result: QuantizationResult) -> Iterable[Markup]:
     ]
     head = ("engine", "hops per call", "float µs", "int8 µs", "float/int8")
     yield _table("Clock; above 1x int8 is faster", head, rows, numeric={1, 2, 3, 4})
+    for arithmetic in estimates(result):
+        yield element("p", arithmetic[0])
+        yield element("ul", *(element("li", line) for line in arithmetic[1:]), class_="soft")
 
 
 def _drift(result: QuantizationResult) -> Iterable[Markup]:
@@ -386,12 +390,6 @@ def _origin(result: QuantizationResult) -> Iterable[Markup]:
         ("took", f"{result.seconds:.0f} s, peak memory {result.peak_rss_mb:.0f} MB resident"),
     ]
     yield _table("Provenance", ("what", "value"), rows, wide_last=True)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value)) or "none"
-    return str(value)
 
 
 def _table(

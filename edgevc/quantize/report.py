@@ -17,9 +17,11 @@ from edgevc.quantize.summary import (
     FIGURES,
     PAYS,
     Race,
+    cpu_text,
     decibels,
     engine_name,
     engines_of,
+    estimates,
     figure_limit,
     figure_value,
     figure_verdict,
@@ -62,7 +64,9 @@ def terminal(result: QuantizationResult, worst: int = WORST_LAYERS) -> str:
         lines += _layers(result, engine, worst)
     lines += _candidates(result)
     if result.cpu:
-        lines += ["", "this CPU: " + _cpu(result)]
+        lines += ["", f"this CPU: {cpu_text(result)}"]
+    for arithmetic in estimates(result):
+        lines += ["", arithmetic[0], *(f"  {line}" for line in arithmetic[1:])]
     said = sentences(result)
     lines += ["", *(f"- {sentence}" for sentence in said)] if said else []
     lines += ["", f"took {result.seconds:.0f} s, peak memory {result.peak_rss_mb:.0f} MB resident"]
@@ -239,16 +243,6 @@ def _excluded(candidate: Candidate) -> str:
     return f"{len(candidate.excluded)}, last {candidate.excluded[-1]}" if candidate.excluded else "none"
 
 
-def _cpu(result: QuantizationResult) -> str:
-    parts = []
-    for key, value in result.cpu.items():
-        if isinstance(value, (list, tuple)):
-            value = ", ".join(map(str, value)) or "none"
-        if isinstance(value, (str, int, float)):
-            parts.append(f"{str(key).replace('_', ' ')}: {value}")
-    return "; ".join(parts)
-
-
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int, left_last: int = 1) -> list[str]:
     """Return aligned lines: the first `left` and the last `left_last` columns to the left, figures to the right."""
     cells = [[printable(cell) for cell in row] for row in (head, *rows)]
@@ -297,12 +291,15 @@ def _fit(line: str) -> list[str]:
     line = printable(line)
     if columns(line) <= WIDTH:
         return [line]
-    indent = "  " if line.startswith("- ") else ""
-    lines, current = [], ""
-    for word in line.split(" "):
-        if current and columns(f"{current} {word}") > WIDTH:
+    begin = " " * (len(line) - len(line.lstrip()))
+    indent = begin + "  " if begin or line.startswith("- ") else ""
+    lines, current = [], begin
+    for word in line.split():
+        if not current.strip():
+            current = begin + shorten(word, WIDTH - len(begin))
+        elif columns(current) + 1 + columns(word) <= WIDTH:
+            current += f" {word}"
+        else:
             lines.append(current)
             current = indent + shorten(word, WIDTH - len(indent))
-        else:
-            current = f"{current} {word}" if current else shorten(word, WIDTH)
     return [*lines, current]

@@ -21,7 +21,7 @@ FIGURES: dict[str, tuple[str, str]] = {
     "tensor": ("dB", "worst output of a graph, signal over error"),
     "snr": ("dB", "output sound, signal over difference"),
     "mel": ("", "output sound, mean |difference| of log-mel energies (0.1 is 0.43 dB)"),
-    "drift": ("x", "error in the last minute of a long stream over that in the first"),
+    "drift": ("x", "error in the last minute over that in the first"),
     "similarity": ("", "change of the similarity to the target voice"),
     "wer": ("", "change of the word error rate"),
     "ovrl": ("", "change of the DNSMOS quality"),
@@ -120,6 +120,24 @@ def quality(candidates: Sequence[Candidate]) -> str:
 def value_of(candidate: Candidate, name: str) -> float | None:
     """Return one of the gate's figures."""
     return next((f.value for f in candidate.gate if f.name == name), None)
+
+
+def cpu_text(result: QuantizationResult) -> str:
+    """Return what the CPU is and has for int8, in a line; empty where it was not asked."""
+    parts = []
+    for key, value in result.cpu.items():
+        text = ", ".join(map(str, value)) or "none" if isinstance(value, (list, tuple)) else str(value)
+        if key in ("name", "meaning"):
+            parts.append(text)
+        elif key != "estimates":
+            parts.append(f"{key} {text}")
+    return "; ".join(parts)
+
+
+def estimates(result: QuantizationResult) -> list[list[str]]:
+    """Return the lines of each estimate for a board: the time, then its arithmetic."""
+    found = result.cpu.get("estimates", ())
+    return [[str(line) for line in entry["estimate"]["arithmetic"]] for entry in found]
 
 
 def headline(result: QuantizationResult) -> str:

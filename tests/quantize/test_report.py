@@ -214,6 +214,15 @@ def test_where_int8_does_not_pay_is_said_plainly():
     assert all("the smaller file" in sentence for sentence in said[:2])
 
 
+def test_an_estimate_is_shown_with_its_arithmetic():
+    made = sample_result.result()
+    for text in (terminal(made).replace("\n    ", " "), page(made)):
+        assert "estimate for Raspberry Pi 4, litert int8, 1 hop per call, one core: 1.58 ms" in text
+        assert "estimate of memory: (3.57 MB - half of 0.8 MB cache) / 4.5 GB/s = 0.70 ms" in text
+        assert "AMD EPYC; cores 2; int8 AVX2, AVX512-VNNI; int8 has dot products here" in text
+        assert "{" not in text.partition("</style>")[2]
+
+
 def test_a_note_that_repeats_a_sentence_is_said_once():
     said = sentences(sample_result.result())
     again = sentences(sample_result.result(notes=(said[0], "another")))
