@@ -129,11 +129,18 @@ def weight_sqnr_db(layer: Layer) -> float:
 
 
 def outliers(layer: Layer) -> tuple[float, int]:
-    """Return the largest channel maximum over the median one, and which channel it is (of the first weights)."""
-    peaks = np.abs(layer.weights[0]).max(axis=1)
-    middle = float(np.median(peaks))
-    worst = int(np.argmax(peaks))
-    return (float(peaks[worst]) / middle if middle > 0 else float(np.inf)), worst
+    """Return the largest channel maximum over the median one, and which channel it is (of the first weights).
+
+    Output and input channels are looked at; the worse kind counts. A loud output channel takes the range of the
+    activations behind it, a loud input channel that of every other weight in its rows.
+    """
+    found = []
+    for axis in (1, 0):
+        peaks = np.abs(layer.weights[0]).max(axis=axis)
+        middle = float(np.median(peaks))
+        worst = int(np.argmax(peaks))
+        found.append((float(peaks[worst]) / middle if middle > 0 else float(np.inf), worst))
+    return max(found)
 
 
 def sizes(files: Mapping[str, bytes]) -> int:

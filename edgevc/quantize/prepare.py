@@ -250,14 +250,18 @@ def _fix_shapes(model: ModelProto, shapes: Mapping[str, tuple[int, ...]], consta
 # In a process of its own: ONNX Runtime 1.31 was seen to crash on a valid file while it folds nested conditions.
 _FOLD = """
 import json, sys
-import onnxruntime
+import numpy, onnxruntime
 arguments = json.loads(sys.argv[1])
 options = onnxruntime.SessionOptions()
 options.log_severity_level = 4
 options.intra_op_num_threads = 1
 options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
 options.optimized_model_filepath = arguments["target"]
-onnxruntime.InferenceSession(arguments["source"], options, providers=["CPUExecutionProvider"])
+session = onnxruntime.InferenceSession(arguments["source"], options, providers=["CPUExecutionProvider"])
+kinds = {"tensor(float)": "f4", "tensor(int64)": "i8", "tensor(int32)": "i4", "tensor(bool)": "?"}
+feed = {value.name: numpy.zeros(value.shape, kinds[value.type]) for value in session.get_inputs()}
+outputs = zip(session.get_outputs(), session.run(None, feed))
+print(json.dumps({value.name: list(array.shape) for value, array in outputs}))
 """
 
 
@@ -279,8 +283,15 @@ def _fold(model: ModelProto, path: Path) -> ModelProto:
             raise ModelError(f"onnxruntime must load {path} within {FOLD_LIMIT_S} s, it did not") from error
         if done.returncode or not target.is_file():
             said = (done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"])[-1][:400]
-            raise ModelError(f"onnxruntime cannot load {path} with these shapes: {said}; see --shape and --feed")
+            raise ModelError(f"onnxruntime cannot run {path} with these shapes: {said}; see --shape and --feed")
         folded: ModelProto = onnx.load_model(str(target))
+    shapes = json.loads(done.stdout.strip().splitlines()[-1])
+    for value in folded.graph.output:
+        # ONNX Runtime leaves some out, and a file without them is not valid
+        dimensions = value.type.tensor_type.shape.dim
+        del dimensions[:]
+        for size in shapes[value.name]:
+            dimensions.add().dim_value = size
     used = {node.domain for node in folded.graph.node}
     kept = [entry for entry in folded.opset_import if entry.domain in used or entry.domain == ""]
     del folded.opset_import[:]

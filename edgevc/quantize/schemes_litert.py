@@ -69,8 +69,14 @@ class LitertQuantizer:
         """
         from ai_edge_litert import schema_py_generated as schema
 
-        self.graph, self.data = graph, data
+        self.graph, self._original = graph, data
         model = schema.ModelT.InitFromPackedBuf(data, 0)
+        names = [tensor.name for subgraph in model.subgraphs for tensor in subgraph.tensors]
+        if len(set(names)) < len(names):
+            # the quantizer wants the names of all signatures' tensors unique
+            data = repack(data)
+            model = schema.ModelT.InitFromPackedBuf(data, 0)
+        self._data = data
         codes = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
         ops = [codes[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
         found: dict[str, Layer] = {}
@@ -127,11 +133,11 @@ class LitertQuantizer:
             layer.name for layer in self.layers if layer.name not in keep_float and not self.refusal(layer.name, scheme)
         ]
         if not chosen:
-            return self.data
+            return self._original
         quantizer, qtyping = require_quantizer()
         name = qtyping.TFLOperationName
         with _silence():
-            tool = quantizer.Quantizer(bytearray(self.data))
+            tool = quantizer.Quantizer(bytearray(self._data))
             if scheme == "static":
                 tool.add_static_config(
                     regex=".*", operation_name=name.FULLY_CONNECTED, activation_num_bits=8, weight_num_bits=8
