@@ -16,6 +16,8 @@ from edgevc.quantize.subject import Files, Subject
 
 Say = Callable[[str], None]
 
+NOT_SLOWER = 1.03
+"""Times float's time that still counts as equal: the clock's noise."""
 WORTH = 0.75
 """Share of float's bytes above which a candidate is not worth a search."""
 SENSITIVITY_CALLS = 60
@@ -120,8 +122,12 @@ def pareto(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def best(trials: Iterable[Trial]) -> Trial | None:
-    """Return the one of those that passed with the smallest product of time and bytes; None where none passed."""
-    return min((trial for trial in trials if trial.passed and trial.us), key=lambda t: t.price, default=None)
+    """Return the one of those that passed with the smallest product of time and bytes; None where none passed.
+
+    One that is slower than float is only taken where all are.
+    """
+    passed = [trial for trial in trials if trial.passed and trial.us]
+    return min(passed, key=lambda trial: (trial.cost > NOT_SLOWER, trial.price), default=None)
 
 
 class EngineSearch:
@@ -172,6 +178,8 @@ class EngineSearch:
         """Return whether a scheme may still beat the best: each layer that returns to float costs bytes and time."""
         leader = best(self.trials)
         if leader is None or self.wishes.scheme != "auto":
+            return True
+        if leader.cost > NOT_SLOWER >= start.cost:
             return True
         return start.price < leader.price
 
@@ -243,7 +251,8 @@ class EngineSearch:
             if not trial.passed and trial.n_bytes > WORTH * sizes(self.subject.float_files[self.engine]):
                 return
         # a layer that went early may not be needed any more; the largest one saves most
-        for path in sorted(kept - start.kept, key=lambda p: -self.layers[p].n_bytes):
+        given_back = sorted(kept - start.kept, key=lambda p: -self.layers[p].n_bytes)
+        for path in given_back if len(given_back) > 1 else ():
             without = self._try(start.scheme, kept - {path}, timed=False)
             if without.passed:
                 kept, trial = kept - {path}, without
