@@ -141,7 +141,7 @@ def load_graph_file(
             raise ConfigError(f"{path} has no input {name!r}; known: {', '.join(names)}")
     pairs = find_states(original, state_patterns, str(path))
     fixed = _fix_shapes(original, shapes or {}, constants or {})
-    model = _with_newer_opset(_fold(fixed, path))
+    model = _with_newer_opset(_pointwise_as_products(_fold(fixed, path)))
     for node in model.graph.node:
         if node.op_type in _CONTROL_FLOW:
             raise ModelError(
@@ -297,6 +297,48 @@ def _fold(model: ModelProto, path: Path) -> ModelProto:
     del folded.opset_import[:]
     folded.opset_import.extend(kept)
     return folded
+
+
+def _pointwise_as_products(model: ModelProto) -> ModelProto:
+    """Write convolutions of one tap as products: there are int8 kernels for these, none that pays for those."""
+    onnx = require_onnx()
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    nodes: list[Any] = []
+    for node in model.graph.node:
+        attributes = {entry.name: onnx.helper.get_attribute_value(entry) for entry in node.attribute}
+        weight = weights.get(node.input[1]) if node.op_type == "Conv" else None
+        plain = (
+            weight is not None
+            and len(weight.dims) == 3
+            and weight.dims[2] == 1
+            and attributes.get("group", 1) == 1
+            and set(attributes.get("strides", [1])) == {1}
+            and not any(attributes.get("pads", [0]))
+            and (len(node.input) < 3 or node.input[2] in weights)
+        )
+        if not plain:
+            nodes.append(node)
+            continue
+        name, x, y = node.input[1], node.input[0], node.output[0]
+        matrix = onnx.numpy_helper.to_array(weight)[:, :, 0].T
+        if f"{name}.matrix" not in weights:
+            weights[f"{name}.matrix"] = onnx.numpy_helper.from_array(np.ascontiguousarray(matrix), f"{name}.matrix")
+        biased = len(node.input) > 2 and node.input[2] != ""
+        product = f"{y}.product" if biased else f"{y}.sum"
+        label = node.name or y
+        # (1, C, T) to (1, T, C) and back
+        nodes.append(onnx.helper.make_node("Transpose", [x], [f"{y}.turned"], name=f"{label}.turn", perm=[0, 2, 1]))
+        nodes.append(onnx.helper.make_node("MatMul", [f"{y}.turned", f"{name}.matrix"], [product], name=label))
+        if biased:
+            nodes.append(onnx.helper.make_node("Add", [product, node.input[2]], [f"{y}.sum"], name=f"{label}.bias"))
+        nodes.append(onnx.helper.make_node("Transpose", [f"{y}.sum"], [y], name=f"{label}.back", perm=[0, 2, 1]))
+    used = {name for node in nodes for name in node.input} | {value.name for value in model.graph.output}
+    del model.graph.node[:], model.graph.initializer[:]
+    model.graph.node.extend(nodes)
+    model.graph.initializer.extend(tensor for name, tensor in weights.items() if name in used)
+    # inner shapes are inferred anew where they are needed
+    model.graph.ClearField("value_info")
+    return model
 
 
 def _with_newer_opset(model: ModelProto) -> ModelProto:

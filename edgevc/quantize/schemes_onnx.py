@@ -121,8 +121,6 @@ class OnnxQuantizer:
             plain = _attribute(node, "alpha", 1.0) == 1 == _attribute(node, "beta", 1.0)
             if not plain or _attribute(node, "transA", 0):
                 return "a Gemm with factors or a transposed input has no int8 form"
-            if len(node.input) > 2 and node.input[2] and node.input[2] not in self._constants:
-                return "its bias is computed"
         elif op == "LSTM" and scheme == "dynamic":
             plain = _attribute(node, "layout", 0) == 0 and not (len(node.input) > 7 and node.input[7])
             return "" if plain else "an LSTM with peepholes or batch-first layout has no int8 kernel"
@@ -151,7 +149,7 @@ class OnnxQuantizer:
             for name, node in self.nodes.items()
             if name not in keep_float and not self.refusal(name, scheme)
         }
-        rewrite = _Rewrite(self._array, ranges or {})
+        rewrite = _Rewrite(self._array, self._constants.__contains__, ranges or {})
         write: Callable[[Any], None] = {
             "dynamic": rewrite.dynamic,
             "static": rewrite.static,
@@ -190,8 +188,9 @@ class OnnxQuantizer:
 class _Rewrite:
     """The operators and constants of the new graph, in the making."""
 
-    def __init__(self, array: Callable[[str], Any], ranges: Mapping[str, Range]) -> None:
+    def __init__(self, array: Callable[[str], Any], known: Callable[[str], bool], ranges: Mapping[str, Range]) -> None:
         self._array = array
+        self._known = known
         self._ranges = ranges
         self.nodes: list[Any] = []
         self.constants: dict[str, Any] = {}
@@ -265,8 +264,14 @@ class _Rewrite:
         # one for each consumer, as the fusion wants it
         self._add("DequantizeLinear", [f"{x}.u8", x_scale, x_zero], [f"{output}.x"])
         axis = 0 if _attribute(node, "transB", 0) else 1
-        scales = self._dequantized(weight, axis, f"{output}.w")
         inputs = [f"{output}.x", f"{output}.w"]
+        if len(node.input) > 2 and node.input[2] and not self._known(node.input[2]):
+            # no int32 bias can be stored for it: the sum is taken in float, behind a product
+            self._dequantized(weight, axis, f"{output}.w", transposed=axis == 0)
+            self._add("MatMul", inputs, [f"{output}.product"])
+            self._add("Add", [f"{output}.product", node.input[2]], [output])
+            return
+        scales = self._dequantized(weight, axis, f"{output}.w")
         if len(node.input) > 2 and node.input[2]:
             factors = scale * scales
             bias = np.clip(np.rint(self._array(node.input[2]) / factors), -(2**31), 2**31 - 1).astype(np.int32)
@@ -286,13 +291,18 @@ class _Rewrite:
             inputs[index] = target
         self._replace_inputs(node, inputs)
 
-    def _dequantized(self, weight: str, axis: int, target: str) -> FloatArray:
-        """Add the int8 form of a weight and the operator that unpacks it to `target`; return its scales."""
+    def _dequantized(self, weight: str, axis: int, target: str, *, transposed: bool = False) -> FloatArray:
+        """Add the int8 form of a weight and the operator that unpacks it to `target`; return its scales.
+
+        transposed: stores a matrix turned round, its channels along the other axis.
+        """
         array = self._array(weight)
         turned = np.moveaxis(array, axis, 0)
         # scales along one axis only: the directions of an LSTM share theirs
         values, scales = quantize_rows(np.ascontiguousarray(turned).reshape(turned.shape[0], -1))
         values = np.moveaxis(values.reshape(turned.shape), 0, axis)
+        if transposed:
+            axis, values = 1 - axis, values.T
         stored = self._constant(f"{weight}.{axis}.s8", values)
         factors = self._constant(f"{weight}.{axis}.scale", scales)
         # written out although it is the default: ONNX Runtime fuses the three-input form only

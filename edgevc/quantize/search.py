@@ -162,17 +162,29 @@ class EngineSearch:
         """Try, judge, time and choose."""
         wanted = self.wishes.scheme
         schemes = next(iter(self.quantizers.values())).schemes if wanted == "auto" else (wanted,)
-        for scheme in schemes:
+        usable = [
+            scheme
+            for scheme in schemes
+            if any(self._can(scheme, path) for path in self.layers if path not in self.always)
+        ]
+        for scheme in usable:
             first = self._try(scheme, self.always if wanted == "auto" else self.always | self.by_default, timed=True)
-            if wanted == "auto" and self.by_default - self.always and (first.cost < 1 or best(self.trials) is None):
-                self._try(scheme, self.always | self.by_default, timed=True)
-        for scheme in schemes:
+            careful = self.always | self.by_default
+            changes = any(self._can(scheme, path) for path in careful - self.always)
+            remains = any(self._can(scheme, path) for path in self.layers if path not in careful)
+            if wanted == "auto" and changes and remains and (first.cost < 1 or best(self.trials) is None):
+                self._try(scheme, careful, timed=True)
+        for scheme in usable:
             start = next(trial for trial in self.trials if trial.scheme == scheme)
             if not start.passed and self._could_win(start):
                 self._fall_back(start)
         self._race_again()
         chosen, drift = self._long_run()
         return Outcome(self.engine, self.trials, chosen, drift, self._activations, self.damage)
+
+    def _can(self, scheme: str, path: str) -> bool:
+        layer = self.layers[path]
+        return not self.quantizers[layer.graph].refusal(layer.name, scheme)
 
     def _could_win(self, start: Trial) -> bool:
         """Return whether a scheme may still beat the best: each layer that returns to float costs bytes and time."""
@@ -299,9 +311,7 @@ class EngineSearch:
         missing = [
             path
             for path, layer in self.layers.items()
-            if path not in damage
-            and path not in self.always
-            and not self.quantizers[layer.graph].refusal(layer.name, scheme)
+            if path not in damage and path not in self.always and self._can(scheme, path)
         ]
         for count, path in enumerate(missing):
             self.say(f"{self.engine} {scheme}: what each layer alone does, {count + 1} of {len(missing)}")
@@ -345,6 +355,8 @@ class EngineSearch:
 def refusal(outcomes: Iterable[Outcome], gate: Gate) -> str:
     """Return why nothing may be written, with the figures of the nearest candidate; empty where all may."""
     for outcome in outcomes:
+        if not outcome.trials:
+            return f"no layer can be quantized for {outcome.engine} with this --scheme; nothing was written"
         if outcome.chosen is None:
             nearest = min(outcome.trials, key=lambda t: (sum(not f.passed for f in t.gate), -t.figures["tensor"]))
             return (

@@ -443,6 +443,10 @@ class GraphSubject(Subject):
         exact = self.runner(engine, self.name, self.float_files[engine][self.name])
         found = self.runner(engine, self.name, files[self.name])
         errors = []
+        # a stream's first minute starts from empty states, all others from full ones: so shall the first here
+        for inputs in calls[-len(calls) // 4 :]:
+            exact.run(inputs)
+            found.run(inputs)
         for index in range(minutes):
             distance = energy = 0.0
             for inputs in calls:
