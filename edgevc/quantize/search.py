@@ -20,6 +20,10 @@ NOT_SLOWER = 1.03
 """Times float's time that still counts as equal: the clock's noise."""
 WORTH = 0.75
 """Share of float's bytes above which a candidate is not worth a search."""
+CLEARLY = 0.9
+"""Times the other one's price: what a scheme must cost at most to be worth a search of its own."""
+MAX_SECOND_THOUGHTS = 6
+"""Layers that are tried in int8 again after too many returned to float."""
 SENSITIVITY_CALLS = 60
 """Of each calibration clip, to see what one layer alone does."""
 QUICK_ROUNDS = 10
@@ -193,7 +197,10 @@ class EngineSearch:
             return True
         if leader.cost > NOT_SLOWER >= start.cost:
             return True
-        return start.price < leader.price
+        first = next(trial for trial in self.trials if trial.scheme == leader.scheme)
+        # no more exact and hardly cheaper where both have all in int8: it will not overtake
+        behind = start.figures["tensor"] <= first.figures["tensor"] and start.price > CLEARLY * first.price
+        return start.price < leader.price and not (first is not leader and behind)
 
     def _race_again(self) -> None:
         """Time all that passed in one race: those near each other are told apart by the same minute's load."""
@@ -252,58 +259,60 @@ class EngineSearch:
         return replace(trial, us={1: found}, float_us={1: exact})
 
     def _fall_back(self, start: Trial) -> None:
+        """Find how many of the worst layers must return to float, then which of them need not."""
         damage = self._damage(start.scheme)
-        trial, kept = start, start.kept
-        while not trial.passed:
-            order = self._worst_first(trial, kept, damage)
-            if not order:
+        order = self._worst_first(start, damage)
+        most = WORTH * sizes(self.subject.float_files[self.engine])
+        trials: dict[int, Trial] = {}
+
+        def passes(count: int) -> bool:
+            trials[count] = self._try(start.scheme, start.kept | frozenset(order[:count]), timed=False)
+            return trials[count].passed
+
+        enough, low = min(self._how_many(start, order, damage), len(order)), 0
+        while enough and not passes(enough):
+            if enough == len(order) or trials[enough].n_bytes > most:
                 return
-            kept |= frozenset(order[: self._how_many(trial, kept, order, damage)])
-            trial = self._try(start.scheme, kept, timed=False)
-            if not trial.passed and trial.n_bytes > WORTH * sizes(self.subject.float_files[self.engine]):
-                return
-        # a layer that went early may not be needed any more; the largest one saves most
-        given_back = sorted(kept - start.kept, key=lambda p: -self.layers[p].n_bytes)
-        for path in given_back if len(given_back) > 1 else ():
+            low, enough = enough, min(2 * enough, len(order))
+        while enough - low > 1:
+            middle = (low + enough) // 2
+            low, enough = (low, middle) if passes(middle) else (middle, enough)
+        if not enough:
+            return
+        kept, trial = start.kept | frozenset(order[:enough]), trials[enough]
+        # the last one was needed; of those before it the largest save most
+        for path in sorted(order[: enough - 1], key=lambda p: -self.layers[p].n_bytes)[:MAX_SECOND_THOUGHTS]:
             without = self._try(start.scheme, kept - {path}, timed=False)
             if without.passed:
                 kept, trial = kept - {path}, without
         position = self.trials.index(trial)
         self.trials[position] = self._timed(trial)
 
-    def _worst_first(self, trial: Trial, kept: frozenset[str], damage: Mapping[str, float]) -> list[str]:
-        """Return the layers that may return to float, most noise per byte first."""
-        graphs = set(self.quantizers)
-        failed = {figure.name for figure in trial.gate if not figure.passed}
-        if failed == {"tensor"}:
-            limit = self.wishes.gate.limits["tensor"]
-            figures = self.subject.tensor_figures(self.engine, trial.files)
-            graphs = {path.partition("/")[0] for path, value in figures.items() if not value >= limit}
-        left = [
-            path
-            for path, layer in self.layers.items()
-            if path not in kept and path in damage and layer.graph in graphs and damage[path] > 0
-        ]
-        return sorted(left, key=lambda path: -damage[path] / self.layers[path].n_bytes)
+    def _worst_first(self, start: Trial, damage: Mapping[str, float]) -> list[str]:
+        """Return the layers that may return to float, most noise per byte first, of graphs that fail before others."""
+        limit = self.wishes.gate.limits.get("tensor", -math.inf)
+        figures = self.subject.tensor_figures(self.engine, start.files)
+        failing = {path.partition("/")[0] for path, value in figures.items() if not value >= limit}
+        left = [path for path in self.layers if path not in start.kept and damage.get(path, 0) > 0]
+        return sorted(
+            left,
+            key=lambda path: (self.layers[path].graph not in failing, -damage[path] / self.layers[path].n_bytes),
+        )
 
-    def _how_many(self, trial: Trial, kept: frozenset[str], order: list[str], damage: Mapping[str, float]) -> int:
-        """Return how many layers to give back before the next look, from the noises adding up: at least one."""
+    def _how_many(self, start: Trial, order: list[str], damage: Mapping[str, float]) -> int:
+        """Guess how many layers must go, from noises that add up: at least one."""
         limit = self.wishes.gate.limits.get("tensor")
-        if limit is None or trial.figures["tensor"] >= limit:
+        if limit is None or start.figures["tensor"] >= limit:
             return 1
         allowed = 10 ** (-limit / 10)
-        count, gone = 0, set(kept)
-        for path in order:
+        for count in range(1, len(order)):
             totals: dict[str, float] = {}
-            for other, noise in damage.items():
-                if other not in gone:
-                    graph = self.layers[other].graph
-                    totals[graph] = totals.get(graph, 0.0) + noise
+            for path in (path for path in damage if path not in start.kept and path not in order[:count]):
+                graph = self.layers[path].graph
+                totals[graph] = totals.get(graph, 0.0) + damage[path]
             if max(totals.values(), default=0.0) <= allowed:
-                break
-            gone.add(path)
-            count += 1
-        return max(1, count)
+                return count
+        return len(order)
 
     def _damage(self, scheme: str) -> Mapping[str, float]:
         """Return what each layer alone does to its graph's outputs."""
