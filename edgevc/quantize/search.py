@@ -18,8 +18,8 @@ Say = Callable[[str], None]
 
 NOT_SLOWER = 1.03
 """Times float's time that still counts as equal: the clock's noise."""
-WORTH = 0.75
-"""Share of float's bytes above which a candidate is not worth a search."""
+WORTH = 0.9
+"""Share of float's bytes above which so little is int8 that it is not worth having."""
 CLEARLY = 0.9
 """Times the other one's price: what a scheme must cost at most to be worth a search of its own."""
 MAX_SECOND_THOUGHTS = 6
@@ -171,11 +171,12 @@ class EngineSearch:
             for scheme in schemes
             if any(self._can(scheme, path) for path in self.layers if path not in self.always)
         ]
+        careful = self.always | self.by_default
         for scheme in usable:
-            first = self._try(scheme, self.always if wanted == "auto" else self.always | self.by_default, timed=True)
-            careful = self.always | self.by_default
             changes = any(self._can(scheme, path) for path in careful - self.always)
             remains = any(self._can(scheme, path) for path in self.layers if path not in careful)
+            # in a graph of first layers and heads only, leaving these float would leave nothing
+            first = self._try(scheme, careful if wanted != "auto" and remains else self.always, timed=True)
             if wanted == "auto" and changes and remains and (first.cost < 1 or best(self.trials) is None):
                 self._try(scheme, careful, timed=True)
         for scheme in usable:
@@ -269,15 +270,17 @@ class EngineSearch:
             trials[count] = self._try(start.scheme, start.kept | frozenset(order[:count]), timed=False)
             return trials[count].passed
 
-        enough, low = min(self._how_many(start, order, damage), len(order)), 0
+        # with none left in int8 it would be the float model
+        last = len(order) - 1
+        enough, low = min(self._how_many(start, order, damage), last), 0
         while enough and not passes(enough):
-            if enough == len(order) or trials[enough].n_bytes > most:
+            if enough == last or trials[enough].n_bytes > most:
                 return
-            low, enough = enough, min(2 * enough, len(order))
+            low, enough = enough, min(2 * enough, last)
         while enough - low > 1:
             middle = (low + enough) // 2
             low, enough = (low, middle) if passes(middle) else (middle, enough)
-        if not enough:
+        if not enough or trials[enough].n_bytes > most:
             return
         kept, trial = start.kept | frozenset(order[:enough]), trials[enough]
         # the last one was needed; of those before it the largest save most
