@@ -19,7 +19,7 @@ from edgevc.wavfile import write_wav
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs/quantize.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```sh\n(.*?)```", DOCUMENT, flags=re.DOTALL)
-MADE = re.compile(r"[\w./-]+\.(?:html|json|onnx)$|int8/$")
+MADE = re.compile(r"[\w./-]+\.(?:html|json|onnx)$|(?:int8|small)/$")
 
 
 def mask_graph(path):
