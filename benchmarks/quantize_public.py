@@ -29,12 +29,13 @@ SILERO_CONTEXT, SILERO_HOP = 64, 512
 SNR_DB = 5.0
 
 OPTIONS = {
-    "model_1": ["--state", "input_3=tf_op_layer_stack_2", "--feed", "input_2=magnitude:128"],
-    "model_2": ["--state", "input_5=tf_op_layer_stack_5", "--feed", "input_4=samples:128"],
+    "model_1": ["--state-pattern", "input_3=tf_op_layer_stack_2", "--feed", "input_2=magnitude:128"],
+    "model_2": ["--state-pattern", "input_5=tf_op_layer_stack_5", "--feed", "input_4=samples:128"],
     "silero_vad_op18_ifless": [
-        "--state", "state=stateN", "--shape", "input=1,576", "--feed", "input=samples:512", "--feed", "sr=16000",
+        *("--state-pattern", "state=stateN", "--shape", "input=1x576"),
+        *("--feed", "input=samples:512", "--feed", "sr=16000"),
     ],
-}  # fmt: skip
+}
 """File name's stem to what `edgevc quantize` cannot see in the graph."""
 
 

@@ -20,7 +20,7 @@ ENGINES = {"onnx": "ONNX Runtime", "litert": "LiteRT"}
 FIGURES: dict[str, tuple[str, str]] = {
     "tensor": ("dB", "worst output of a graph, signal over error"),
     "snr": ("dB", "output sound, signal over difference"),
-    "mel": ("", "output sound, mean |difference| of log-mel energies (0.1 is 0.43 dB)"),
+    "mel": ("", "output sound, mean difference of its log-mel (0.1 is 0.43 dB)"),
     "drift": ("x", "error in the last minute over that in the first"),
     "similarity": ("", "change of the similarity to the target voice"),
     "wer": ("", "change of the word error rate"),
