@@ -88,7 +88,7 @@ def folder(tmp_path, tiny_bundle_path, monkeypatch):
 def test_the_commands_run_as_they_stand_there(folder):
     assert len(BLOCKS) >= 3
     for block in BLOCKS:
-        done = subprocess.run(["sh", "-eu", "-c", block], capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(["sh", "-eu", "-c", block], capture_output=True, text=True, timeout=900, check=False)
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
         for name in (word for line in block.splitlines() for word in line.split() if MADE.search(word)):
             assert (folder / name).exists(), f"{name} of {block}"
