@@ -15,7 +15,6 @@ from edgevc.quantize.result import Candidate, QuantizationResult
 from edgevc.quantize.summary import (
     DRIFT,
     FIGURES,
-    PAYS,
     Race,
     cpu_text,
     decibels,
@@ -28,6 +27,7 @@ from edgevc.quantize.summary import (
     headline,
     layers_of,
     microseconds,
+    pays,
     quality,
     races,
     ratio,
@@ -167,7 +167,7 @@ def _clock(result: QuantizationResult) -> list[str]:
 
 
 def _pays(race: Race) -> str:
-    return "" if race.ratio is None or race.ratio >= PAYS else "int8 does not pay here"
+    return "" if race.ratio is None or pays(race.ratio) else "int8 does not pay here"
 
 
 def _drift(result: QuantizationResult) -> list[str]:

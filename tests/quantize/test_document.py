@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,9 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from tiny_bundle import write_tiny_bundle
 
+from edgevc.features import LogMel
 from edgevc.quantize.calibration_speech import default_clips
 from edgevc.quantize.summary import FIGURES
 from edgevc.wavfile import write_wav
@@ -68,9 +69,9 @@ def mask_graph(path):
 
 
 @pytest.fixture
-def folder(tmp_path, tiny_bundle_path, monkeypatch):
+def folder(tmp_path, monkeypatch):
     """A working directory with all that the document's commands name, and `edgevc` on the path."""
-    shutil.copytree(tiny_bundle_path, tmp_path / "model")
+    write_tiny_bundle(tmp_path / "model", filterbank_sha256=LogMel().filterbank_sha256, latency_samples=480)
     mask_graph(tmp_path / "model_1.onnx")
     (tmp_path / "recordings").mkdir()
     for i, (_, samples) in enumerate(default_clips()):
