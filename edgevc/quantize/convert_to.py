@@ -6,6 +6,7 @@ Converters bring PyTorch or TensorFlow in versions of their own, so they run in 
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,7 +60,8 @@ def _from_run(run: Path, target: Path, to: str, python: str | None, overwrite: b
     interpreter = _interpreter(python, recipe)
     with staged(target, MAX_ONNX_BYTES, overwrite=overwrite) as folder:
         folder.mkdir()
-        _call([interpreter, str(script), "--run", str(run), "--out", str(folder), "--float-only"], recipe)
+        words = ["--run", str(run.resolve()), "--out", str(folder.resolve()), "--float-only"]
+        _call([interpreter, str(script), *words], recipe, tools.parent)
     return 0
 
 
@@ -98,10 +100,20 @@ def _interpreter(python: str | None, recipe: str) -> str:
     return python
 
 
-def _call(command: Sequence[str], recipe: str) -> None:
+def _call(command: Sequence[str], recipe: str, source_tree: Path | None = None) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if source_tree is not None:
+        # the tools import edgevc, which their environment need not have installed
+        environment["PYTHONPATH"] = os.pathsep.join([str(source_tree), *filter(None, [os.environ.get("PYTHONPATH")])])
     try:
         done = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, errors="replace", timeout=TIME_LIMIT_S, check=False
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=TIME_LIMIT_S,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineError(f"cannot run {command[0]}: {error}; the environment is made with:\n  {recipe}") from error

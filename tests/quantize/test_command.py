@@ -89,7 +89,6 @@ def test_an_already_quantized_bundle_is_refused(quantized, tmp_path, capsys):
 
 
 def test_below_the_gate_nothing_is_written(float_bundle, tmp_path, capsys):
-    options = ("--gate", "tensor>=150", "--drift-minutes", 0, "--json")
     code = run(
         float_bundle,
         "-o",
