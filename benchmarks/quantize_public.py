@@ -29,8 +29,8 @@ SNR_DB = 5.0
 
 OPTIONS = {
     "model_1": ["--state-pattern", "input_3=tf_op_layer_stack_2", "--feed", "input_2=magnitude:128"],
-    # its states take minutes to settle, in float as in int8: by the fourth minute the error is 1.06 to 1.33 times that of
-    # the first, depending on the layers, and stays there, 35 dB and more below the signal
+    # its states take minutes to settle, in float as in int8: by the fourth minute the error is 1.06 to 1.33 times the
+    # first's, depending on the layers, and stays there, 35 dB and more below the signal
     "model_2": [
         *("--state-pattern", "input_5=tf_op_layer_stack_5", "--feed", "input_4=samples:128"),
         *("--gate", "tensor>=35,drift<=1.5"),
