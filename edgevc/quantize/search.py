@@ -199,6 +199,9 @@ class EngineSearch:
         if leader.cost > NOT_SLOWER >= start.cost:
             return True
         first = next(trial for trial in self.trials if trial.scheme == leader.scheme)
+        if start is first:
+            # between all in int8 and the default layers in float there may be one that is smaller
+            return start.n_bytes < leader.n_bytes
         # no more exact and hardly cheaper where both have all in int8: it will not overtake
         behind = start.figures["tensor"] <= first.figures["tensor"] and start.price > CLEARLY * first.price
         return start.price < leader.price and not (first is not leader and behind)
