@@ -178,7 +178,7 @@ bool PortAudioPort::Spins(int64_t now) noexcept {
   if (!device_slipped_) {
     window_from_ = now;
     window_spent_ = spent;
-  } else if (now - window_from_ >= kSecond) {
+  } else if (now - window_from_ >= kSecond / 2) {
     spinning_ = spinning_ || spent - window_spent_ > kMaxShare * static_cast<double>(now - window_from_);
     window_from_ = now;
     window_spent_ = spent;
@@ -254,8 +254,10 @@ int PortAudioPort::Duplex(const void* input, void* output, unsigned long length,
                           PaStreamCallbackFlags flags, void* self) {
   auto* port = static_cast<PortAudioPort*>(self);
   Add(&port->blocks_, 1);
-  port->Capture(static_cast<const float*>(input), static_cast<int64_t>(length), flags & paInputOverflow);
+  // Play first: Capture wakes the worker, which must find both queues as they are after the block, or what waits in
+  // them is a block more at one look than at the next.
   port->Play(static_cast<float*>(output), static_cast<int64_t>(length), flags & paOutputUnderflow);
+  port->Capture(static_cast<const float*>(input), static_cast<int64_t>(length), flags & paInputOverflow);
   port->input_spent_.store(ThreadTime(), std::memory_order_relaxed);
   if (Slipped(flags)) port->device_slipped_ = true;
   return paContinue;

@@ -82,7 +82,7 @@ class PortAudioPort {
                         PaStreamCallbackFlags flags, void* self);
   static void Finished(void* self);
 
-  // Looks at the threads' processor time once a second.
+  // Looks at the threads' processor time twice a second.
   bool Spins(int64_t now) noexcept;
   void Open();
   void OpenStream(const PaStreamParameters* input, const PaStreamParameters* output, const Side& side,
