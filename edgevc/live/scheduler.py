@@ -28,6 +28,9 @@ STALL_SECONDS = 1.0
 # The queues are only looked after to this: the resamplers' rounding, in samples at 16 kHz.
 _TOLERANCE = 8.0
 _FADE_IN = 64
+_SHORTEST_FADE = 80
+# A lag that stays for so many calls is none of the moment, but something that the device did not count.
+_STEADY_CALLS = 50
 _WARN_SECONDS = 60.0
 
 
@@ -144,6 +147,8 @@ class FrameScheduler:
         # of the device's samples, what came and went through this object
         self._n_read = 0
         self._n_written = 0
+        self._lagging = 0
+        self._correction = 0
         self._mark = clock.now()
         self._warned: dict[str, float] = {}
 
@@ -317,19 +322,24 @@ class FrameScheduler:
         return left
 
     def _change_chunk(self, chunk_hops: int, wet: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Go to another number of hops per call; return the output, made as much longer or shorter as the target moves.
-
-        Without a click: the end of what was played before, or this output's own end, fades into its beginning.
-        """
+        """Go to another number of hops per call; return the output, as much longer or shorter as the target moves."""
         self._chain.set_chunk_hops(chunk_hops)
         _LOG.info("%d hops per call", chunk_hops)
-        n = round(self.target - self.queued() - len(wet)) if self._port.paced and self._started else 0
+        if not (self._port.paced and self._started):
+            return wet
+        return self._fit(wet, round(self.target - self.queued() - len(wet)))
+
+    def _fit(self, wet: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+        """Return the output n samples longer, or -n shorter, as far as its own length allows, without a click.
+
+        The end of what was played before, or this output's own end, fades into its beginning.
+        """
         if n > 0:
-            n = min(n, len(wet))
+            n = min(n, len(wet), len(self._tail))
             ramp = np.linspace(0, 1, n, dtype=np.float32)
             return np.concatenate([wet[:n] * (1 - ramp) + self._tail[-n:] * ramp, wet])
         if n < 0:
-            kept = max(HOP_LENGTH, len(wet) + n)
+            kept = max(min(_SHORTEST_FADE, len(wet)), len(wet) + n)
             ramp = np.linspace(0, 1, kept, dtype=np.float32)
             return wet[:kept] * (1 - ramp) + wet[-kept:] * ramp
         return wet
@@ -337,6 +347,10 @@ class FrameScheduler:
     def _write(self, wet: NDArray[np.float32]) -> None:
         if not self._started:
             self._start(len(wet))
+        if self._correction:
+            longer = self._fit(wet, self._correction)
+            self._meters.dropped_samples += max(0, len(wet) - len(longer))
+            wet, self._correction = longer, 0
         if self._ahead:
             n = min(self._ahead, len(wet))
             self._ahead -= n
@@ -346,7 +360,7 @@ class FrameScheduler:
             n = min(_FADE_IN, len(wet))
             wet[:n] *= np.linspace(0, 1, n, dtype=np.float32)
             self._fade_in = False
-        if self._batcher is not None:
+        if self._port.paced:
             self._tail = np.concatenate([self._tail, wet])[-len(self._tail) :]
         self._meters.playback_fill_ms.add(1000 * self._port.playback_fill() / self._port.output_rate)
         self._play(wet)
@@ -390,17 +404,27 @@ class FrameScheduler:
                 lag -= skipped
             if lag <= _TOLERANCE or self._owed < 1:
                 self._owed = 0.0
-        if (lost and lag < -_TOLERANCE) or (silence and lag < -self._block / 2):
+        slack = _TOLERANCE if self._follower is None else self._block / 2
+        if (lost and lag < -_TOLERANCE) or (silence and lag < -slack):
             # one gap instead of many: without it the queue would run dry again and again
             self._play(np.zeros(round(-lag), np.float32))
             self._fade_in = True
             lag = 0.0
+        if self._port.shared_clock and self._port.paced:
+            self._correct_steady(lag)
         self._meters.queued = self.target + lag
         self._meters.capture_wait += 0.1 * (self.capture_wait - self._meters.capture_wait)
         if self._follower is not None and not self._owed:
             captured = self._n_read + self._port.available() + counters.captured_samples_lost
             played = self._n_written - self._port.playback_fill() + counters.silent_samples_played
             self._follow_clocks(captured / self._port.input_rate, played / self._port.output_rate, lag)
+
+    def _correct_steady(self, lag: float) -> None:
+        """Take back what one clock cannot have caused: a device that restarted inside moves its sides by themselves."""
+        self._lagging = self._lagging + 1 if abs(lag) > _TOLERANCE and not self._owed else 0
+        if self._lagging >= _STEADY_CALLS:
+            self._lagging = 0
+            self._correction = -round(lag)
 
     def _warn(self, what: str, message: str, ms: float) -> None:
         """Say a fault that may come in hundreds, once and then rarely."""

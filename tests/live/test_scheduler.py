@@ -209,6 +209,25 @@ def test_two_clocks_are_held_together(skew):
     assert np.abs(np.diff(cents)).max() < 1.0
 
 
+@pytest.mark.parametrize("samples_gone", [160, 100, -160, -300])
+def test_what_a_device_slips_without_a_word_is_taken_back(samples_gone):
+    t = np.arange(6 * RATE) / RATE
+    tone = (0.2 * np.sin(2 * np.pi * 200 * t)).astype(np.float32)
+    stage = Stage(playing(tone), shared_clock=True, block_length=320)
+    stage.run(2)
+    scheduler = stage.session._scheduler
+    if samples_gone > 0:
+        stage.port._playback.discard(samples_gone)
+    else:
+        stage.port._capture.write(tone[:-samples_gone])
+    # after what the change of the input itself does
+    seam = len(stage.tape.samples) + 2000
+    stage.run(3)
+    assert scheduler.queued() == scheduler.target
+    # the tone's own largest step is 0.0079, fading adds slopes
+    assert np.abs(np.diff(stage.tape.samples[seam:])).max() < 0.015
+
+
 def test_input_that_is_lost_leaves_the_latency_as_it_was():
     samples = noise(6)
     stage = Stage(playing(samples), queue_seconds=0.1, cost=lambda now, hops: 0.5 if 2.0 <= now < 2.01 else 0.001)
