@@ -214,6 +214,7 @@ class ModelBundle:
         self.sha256 = hashlib.sha256(manifest).hexdigest()
         """Of manifest.json, which holds the hashes of all other files: names the whole bundle."""
         self._source = source
+        self._manifest = manifest
         root = _Fields(_parse_json(manifest), "manifest")
         version = root.take("format_version")
         if type(version) is not int or version != FORMAT_VERSION:
@@ -309,6 +310,14 @@ class ModelBundle:
         if len(data) != entry.n_bytes or found != entry.sha256:
             raise ModelError(f"{path} must have sha256 {entry.sha256}, got {found}; copy the bundle again")
         return data
+
+    def manifest(self) -> dict[str, Any]:
+        """Return what manifest.json says, a copy: the start of a bundle made from this one."""
+        return _parse_json(self._manifest)
+
+    def files(self) -> tuple[str, ...]:
+        """Return the paths of all listed files."""
+        return tuple(self._files)
 
     def voice(self, name: str) -> Voice:
         """Return the voice called `name`.

@@ -29,6 +29,7 @@ from edgevc.errors import (
 from edgevc.live import command as live_command
 from edgevc.live import doctor_command, latency_command, service_command, tune_command
 from edgevc.live.devices_command import add_parser as add_devices
+from edgevc.quantize.command import add_parser as add_quantize
 
 if TYPE_CHECKING:
     from edgevc.backing import BackingTrack
@@ -181,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     service_command.add_parser(commands)
     tune_command.add_parser(commands)
     add_devices(commands)
+    add_quantize(commands)
     return parser
 
 

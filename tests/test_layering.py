@@ -41,7 +41,7 @@ ALLOWED = {
     "plot": FRONT_END,
     "bench": FRONT_END | {"backends", "bundle", "converter"},
     "live": FRONT_END | {"backends", "backing", "bench", "bundle", "converter", "live", "wavfile"},
-    "quantize": FRONT_END | {"backends", "bundle", "converter", "quantize", "wavfile"},
+    "quantize": FRONT_END | {"", "backends", "bundle", "converter", "quantize", "trust", "wavfile"},
     "cli": FRONT_END
     | {"backends", "backing", "bench", "bundle", "convert", "converter"}
     | {"live", "plot", "quantize", "trust", "wavfile"},
@@ -52,7 +52,7 @@ OTHERS = {
     # tomllib is in the standard library from Python 3.11 on
     "live": {"prometheus_client", "pyaudio", "tomli", "tomllib"},
     "plot": {"matplotlib"},
-    "quantize": {"ai_edge_litert", "ai_edge_quantizer", "onnx", "onnxruntime"},
+    "quantize": {"ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "onnx", "onnxruntime"},
     "wavfile": {"soundfile"},
 }
 

@@ -1,6 +1,7 @@
 """Step 5 of training: float and int8 ONNX graphs of a run, calibrated on streamed speech.
 
 python tools/export_onnx.py --run RUN --data DATA --out EXPORT
+python tools/export_onnx.py --run RUN --out EXPORT --float-only
 """
 
 from __future__ import annotations
@@ -62,16 +63,21 @@ def main() -> None:
     """Writes EXPORT/{encoder,decoder}.{float,int8}.onnx."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="prepared data, for int8")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--utterances", type=int, default=3, help="calibration utterances per speaker")
+    parser.add_argument("--float-only", action="store_true", help="no int8 graphs, so no --data is needed")
     args = parser.parse_args()
+    if args.data is None and not args.float_only:
+        parser.error("--data is needed to calibrate; or give --float-only")
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     model = trained.load(args.run)
     encoder, decoder = args.out / "encoder.float.onnx", args.out / "decoder.float.onnx"
     to_onnx.export_float(EncoderGraph(FoldedEncoder(model.encoder), None), encoder)
     to_onnx.export_float(DecoderGraph(FoldedDecoder(model.decoder), None), decoder)
+    if args.float_only:
+        return
 
     table = conditioning_table(model.decoder).numpy()
     encoder_frames: Frames = []

@@ -13,7 +13,7 @@ SAME_AS_FIXED_DB = -90.0
 # Required -70; measured -75.5 dB.
 STOP_BAND_DB = -70.0
 # Loudest 20 ms above 2 kHz while the ratio of a 1 kHz tone jumps from one limit to the other; measured -88 dB, where a
-# jump of the phase by a tenth of a turn gives -30 dB.
+# jump of the phase by a tenth of a turn gives -23 dB.
 SPLASH_DB = -75.0
 
 

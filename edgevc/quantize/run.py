@@ -1,0 +1,407 @@
+"""One run of `edgevc quantize`, from a float model to a written int8 one and everything that was found."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import platform
+import resource
+import shlex
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import edgevc
+from edgevc.bundle import MAX_TOTAL_BYTES, ModelBundle
+from edgevc.errors import ConfigError, EngineError, GateError, ModelError
+from edgevc.quantize import cpu
+from edgevc.quantize import gate as gates
+from edgevc.quantize.calibrate import METHODS, activation_sqnr_db
+from edgevc.quantize.clock import ROUNDS, race
+from edgevc.quantize.feeds import Feed, choose_feeds
+from edgevc.quantize.layers import outliers, select, sizes, sqnr_db, weight_sqnr_db
+from edgevc.quantize.prepare import MAX_ONNX_BYTES, load_graph_file
+from edgevc.quantize.result import ClockRow, GateFigure, LayerReport, Provenance, QuantizationResult
+from edgevc.quantize.search import EngineSearch, Outcome, Say, Trial, Wishes, refusal
+from edgevc.quantize.speech import Speech, load_speech
+from edgevc.quantize.subject import BundleSubject, GraphSubject, Subject, default_engines, mel_distance
+from edgevc.quantize.write import check_kind, check_target, graph_figures, staged, write_bundle, write_graph
+
+FLOAT_AGREEMENT = 1e-4
+"""Relative RMS difference of two engines' outputs of one float model above which a note warns."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says."""
+
+    model: Path
+    output: Path
+    engine: str = "both"
+    scheme: str = "auto"
+    calib: Path | None = None
+    method: str = "min-max"
+    gate: str | None = None
+    keep_float: tuple[str, ...] = ()
+    quantize: tuple[str, ...] = ()
+    state_patterns: tuple[str, ...] = ()
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    feeds: Mapping[str, str] = field(default_factory=dict)
+    """Input to an adapter, or to a number."""
+    boards: tuple[str, ...] = ()
+    drift_minutes: int = 10
+    judge: str | None = None
+    force: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What MODEL is: "graph" for an .onnx file, else "bundle"."""
+        return "graph" if self.model.suffix.lower() == ".onnx" else "bundle"
+
+
+def quantize(settings: Settings, say: Say) -> QuantizationResult:
+    """Quantize a model and write it, if it passes.
+
+    Args:
+        settings: what to do.
+        say: told what is being done, often.
+
+    Returns:
+        What was found; `passed` is False, and nothing was written, where no candidate passed the gate.
+
+    Raises:
+        ConfigError, ModelError, EngineError, AudioFileError: with the rule, the value and the next step.
+    """
+    started = time.monotonic()
+    kind = settings.kind
+    check_kind(settings.output, kind)
+    check_target(settings.output, MAX_TOTAL_BYTES if kind == "bundle" else MAX_ONNX_BYTES, overwrite=settings.force)
+    if settings.method not in METHODS:
+        raise ConfigError(f"--method must be one of {', '.join(METHODS)}, got {settings.method!r}")
+    gate = gates.parse(settings.gate or gates.DEFAULT[kind], kind)
+    judged = [name for name in gates.JUDGED if name in gate.limits]
+    if judged and settings.judge is None:
+        raise ConfigError(f"--gate {', '.join(judged)} needs judges; give --judge, see `edgevc quantize --help`")
+    for board in settings.boards:
+        cpu.estimate(board, 0, 0)
+    subject = _subject(settings, say)
+    wishes = _wishes(settings, subject, gate)
+    outcomes = _search(subject, wishes, say)
+    notes = _notes(settings, subject, wishes, outcomes)
+    clock = _clock(subject, outcomes, say)
+    failure = refusal(outcomes, gate)
+    passed = not failure
+    provenance = _provenance(settings, subject, outcomes)
+    if passed:
+        try:
+            outcomes = _write(settings, subject, gate, outcomes, clock, provenance, say)
+        except GateError as error:
+            passed, failure = False, str(error)
+    if failure:
+        notes.append(failure)
+    macs = sum(s.macs_per_hop for s in subject.bundle.graphs.values()) if isinstance(subject, BundleSubject) else 0
+    chosen = {outcome.engine: outcome.chosen for outcome in outcomes if outcome.chosen is not None}
+    return QuantizationResult(
+        model=subject.name,
+        kind=kind,
+        output=str(settings.output),
+        passed=passed,
+        layers=tuple(row for outcome in outcomes for row in _layer_reports(subject, wishes, outcome)),
+        candidates=tuple(candidate for outcome in outcomes for candidate in outcome.candidates()),
+        clock=clock,
+        drift={outcome.engine: outcome.drift for outcome in outcomes},
+        bytes_float={engine: sizes(files) for engine, files in subject.float_files.items()},
+        bytes_int8={engine: trial.n_bytes for engine, trial in chosen.items()},
+        cpu={**cpu.this_cpu().as_dict(), **_estimates(settings, macs, chosen)},
+        notes=tuple(notes),
+        provenance=provenance,
+        seconds=time.monotonic() - started,
+        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
+
+
+def _subject(settings: Settings, say: Say) -> Subject:
+    say("reading the calibration speech")
+    speech = load_speech(settings.calib)
+    if settings.kind == "graph":
+        return _graph_subject(settings, speech, say)
+    for given, option in (
+        (settings.feeds, "--feed"),
+        (settings.shapes, "--shape"),
+        (settings.state_patterns, "--state-pattern"),
+    ):
+        if given:
+            raise ConfigError(f"{option} is for a bare graph; a bundle's manifest says what goes in")
+    bundle = ModelBundle.open(settings.model)
+    engines = default_engines(bundle) if settings.engine == "both" else (settings.engine,)
+    say("playing it through the float model")
+    return BundleSubject(bundle, engines, speech)
+
+
+def _graph_subject(settings: Settings, speech: Speech, say: Say) -> Subject:
+    if settings.engine == "litert":
+        raise ConfigError("a bare .onnx graph is quantized for ONNX Runtime; see --to tflite for LiteRT")
+    say("shapes and constants of the graph")
+    constants, feeds = {}, {}
+    for name, text in settings.feeds.items():
+        try:
+            constants[name] = float(text)
+        except ValueError:
+            feeds[name] = text
+    prepared = load_graph_file(settings.model, settings.state_patterns, settings.shapes, constants)
+    adapters: dict[str, Feed] = choose_feeds(prepared, feeds)
+    say("inputs: " + ", ".join(f"{name}={feed}" for name, feed in adapters.items()))
+    sha256 = hashlib.sha256(settings.model.read_bytes()).hexdigest()
+    return GraphSubject(prepared, sha256, adapters, speech)
+
+
+def _wishes(settings: Settings, subject: Subject, gate: gates.Gate) -> Wishes:
+    paths = list(dict.fromkeys(layer.path for engine in subject.engines for layer in subject.layers(engine)))
+    if not paths:
+        raise ModelError(f"{subject.name} has no layer with constant weights; there is nothing to quantize")
+    keep_float = select(paths, settings.keep_float, "--keep-float")
+    wanted = select(paths, settings.quantize, "--quantize")
+    if keep_float & wanted:
+        raise ConfigError(f"--keep-float and --quantize both name {min(keep_float & wanted)}; decide for one")
+    return Wishes(
+        settings.scheme, gate, settings.method, frozenset(keep_float), frozenset(wanted), settings.drift_minutes
+    )
+
+
+def _search(subject: Subject, wishes: Wishes, say: Say) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for engine in subject.engines:
+        before = outcomes[-1] if outcomes else None
+        search = EngineSearch(
+            subject, engine, wishes, say, before.damage if before else None, before.activations if before else None
+        )
+        outcomes.append(search.run())
+    return outcomes
+
+
+def _clock(subject: Subject, outcomes: Sequence[Outcome], say: Say) -> tuple[ClockRow, ...]:
+    rows = []
+    for outcome in outcomes:
+        if outcome.chosen is None:
+            continue
+        for hops in subject.hops:
+            say(f"{outcome.engine}: float and int8 in turns, {hops} hops per call")
+            entrants = [subject.float_files[outcome.engine], outcome.chosen.files]
+            exact, found = race(subject, outcome.engine, entrants, hops, ROUNDS)
+            rows.append(ClockRow(outcome.engine, "float", hops, exact, 1.0))
+            rows.append(ClockRow(outcome.engine, "int8", hops, found, exact / found))
+    return tuple(rows)
+
+
+def _layer_reports(subject: Subject, wishes: Wishes, outcome: Outcome) -> list[LayerReport]:
+    trial = outcome.chosen or (outcome.trials[0] if outcome.trials else None)
+    rows: list[LayerReport] = []
+    if trial is None:
+        return rows
+    onnx = subject.quantizers.get("onnx", {})
+    for graph, quantizer in subject.quantizers[outcome.engine].items():
+        for layer in quantizer.layers:
+            refusal = quantizer.refusal(layer.name, trial.scheme)
+            reason = refusal
+            if not refusal and layer.path in trial.kept:
+                by_user = layer.path in wishes.keep_float
+                usual = layer.place if layer.path not in wishes.quantize else ""
+                reason = "as asked for" if by_user else usual or "given back until the gate passed"
+            ratio, channel = outliers(layer)
+            observed = outcome.activations.get(graph)
+            twin = onnx.get(graph)
+            sqnr = None
+            if twin is not None and observed is not None and layer.name in twin.nodes:
+                sqnr = activation_sqnr_db(twin, layer.name, trial.scheme, observed)
+            n_int8 = sum(w.size + 4 * w.shape[0] for w in layer.weights)
+            n_bias = layer.n_bytes - 4 * sum(w.size for w in layer.weights)
+            rows.append(
+                LayerReport(
+                    graph,
+                    outcome.engine,
+                    layer.name,
+                    layer.op,
+                    layer.n_bytes,
+                    layer.n_bytes if reason else n_int8 + n_bias,
+                    not reason,
+                    reason,
+                    weight_sqnr_db(layer),
+                    sqnr,
+                    ratio,
+                    channel,
+                )
+            )
+    return rows
+
+
+def _notes(settings: Settings, subject: Subject, wishes: Wishes, outcomes: Sequence[Outcome]) -> list[str]:
+    notes = [subject.speech.note] if subject.speech.note else []
+    by_default = sorted({layer.path for e in subject.engines for layer in subject.layers(e) if layer.place})
+    if by_default:
+        notes.append(
+            f"float by default: {', '.join(by_default)} (first layers and heads; --quantize and --keep-float change it"
+            + (", auto also tries all in int8)" if wishes.scheme == "auto" else ")")
+        )
+    if len(subject.engines) == 2 and isinstance(subject, BundleSubject):
+        notes += _agreement(subject, outcomes)
+    if wishes.drift_minutes < 2:
+        notes.append("drift was not measured (--drift-minutes below 2)")
+    return notes
+
+
+def _agreement(subject: BundleSubject, outcomes: Sequence[Outcome]) -> list[str]:
+    """Compare both engines: the float files, which should be one model, and what was chosen."""
+    one, other = subject.engines
+    worst = 0.0
+    for graph in subject.graphs:
+        pairs = zip(
+            subject.reference(one, graph, "held_out", 0), subject.reference(other, graph, "held_out", 0), strict=True
+        )
+        for exact, found in pairs:
+            worst = max(worst, *(10 ** (-sqnr_db(a, b) / 20) for a, b in zip(exact, found, strict=True)))
+    notes = [
+        f"float outputs of {one} and {other} differ by {worst:.1e} (relative RMS)"
+        + ("" if worst <= FLOAT_AGREEMENT else f", more than {FLOAT_AGREEMENT:g}: they are not the same model")
+    ]
+    trials = [outcome.chosen for outcome in outcomes]
+    if all(trial is not None for trial in trials):
+        sounds = [subject.audio(trial.engine, trial.files) for trial in trials if trial is not None]
+        distance = mel_distance(sounds[0], sounds[1])
+        limit = outcomes[0].chosen.gate if outcomes[0].chosen else ()
+        allowed = next((f.limit for f in limit if f.name == "mel" and f.limit is not None), None)
+        within = "" if allowed is None else ", within the gate" if distance <= allowed else ", beyond the gate"
+        notes.append(f"int8 outputs of {one} and {other}: log-mel distance {distance:.3f} of each other{within}")
+    return notes
+
+
+def _estimates(settings: Settings, macs: int, chosen: Mapping[str, Trial]) -> dict[str, Any]:
+    if not settings.boards or not macs:
+        return {}
+    return {
+        "estimates": [
+            cpu.estimate(board, macs, trial.n_bytes, engine).as_dict()
+            for board in settings.boards
+            for engine, trial in chosen.items()
+        ]
+    }
+
+
+def _provenance(settings: Settings, subject: Subject, outcomes: Sequence[Outcome]) -> Provenance:
+    chosen = [outcome.chosen for outcome in outcomes if outcome.chosen is not None]
+    versions = {"edgevc": edgevc.__version__, "python": platform.python_version(), "numpy": np.__version__}
+    for name in ("onnx", "onnxruntime", "ai-edge-litert", "ai-edge-quantizer"):
+        with contextlib.suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return Provenance(
+        settings.model.name,
+        subject.source_sha256,
+        subject.speech.sha256,
+        len(subject.speech.calibration),
+        subject.speech.seconds,
+        settings.method,
+        {trial.engine: trial.scheme for trial in chosen},
+        {trial.engine: tuple(sorted(trial.kept)) for trial in chosen},
+        versions,
+    )
+
+
+def _write(
+    settings: Settings,
+    subject: Subject,
+    gate: gates.Gate,
+    outcomes: list[Outcome],
+    clock: tuple[ClockRow, ...],
+    provenance: Provenance,
+    say: Say,
+) -> list[Outcome]:
+    """Write the chosen candidates; returns the outcomes with the judges' figures, where there are judges."""
+    chosen = {outcome.engine: outcome.chosen for outcome in outcomes if outcome.chosen is not None}
+    n_bytes = sum(trial.n_bytes for trial in chosen.values()) + (4 << 20)
+    with staged(settings.output, n_bytes, overwrite=settings.force) as target:
+        if not isinstance(subject, BundleSubject):
+            trial = chosen["onnx"]
+            write_graph(target, trial.files[subject.name], provenance, trial.gate)
+            return outcomes
+        say("writing the bundle")
+        files = {engine: trial.files for engine, trial in chosen.items()}
+        tensors = {engine: subject.tensor_figures(engine, trial.files) for engine, trial in chosen.items()}
+
+        def figures() -> dict[str, dict[str, dict[str, Any]]]:
+            return {
+                graph: {
+                    engine: graph_figures(
+                        engine,
+                        graph,
+                        {path: value for path, value in tensors[engine].items() if path.startswith(f"{graph}/")},
+                        trial.gate,
+                        clock,
+                        (len(subject.float_files[engine][graph]), len(trial.files[graph])),
+                        provenance,
+                    )
+                    for engine, trial in chosen.items()
+                }
+                for graph in subject.graphs
+            }
+
+        write_bundle(target, subject.bundle, files, figures())
+        if settings.judge is None:
+            return outcomes
+        for outcome in outcomes:
+            say(f"{outcome.engine}: judging by similarity, words and quality; this takes minutes")
+            if outcome.chosen is not None:
+                differences = judge(settings.judge, settings.model, target, outcome.engine)
+                gate_figures = (*outcome.chosen.gate, *gate.judge(differences))
+                trial = replace(outcome.chosen, gate=gate_figures)
+                outcome.trials = [trial if other is outcome.chosen else other for other in outcome.trials]
+                outcome.chosen = chosen[outcome.engine] = trial
+                _require_passed(gate_figures, outcome.engine)
+        # the judges' figures belong into the manifest, too
+        second = target.with_name("judged")
+        write_bundle(second, subject.bundle, files, figures())
+        target.rename(target.with_name("unjudged"))
+        second.rename(target)
+    return outcomes
+
+
+def _require_passed(figures: tuple[GateFigure, ...], engine: str) -> None:
+    if not all(figure.passed for figure in figures):
+        raise GateError(f"{engine} int8 fails before the judges: {gates.complaint(figures)}; nothing was written")
+
+
+def judge(command: str, exact: Path, found: Path, engine: str) -> dict[str, float]:
+    """Score the float and the int8 bundle by a command such as tools/evaluate.py; return int8 - float.
+
+    Args:
+        command: takes --bundle, --engine and --out, and writes JSON with a `table` of rows with similarity, wer, ovrl.
+        exact: the float bundle.
+        found: the int8 bundle.
+        engine: for both.
+
+    Raises:
+        EngineError: the command fails or writes something else.
+    """
+    scores = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, bundle in (("float", exact), ("int8", found)):
+            out = Path(folder) / f"{name}.json"
+            words = [*shlex.split(command), "--bundle", str(bundle.resolve()), "--engine", engine, "--out", str(out)]
+            try:
+                done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
+                rows = json.loads(out.read_text(encoding="utf-8"))["table"].values() if not done.returncode else []
+                scores.append({key: float(np.mean([row[key] for row in rows])) for key in gates.JUDGED if rows})
+            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                raise EngineError(
+                    f"--judge {words[0]} must write a table of scores: {error}; run it by itself"
+                ) from error
+            if not scores[-1]:
+                said = (done.stderr.strip().splitlines() or ["it wrote no scores"])[-1][:300]
+                raise EngineError(f"--judge failed with status {done.returncode}: {said}; run it by itself")
+    return {key: scores[1][key] - scores[0][key] for key in gates.JUDGED}
