@@ -33,6 +33,7 @@ from edgevc.wavfile import read_audio  # noqa: E402
 
 BLOCKS = ("--block-ms=10", "--voice=kathleen", "--no-feedback-guard")
 LIMITER = 16
+BLOCK_MS = 10.0
 DB = 10 / np.log(10)
 FAULTS = ("input_overflows", "output_underflows", "deadlines_missed", "hops_dropped", "worker_stalls")
 
@@ -156,34 +157,44 @@ def measure_load(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]
         with Live(sound, folder, *BLOCKS) as live:
             live.wait_until_running()
             time.sleep(2)
-            before = live.stats()
+            before, at_rest = live.stats(), median_latency(live)
             busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
             time.sleep(10)
             for process in busy:
                 process.kill()
                 process.wait()
-            ended = time.monotonic()
-            at_end = live.stats()
-            last_fault, counted = ended, [at_end[name] for name in FAULTS]
-            settled = None
+            ended = last_fault = time.monotonic()
+            counted = [live.stats()[name] for name in FAULTS]
+            away = ended
             while time.monotonic() - ended < 5:
                 time.sleep(0.05)
                 stats = live.stats()
                 if [stats[name] for name in FAULTS] != counted:
                     last_fault, counted = time.monotonic(), [stats[name] for name in FAULTS]
-                near = abs(stats["latency"]["total"] - before["latency"]["total"]) < 1.0
-                settled = (settled or time.monotonic()) if near else None
+                # a device that exchanges two blocks at once moves the snapshot by a block
+                if stats["state"] != "running" or abs(stats["latency"]["total"] - at_rest) > BLOCK_MS + 1:
+                    away = time.monotonic()
             faults = sum(counted) - sum(before[name] for name in FAULTS)
-            moved = stats["latency"]["total"] - before["latency"]["total"]
+            moved = abs(median_latency(live) - at_rest)
+            restarts = stats["device_restarts"]
     finally:
         player.terminate()
         player.wait()
-    back = max(last_fault, settled or ended + 5) - ended
     return [
-        row("faults counted while both cores were busy for 10 s", faults, ""),
-        row("load's end to the last fault and latency within 1 ms of its start value", back, "s", 1.0),
-        row("latency 5 s after the load, less that before it", abs(moved), "ms", 1.0),
+        row("faults counted while both cores were busy for 10 s, and after", faults, ""),
+        row("streams opened again because their driver had lost its way", restarts, ""),
+        row("load's end to the last fault, and latency back", max(last_fault, away) - ended, "s", 1.0),
+        row("latency after the load, less that before it", moved, "ms", 1.0),
     ]
+
+
+def median_latency(live: Live) -> float:
+    """Mouth to ear as the session says it, over a second."""
+    found = []
+    for _ in range(40):
+        found.append(live.stats()["latency"]["total"])
+        time.sleep(0.025)
+    return float(np.median(found))
 
 
 PARTS: dict[str, Callable[[VirtualSound, Path, float], list[Row]]] = {

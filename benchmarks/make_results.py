@@ -35,6 +35,7 @@ about 0.9 and of two speakers 0.5 to 0.65; DNSMOS gives Kathleen's own recording
 
 
 TITLES = {
+    "live_virtual": "A live session through virtual sound devices (private PulseAudio, no hardware)",
     "live_soak": "Hours of a live session, faster than real time (simulated device, real everything else)",
     "converter": "The whole chain: time, memory, start",
     "f0": "F0 and voicing against WORLD's harvest (docs/f0.md)",

@@ -82,6 +82,8 @@ class PortAudioPort {
                         PaStreamCallbackFlags flags, void* self);
   static void Finished(void* self);
 
+  // Looks at the threads' processor time twice a second.
+  bool Spins(int64_t now) noexcept;
   void Open();
   void OpenStream(const PaStreamParameters* input, const PaStreamParameters* output, const Side& side,
                   PaStreamCallback* callback);
@@ -108,6 +110,13 @@ class PortAudioPort {
   std::atomic<int64_t> last_input_{0}, last_output_{0};
   // When Failure() was last asked, and since when a device can be blamed for silence.
   int64_t last_look_ = 0, blame_from_ = 0;
+
+  // Processor time of PortAudio's threads in nanoseconds, and whether the device ever missed or lost samples: after
+  // that ALSA's plugins for sound servers may turn in circles, cost a whole core and grow late.
+  std::atomic<int64_t> input_spent_{0}, output_spent_{0};
+  std::atomic<bool> device_slipped_{false};
+  int64_t window_from_ = 0, window_spent_ = 0;
+  bool spinning_ = false;
 
   std::atomic<int64_t> blocks_{0}, input_overflows_{0}, output_underflows_{0}, samples_lost_{0}, silent_samples_{0};
 };

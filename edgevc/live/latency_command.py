@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import statistics
 import sys
 import threading
 import time
@@ -37,6 +38,7 @@ With it the whole of `edgevc live` is measured, with the settings that it would 
 """
 _ATTEMPTS = 3
 _STEADY_MS = 1.0
+_LOOK_S = 0.05
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], epilog: str) -> None:
@@ -93,30 +95,48 @@ def measure_all(
     from edgevc.live.devices import open_port
     from edgevc.live.latency import ProbePort
 
-    loading = _load(config) if through_converter else None
-    probe = ProbePort(open_port(config))
-    try:
-        device = measure_device(probe, config, level_db, repetitions)
-        if loading is None:
-            return device, None, None
-        for _ in range(_ATTEMPTS):
-            whole, parts = measure_session(probe, config, loading, level_db, repetitions)
-            own = device.milliseconds - device.queue_ms
-            device = measure_device(probe, config, level_db, 2)
-            if abs(device.milliseconds - device.queue_ms - own) < _STEADY_MS:
-                break
-            # a sound server that ran dry keeps the extra delay; what was measured before it does not hold after it
-            print(
-                f"edgevc: the devices' own share went from {own:.1f} to {device.milliseconds - device.queue_ms:.1f} ms "
-                "meanwhile; close other programs, or set larger blocks (--block-ms)",
-                file=sys.stderr,
-            )
-        reported = parts.input_device + parts.output_device
-        share = parts.input_device / reported if reported > 0 else 0.5
-        return device, whole, dataclasses.replace(parts, input_device=own * share, output_device=own * (1 - share))
-    finally:
-        probe.close()
-        _progress("")(0)
+    loaded = _load(config) if through_converter else None
+    for attempt in range(_ATTEMPTS):
+        probe = ProbePort(open_port(config))
+        try:
+            return _measure_once(probe, config, loaded, level_db, repetitions, last=attempt == _ATTEMPTS - 1)
+        except _UnsteadyError as error:
+            # a sound server that ran dry keeps the extra delay, so that no part holds for the whole
+            print(f"edgevc: {error}; once more", file=sys.stderr)
+        finally:
+            probe.close()
+            _progress("")(0)
+    raise AudioDeviceError(
+        f"the device changed or failed in each of {_ATTEMPTS} attempts; close other programs, set larger blocks "
+        "(--block-ms), see `edgevc doctor`"
+    )
+
+
+class _UnsteadyError(AudioDeviceError):
+    """The devices' own share changed while it was measured."""
+
+
+def _measure_once(
+    probe: ProbePort,
+    config: LiveConfig,
+    loaded: tuple[Any, tuple[str, ...]] | None,
+    level_db: float,
+    repetitions: int,
+    *,
+    last: bool,
+) -> tuple[Latency, Latency | None, LatencyParts | None]:
+    device = measure_device(probe, config, level_db, repetitions)
+    if loaded is None:
+        return device, None, None
+    own = device.milliseconds - device.queue_ms
+    whole, parts = measure_session(probe, config, loaded, level_db, repetitions)
+    after = measure_device(probe, config, level_db, 2)
+    change = after.milliseconds - after.queue_ms - own
+    if abs(change) > _STEADY_MS and not last:
+        raise _UnsteadyError(f"the devices' own share changed by {change:+.1f} ms meanwhile")
+    reported = parts.input_device + parts.output_device
+    share = parts.input_device / reported if reported > 0 else 0.5
+    return device, whole, dataclasses.replace(parts, input_device=own * share, output_device=own * (1 - share))
 
 
 def _load(config: LiveConfig) -> tuple[Any, tuple[str, ...]]:
@@ -184,18 +204,32 @@ def measure_session(
 
     converters, voices = loaded
     probe.stop()
-    session = LiveSession(config, lambda: probe, converters, voices)
+    ports = [probe]
+
+    def opened() -> ProbePort:
+        if not ports:
+            raise AudioDeviceError("the device is measured as it was opened; start again")
+        return ports.pop()
+
+    session = LiveSession(config, opened, converters, voices)
     session.start()
     try:
         sound, find = sound_and_finder(config, converters[config.chunk_hops], session.voice, probe.output_rate)
 
+        said: list[LatencyParts] = []
+
         def wait(seconds: float) -> None:
-            if session.wait(seconds):
-                raise AudioDeviceError("the session ended while it was measured; see `edgevc doctor`")
+            end = time.monotonic() + seconds
+            while (left := end - time.monotonic()) > 0:
+                if session.wait(min(left, _LOOK_S)) or session.stats().state != "running":
+                    raise _UnsteadyError("the device failed while the session was measured")
+                said.append(session.stats().latency)
 
         loud = sound * np.float32(10 ** (level_db / 20))
         found = measure(probe, loud, find, wait, repetitions, _progress("edgevc live"))
-        return found, session.stats().latency
+        # a snapshot between two blocks of the device is a block off
+        parts = {part.name: statistics.median(getattr(one, part.name) for one in said) for part in fields(said[0])}
+        return found, type(said[0])(**parts)
     finally:
         session.stop()
 

@@ -205,8 +205,10 @@ class PyAudioPort(AudioPort):
 
     def _duplex(self, data: bytes | None, n: int, _: Mapping[str, float], flags: int) -> _Answer:
         self._blocks += 1
+        # the output first: what is captured wakes the worker, which must find both queues as they are after the block
+        output = self._play(n, bool(flags & self._flags[1]))
         self._capture(data or b"", bool(flags & self._flags[0]))
-        return self._play(n, bool(flags & self._flags[1])), self._continue
+        return output, self._continue
 
     def _input_only(self, data: bytes | None, n: int, _: Mapping[str, float], flags: int) -> _Answer:
         self._blocks += 1

@@ -25,6 +25,8 @@ _LOG = logging.getLogger(__name__)
 
 STEP_SECONDS = 0.25
 """The worker looks up at least so often, to see whether it shall stop."""
+ASK_SECONDS = 0.5
+"""A device that goes on is asked so often whether it still works."""
 DEVICE_TIMEOUT_SECONDS = 2.0
 """A device that brings nothing for so long is opened again."""
 FIRST_RETRY_SECONDS = 0.25
@@ -90,6 +92,7 @@ class LiveSession:
         self._restarts = 0
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._heard_at = 0.0
+        self._asked_at = 0.0
 
     # --- life
 
@@ -115,6 +118,11 @@ class LiveSession:
             self._reconnect()
         elif self._scheduler.step(STEP_SECONDS):
             self._heard_at = self._clock.now()
+            if self._heard_at - self._asked_at >= ASK_SECONDS and self._port is not None:
+                # a device may go on and be of no use: late and at the cost of a core, see PortAudioPort
+                self._asked_at = self._heard_at
+                if self._port.failure is not None:
+                    self._lose(self._port.failure)
         elif self._port is not None:
             if self._port.ended:
                 self._finish()

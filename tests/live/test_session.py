@@ -219,6 +219,16 @@ def test_wrong_settings_are_refused_and_change_nothing(method, value, rule):
 # --- faults
 
 
+def test_a_device_that_goes_on_but_says_that_it_is_of_no_use_is_opened_again():
+    stage = Stage(playing(TONE))
+    stage.run(1)
+    # as ALSA's plugin for PulseAudio does after an underrun: blocks come, later and later, at the cost of a core
+    stage.port._failure = "its driver spins"
+    stage.run(3)
+    assert stage.stats.device_restarts == 1
+    assert stage.stats.state == "running"
+
+
 def test_a_device_that_vanishes_is_found_again(caplog):
     samples = noise(40)
     stage = Stage(playing(samples))
