@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pulse import to_pcm, virtual_sound
+from pulse import patiently, to_pcm, virtual_sound
 
 from edgevc.errors import AudioDeviceError
 from edgevc.live.config import LiveConfig
@@ -73,17 +73,9 @@ def aligned(heard, played):
     return heard[start : start + len(played)]
 
 
-def in_two_attempts(attempt):
-    """Somebody else's load on the machine may spoil one."""
-    try:
-        attempt()
-    except AssertionError:
-        attempt()
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_speech_passes_sample_for_sample(sound, speech, backend):
-    def attempt():
+    def attempt(sound):
         port = open_port(LiveConfig(backend=backend, block_ms=BLOCK_MS))
         assert (port.input_rate, port.output_rate, port.block_length) == (16_000, 16_000, 320)
         assert 0 < port.input_latency < 0.2
@@ -94,12 +86,12 @@ def test_speech_passes_sample_for_sample(sound, speech, backend):
         assert counters.blocks > SECONDS * 1000 / BLOCK_MS
         assert counters.output_underflows == counters.silent_samples_played == counters.captured_samples_lost == 0
 
-    in_two_attempts(attempt)
+    patiently(attempt, sound)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_speech_passes_through_two_devices_with_a_clock_each(sound, speech, backend):
-    def attempt():
+    def attempt(sound):
         settings = LiveConfig(backend=backend, input="microphone", output="speak*", block_ms=BLOCK_MS)
         port = open_port(settings)
         assert not port.shared_clock
@@ -107,7 +99,7 @@ def test_speech_passes_through_two_devices_with_a_clock_each(sound, speech, back
         heard = aligned(heard_through(sound, port, speech, preroll=2), to_pcm(speech))
         assert np.corrcoef(heard, to_pcm(speech))[0, 1] > RESAMPLED_CORRELATION
 
-    in_two_attempts(attempt)
+    patiently(attempt, sound)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -203,7 +195,7 @@ def hold_the_interpreter(stop, seconds=0.06, pause=0.05):
 
 
 def test_a_thread_that_holds_the_interpreter_does_not_disturb_the_callback_in_cpp(sound, speech):
-    def attempt():
+    def attempt(sound):
         stop = threading.Event()
         hog = threading.Thread(target=hold_the_interpreter, args=(stop,))
         port = open_port(LiveConfig(backend="portaudio", block_ms=BLOCK_MS))
@@ -217,7 +209,7 @@ def test_a_thread_that_holds_the_interpreter_does_not_disturb_the_callback_in_cp
         assert port.counters().output_underflows == 0
         assert np.array_equal(aligned(heard, to_pcm(speech)), to_pcm(speech))
 
-    in_two_attempts(attempt)
+    patiently(attempt, sound)
 
 
 def run_devices(sound, *arguments):

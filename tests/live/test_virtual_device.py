@@ -1,6 +1,6 @@
 """`edgevc live` between a virtual microphone and loudspeaker: nothing lost, in time, cheap, recovered from load.
 
-A short form of benchmarks/live_virtual.py: blocks of 20 ms, because other work runs on a test machine, and one retry.
+A short form of benchmarks/live_virtual.py: blocks of 20 ms, because other work runs on a test machine.
 """
 
 import subprocess
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from live_process import Live, equal_share
-from pulse import to_pcm, virtual_sound
+from pulse import patiently, to_pcm, virtual_sound
 
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
@@ -43,16 +43,8 @@ def sentence():
     return samples
 
 
-def once_more(attempt):
-    """Other work may take the processor for longer than any queue holds; a defect fails twice."""
-    try:
-        return attempt()
-    except AssertionError:
-        return attempt()
-
-
 def test_nothing_is_lost_and_it_sounds_like_convert(sound, sentence, tmp_path):
-    def attempt():
+    def attempt(sound):
         folder = tmp_path / str(time.monotonic_ns())
         folder.mkdir()
         record = [str(folder / "in.wav"), str(folder / "out.wav")]
@@ -79,11 +71,11 @@ def test_nothing_is_lost_and_it_sounds_like_convert(sound, sentence, tmp_path):
         n = min(len(expected), len(wet))
         assert np.max(np.abs(expected[:n] - wet[:n])) < 2 / 32768
 
-    once_more(attempt)
+    patiently(attempt, sound)
 
 
 def test_it_is_cheap_small_and_quick_to_start(sound, sentence, tmp_path):
-    def attempt():
+    def attempt(sound):
         folder = tmp_path / str(time.monotonic_ns())
         folder.mkdir()
         with Live(sound, folder, *BLOCKS) as live:
@@ -102,11 +94,11 @@ def test_it_is_cheap_small_and_quick_to_start(sound, sentence, tmp_path):
         assert resident < MAX_RESIDENT_MB
         assert started < MAX_START_S
 
-    once_more(attempt)
+    patiently(attempt, sound)
 
 
 def test_load_is_survived_and_latency_is_back_at_its_value(sound, sentence, tmp_path):
-    def attempt():
+    def attempt(sound):
         folder = tmp_path / str(time.monotonic_ns())
         folder.mkdir()
         with Live(sound, folder, *BLOCKS, "--no-realtime") as live:
@@ -131,4 +123,4 @@ def test_load_is_survived_and_latency_is_back_at_its_value(sound, sentence, tmp_
         assert later["latency"]["total"] == pytest.approx(before["latency"]["total"], abs=10.0)
         assert later["hops"] - before["hops"] > 600
 
-    once_more(attempt)
+    patiently(attempt, sound)
