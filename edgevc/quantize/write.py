@@ -91,6 +91,8 @@ def write_bundle(
     """
     folder.mkdir()
     manifest = source.manifest()
+    # as make_bundle.py calls a model's float twin
+    manifest["name"] = manifest["name"].removesuffix("-float")
     graph_files = {path for graph in manifest["graphs"].values() for path in graph["files"].values()}
     golden_file = manifest["golden"]["file"]
     kept = [path for path in source.files() if path not in graph_files and path != golden_file]
