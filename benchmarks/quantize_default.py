@@ -243,7 +243,7 @@ def poison(data: bytes, weights: np.ndarray, axis: int) -> bytes:
 def measure_poison(task: Task) -> list[dict]:
     """Quantize the model with one loud channel."""
     subject = task.subject()
-    graph, name = POISONED.split("/")
+    graph = POISONED.partition("/")[0]
     rows = []
     for axis, kind in enumerate(("output", "input")):
         files = {}
@@ -255,16 +255,17 @@ def measure_poison(task: Task) -> list[dict]:
         with tempfile.TemporaryDirectory(dir=task.work) as folder:
             figures = {g: {} for g in subject.graphs}
             write_bundle(Path(folder) / "float", subject.bundle, files, figures)
-            report, _, _ = quantize(Path(folder) / "float", Path(folder) / "int8", "--drift-minutes", "2")
+            text = Path(folder) / "report.txt"
+            options = ("--drift-minutes", "2", "--report", str(text))
+            report, _, _ = quantize(Path(folder) / "float", Path(folder) / "int8", *options)
+            named = " ".join(text.read_text(encoding="utf-8").split()).count(f"{POISONED}: channel {CHANNEL} is ")
         title = f"{POISONED}, {kind} channel {CHANNEL} times {FACTOR:g}"
+        rows.append(row(f"{title}: the report's sentences name layer and channel, times", named, "", ">= 1"))
         for engine in subject.engines:
             first = next(c for c in report["candidates"] if c["engine"] == engine and not c["excluded"])
             before = next(f["value"] for f in first["gate"] if f["name"] == "tensor")
-            (entry,) = (e for e in report["layers"] if e["engine"] == engine and e["name"] == name)
-            named = entry["outlier_ratio"] >= 20 and entry["outlier_channel"] == CHANNEL
             returned = [e["name"] for e in report["layers"] if e["engine"] == engine and "given back" in e["reason"]]
             rows.append(row(f"{title}, {engine}: {first['scheme']}, all int8, worst output", before, "dB"))
-            rows.append(row(f"{title}, {engine}: the report names layer and channel (1: yes)", int(named), "", "1"))
             rows.append(row(f"{title}, {engine}: given back to float: {', '.join(returned)}", len(returned), "layers"))
         rows += [entry for entry in gate_rows(f"{title}, ", report) if "drift" not in entry["name"]]
     return rows

@@ -27,7 +27,8 @@ _EXAMPLES = """examples:
 
 exit codes:
   0 written   2 wrong arguments, or no speech   3 a model that cannot be quantized   4 a package is missing
-  5 a recording that cannot be used, or an output that cannot be written   7 below the gate, nothing written   130 interrupted, nothing written
+  5 a recording that cannot be used, or an output that cannot be written
+  7 below the gate, nothing written   130 interrupted, nothing written
 """
 
 

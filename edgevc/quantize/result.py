@@ -42,7 +42,7 @@ class GateFigure:
     """One measured figure against its limit."""
 
     name: str
-    """"tensor" (dB), "snr" (dB), "mel" (mean |difference| of the natural logarithm of mel power), "drift" (ratio), ..."""
+    """"tensor" (dB), "snr" (dB), "mel" (mean |difference| of the natural log of mel power), "drift" (ratio), ..."""
     value: float
     limit: float | None
     """None: measured and shown, not judged."""
