@@ -256,7 +256,7 @@ def measure_poison(task: Task) -> list[dict]:
             figures = {g: {} for g in subject.graphs}
             write_bundle(Path(folder) / "float", subject.bundle, files, figures)
             text = Path(folder) / "report.txt"
-            options = ("--drift-minutes", "2", "--report", str(text))
+            options = ("--scheme", "dynamic", "--quantize", "*", "--drift-minutes", "2", "--report", str(text))
             report, _, _ = quantize(Path(folder) / "float", Path(folder) / "int8", *options)
             named = " ".join(text.read_text(encoding="utf-8").split()).count(f"{POISONED}: channel {CHANNEL} is ")
         title = f"{POISONED}, {kind} channel {CHANNEL} times {FACTOR:g}"

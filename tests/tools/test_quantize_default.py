@@ -16,6 +16,8 @@ from vctrain.export.graphs import DecoderGraph, EncoderGraph, FoldedDecoder, Fol
 from edgevc.bundle import ModelBundle
 from edgevc.quantize import run as quantizing
 from edgevc.quantize.run import Settings, quantize
+from edgevc.quantize.speech import Speech, load_speech
+from edgevc.quantize.summary import sentences
 from edgevc.quantize.write import write_bundle
 
 pytestmark = pytest.mark.tools
@@ -53,9 +55,11 @@ def spoilt(data, axis):
     return model.SerializeToString()
 
 
-def quantized(model, out):
-    """Return the report of a run without a clock at the end and with the shortest stream that has a drift."""
-    return quantize(Settings(model, out, engine="onnx", scheme="dynamic", drift_minutes=2), lambda text: None)
+def quantized(model, out, **settings):
+    """Return the report of a run that may put every layer in int8, as `auto` may."""
+    return quantize(
+        Settings(model, out, engine="onnx", scheme="dynamic", quantize=("*",), **settings), lambda text: None
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,7 +77,7 @@ def graphs(tmp_path_factory):
 
 
 def test_the_default_model_becomes_small_and_stays_exact(tmp_path, graphs):
-    result = quantized(float_bundle(tmp_path / "float", graphs), tmp_path / "int8")
+    result = quantized(float_bundle(tmp_path / "float", graphs), tmp_path / "int8", drift_minutes=2)
     assert result.passed, result.notes
     assert result.bytes_float["onnx"] >= SMALLER * result.bytes_int8["onnx"]
     (chosen,) = [candidate for candidate in result.candidates if candidate.chosen]
@@ -85,14 +89,17 @@ def test_the_default_model_becomes_small_and_stays_exact(tmp_path, graphs):
 
 
 @pytest.mark.parametrize("axis", [0, 1], ids=["output channel", "input channel"])
-def test_a_poisoned_layer_is_named_and_repaired(tmp_path, graphs, axis):
+def test_a_poisoned_layer_is_named_and_repaired(tmp_path, graphs, axis, monkeypatch):
+    whole = load_speech(None)
+    monkeypatch.setattr(quantizing, "load_speech", lambda folder: Speech(whole.calibration[:3], whole.held_out[:2], ""))
     files = {**graphs, "encoder": spoilt(graphs["encoder"], axis)}
-    result = quantized(float_bundle(tmp_path / "float", files), tmp_path / "int8")
+    result = quantized(float_bundle(tmp_path / "float", files), tmp_path / "int8", drift_minutes=0)
     first = result.candidates[0]
     assert not first.passed
     assert result.passed, result.notes
     (layer,) = [layer for layer in result.layers if f"{layer.graph}/{layer.name}" == POISONED]
     assert layer.outlier_ratio > 100
     assert layer.outlier_channel == CHANNEL
+    assert any(f"{POISONED}: channel {CHANNEL} is " in sentence for sentence in sentences(result))
     returned = [f"{layer.graph}/{layer.name}" for layer in result.layers if layer.reason.startswith("given back")]
-    assert 1 <= len(returned) <= 3
+    assert POISONED in returned
