@@ -24,7 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ import numpy as np
 from edgevc.bundle import ModelBundle
 from edgevc.quantize import gate
 from edgevc.quantize.clock import race
+from edgevc.quantize.command import Progress
 from edgevc.quantize.layers import sizes, sqnr_db
 from edgevc.quantize.search import EngineSearch, Wishes
 from edgevc.quantize.speech import load_speech
@@ -218,7 +219,7 @@ def by_search(subject: BundleSubject, limit: float) -> tuple[int, float, frozens
     say(f"by itself: at least {limit:g} dB")
     everything = frozenset(layer.path for layer in subject.layers("onnx"))
     asked = Wishes("dynamic", gate.parse(f"tensor>={limit}", "bundle"), "min-max", frozenset(), everything, 0)
-    chosen = EngineSearch(subject, "onnx", asked, say).run().chosen
+    chosen = EngineSearch(subject, "onnx", asked, Progress()).run().chosen
     if chosen is None:
         return sizes(subject.float_files["onnx"]), np.inf, everything
     return chosen.n_bytes, chosen.figures["tensor"], chosen.kept
@@ -289,18 +290,16 @@ def missed(entry: dict) -> bool:
     return not (value >= bar if sign == ">=" else value <= bar if sign == "<=" else value == bar)
 
 
-def measure(task: Task, parts: Sequence[str]) -> dict[str, list[dict]]:
-    """Return the rows of each part."""
-    found = {}
-    for part in parts:
-        say(part)
-        started = time.monotonic()
-        found[part] = [{**entry, "part": part} for entry in PARTS[part](task)]
-        for entry in found[part]:
-            bar = f"(must be {entry['bar']}){' MISSED' if missed(entry) else ''}" if entry["bar"] else ""
-            print(f"{entry['name']:110s} {entry['value']:10.4g} {entry['unit']:6s} {bar}", flush=True)
-        say(f"{part}: {time.monotonic() - started:.0f} s")
-    return found
+def measure(task: Task, part: str) -> list[dict]:
+    """Return the rows of a part, printed."""
+    say(part)
+    started = time.monotonic()
+    rows = [{**entry, "part": part} for entry in PARTS[part](task)]
+    for entry in rows:
+        bar = f"(must be {entry['bar']}){' MISSED' if missed(entry) else ''}" if entry["bar"] else ""
+        print(f"{entry['name']:110s} {entry['value']:10.4g} {entry['unit']:6s} {bar}", flush=True)
+    say(f"{part}: {time.monotonic() - started:.0f} s")
+    return rows
 
 
 def main() -> int:
@@ -317,13 +316,15 @@ def main() -> int:
     if unknown := set(wanted) - set(PARTS):
         parser.error(f"--only takes {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
     known = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else []
+    rows = {part: [entry for entry in known if entry["part"] == part] for part in PARTS}
     with tempfile.TemporaryDirectory() as folder:
         work = arguments.work or Path(folder)
         work.mkdir(parents=True, exist_ok=True)
-        found = measure(Task(arguments.bundle, work), [part for part in PARTS if part in wanted])
-    rows = [entry for part in PARTS for entry in found.get(part, [entry for entry in known if entry["part"] == part])]
-    arguments.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    return int(any(missed(entry) for entry in rows))
+        for part in (part for part in PARTS if part in wanted):
+            rows[part] = measure(Task(arguments.bundle, work), part)
+            everything = [entry for entries in rows.values() for entry in entries]
+            arguments.out.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
+    return int(any(missed(entry) for part in wanted for entry in rows[part]))
 
 
 if __name__ == "__main__":
