@@ -42,6 +42,7 @@ TITLES = {
     "features": "Log-mel and MFCC, streamed 10 ms at a time from Python",
     "post_chain": "What surrounds the model in a live session, per hop",
     "ports": "Sound device ports through a virtual sound card, without a model",
+    "quantize": "The default model, quantized with `edgevc quantize` (docs/quantize.md)",
     "quantize_public": "Public models, quantized with `edgevc quantize`",
 }
 """File stem to heading."""

@@ -8,7 +8,8 @@ levels, some with noise. No person was recorded for it. It is part of edgevc and
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from edgevc.errors import AudioFileError, ConfigError
 from edgevc.f0 import PitchTracker
-from edgevc.resample import MAX_RATE, MIN_RATE, resample
+from edgevc.resample import MAX_RATE, resample
 from edgevc.wavfile import AudioReader
 
 SAMPLE_RATE = 16_000
@@ -69,17 +70,19 @@ def held_out_clips() -> list[Clip]:
     return _packaged(held_out=True)
 
 
-def load_folder(path: Path) -> list[Clip]:
+def load_folder(path: Path, note: Callable[[str], None] | None = None) -> list[Clip]:
     """Read the WAV, FLAC and OGG files below a folder, as mono at 16 kHz, sorted by name.
 
     At most 30 s are taken of a file and ten minutes in all; of more files some are taken, always the same ones.
+    Recordings above 16 kHz are resampled.
 
     Args:
         path: folder; files and folders whose name begins with a dot are left out.
+        note: told once how many were resampled, and from which rates; not where none was.
 
     Raises:
         ConfigError: it is no folder, has no such file, is too short together, or holds no speech.
-        AudioFileError: a file cannot be read.
+        AudioFileError: a file cannot be read, or was recorded below 16 kHz.
     """
     if not path.is_dir():
         what = "a file" if path.exists() else "nothing"
@@ -94,14 +97,20 @@ def load_folder(path: Path) -> list[Clip]:
     names = {file: file.relative_to(path).as_posix() for file in files}
     clips: list[Clip] = []
     seconds = 0.0
+    rates: Counter[int] = Counter()
     # in the order of a hash, so that a part of a large folder is a mixture and not its first speaker
     for file in sorted(files, key=lambda file: hashlib.sha256(names[file].encode("utf-8", "surrogateescape")).digest()):
         if seconds >= MAX_SECONDS:
             break
-        samples = _read(file)
+        samples, rate = _read(file)
+        rates[rate] += 1
         seconds += len(samples) / SAMPLE_RATE
         clips.append((names[file], samples))
     clips.sort(key=lambda clip: clip[0])
+    others = sorted(set(rates) - {SAMPLE_RATE})
+    if others and note is not None:
+        count = sum(rates[rate] for rate in others)
+        note(f"{count} of {len(clips)} recordings resampled from {', '.join(map(str, others))} Hz to {SAMPLE_RATE} Hz")
     check_speech(clips, f"--calib {path}")
     return clips
 
@@ -204,11 +213,18 @@ def _hidden(relative: Path) -> bool:
     return any(part.startswith(".") for part in relative.parts)
 
 
-def _read(file: Path) -> NDArray[np.float32]:
+def _read(file: Path) -> tuple[NDArray[np.float32], int]:
+    """Return the beginning of a file at 16 kHz, and the rate that it was recorded with."""
     with AudioReader(file) as reader:
         rate = reader.sample_rate
-        if not MIN_RATE <= rate <= MAX_RATE:
-            raise AudioFileError(f"{file}: sample rate must be in [{MIN_RATE}, {MAX_RATE}] Hz, got {rate}")
+        if rate < SAMPLE_RATE:
+            # resampled, it would teach that nothing is ever heard in the upper bands
+            raise AudioFileError(
+                f"{file}: calibration recordings must have at least {SAMPLE_RATE} Hz, got {rate} Hz, which holds "
+                f"nothing above {rate // 2} Hz; record it again at {SAMPLE_RATE} Hz or more, or take it out of --calib"
+            )
+        if rate > MAX_RATE:
+            raise AudioFileError(f"{file}: sample rate must be at most {MAX_RATE} Hz, got {rate}; resample it first")
         wanted = round(MAX_CLIP_SECONDS * rate)
         blocks: list[NDArray[np.float32]] = []
         n_read = 0
@@ -220,4 +236,4 @@ def _read(file: Path) -> NDArray[np.float32]:
     samples = np.concatenate(blocks)[:wanted] if blocks else np.zeros(0, np.float32)
     # beyond full scale a float file may hold anything; a converter would clip it, too
     samples = np.clip(samples, -1.0, 1.0)
-    return samples if rate == SAMPLE_RATE else resample(samples, rate, SAMPLE_RATE)
+    return samples if rate == SAMPLE_RATE else resample(samples, rate, SAMPLE_RATE), rate

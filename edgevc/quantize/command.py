@@ -26,8 +26,9 @@ _EXAMPLES = """examples:
       --shape input=1x576
 
 exit codes:
-  0 written   2 wrong arguments   3 a model that cannot be quantized   4 a package is missing
-  5 no speech, or the output cannot be written   7 below the gate, nothing written   130 interrupted, nothing written
+  0 written   2 wrong arguments, or no speech   3 a model that cannot be quantized   4 a package is missing
+  5 a recording that cannot be used, or an output that cannot be written
+  7 below the gate, nothing written   130 interrupted, nothing written
 """
 
 

@@ -42,7 +42,7 @@ class GateFigure:
     """One measured figure against its limit."""
 
     name: str
-    """"tensor" (dB), "snr" (dB), "mel" (mean |difference| of log10 mel energies), "drift" (ratio), ..."""
+    """"tensor" (dB), "snr" (dB), "mel" (mean |difference| of the natural log of mel power), "drift" (ratio), ..."""
     value: float
     limit: float | None
     """None: measured and shown, not judged."""
@@ -124,7 +124,7 @@ class QuantizationResult:
     """All that were measured, of both engines, in the order tried; one per engine is `chosen` where one passed."""
     clock: tuple[ClockRow, ...]
     drift: Mapping[str, tuple[float, ...]]
-    """Engine to the log-mel distance of each minute of the long stream."""
+    """Engine to the error in each minute of the long stream: log-mel distance (as "mel"), of a graph relative RMS."""
     bytes_float: Mapping[str, int]
     """Engine to the bytes of its float graph files."""
     bytes_int8: Mapping[str, int]

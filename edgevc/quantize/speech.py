@@ -35,7 +35,7 @@ class Speech:
     calibration: tuple[Clip, ...]
     held_out: tuple[Clip, ...]
     note: str
-    """What was left out; empty where nothing was."""
+    """What was resampled or left out; empty where nothing was."""
 
     @property
     def sha256(self) -> str:
@@ -53,11 +53,12 @@ def load_speech(folder: Path | None) -> Speech:
 
     Raises:
         ConfigError: there is no speech, or too little.
-        AudioFileError: a file cannot be read.
+        AudioFileError: a file cannot be read, or was recorded below 16 kHz.
     """
     if folder is None:
         return _bounded(default_clips(), held_out_clips())
-    clips = load_folder(folder)
+    notes: list[str] = []
+    clips = load_folder(folder, notes.append)
     if len(clips) == 1:
         name, samples = clips[0]
         cut = len(samples) * (HELD_OUT_EVERY - 1) // HELD_OUT_EVERY
@@ -66,20 +67,20 @@ def load_speech(folder: Path | None) -> Speech:
         judges = set(range(HELD_OUT_EVERY - 1, len(clips), HELD_OUT_EVERY)) or {len(clips) - 1}
         calibration = [clip for i, clip in enumerate(clips) if i not in judges]
         held_out = [clips[i] for i in sorted(judges)]
-    speech = _bounded(calibration, held_out)
+    speech = _bounded(calibration, held_out, notes)
     check_speech(speech.calibration, f"the recordings of --calib {folder} that are calibrated on")
     return speech
 
 
-def _bounded(calibration: Sequence[Clip], held_out: Sequence[Clip]) -> Speech:
+def _bounded(calibration: Sequence[Clip], held_out: Sequence[Clip], notes: Sequence[str] = ()) -> Speech:
     first, second = _take(calibration, MAX_CALIBRATION_S), _take(held_out, MAX_HELD_OUT_S)
     if not first or not second:
         raise ConfigError(
             "quantizing needs recordings to calibrate on and others to judge by; give --calib more speech"
         )
     left = _seconds(calibration) + _seconds(held_out) - _seconds(first) - _seconds(second)
-    note = f"{left:.0f} s of the recordings were not needed" if left >= 1 else ""
-    return Speech(first, second, note)
+    unneeded = [f"{left:.0f} s of the recordings were not needed"] if left >= 1 else []
+    return Speech(first, second, "; ".join([*notes, *unneeded]))
 
 
 def _take(clips: Sequence[Clip], seconds: float) -> tuple[Clip, ...]:

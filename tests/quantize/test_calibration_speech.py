@@ -20,6 +20,7 @@ from edgevc.quantize.calibration_speech import (
     mu_law_codes,
     mu_law_samples,
 )
+from edgevc.quantize.speech import load_speech
 from edgevc.wavfile import write_wav
 
 MAX_BYTES = 600_000
@@ -160,9 +161,33 @@ def test_a_damaged_recording_is_named(tmp_path):
         load_folder(tmp_path)
 
 
+@pytest.mark.parametrize(("rate", "top"), [(2_000, 1_000), (8_000, 4_000), (11_025, 5_512), (15_999, 7_999)])
+def test_a_recording_that_lacks_the_upper_bands_is_refused(tmp_path, rate, top):
+    write_wav(tmp_path / "a.wav", voiced(6), 16_000)
+    write_wav(tmp_path / "b.wav", voiced(6, rate), rate)
+    rule = (
+        rf"b\.wav: .* must have at least 16000 Hz, got {rate} Hz, which holds nothing above {top} Hz; record it again"
+    )
+    with pytest.raises(AudioFileError, match=rule):
+        load_folder(tmp_path)
+
+
+def test_resampling_is_said_once_for_all_recordings(tmp_path):
+    for name, rate in (("a", 48_000), ("b", 44_100), ("c", 48_000), ("d", 16_000)):
+        write_wav(tmp_path / f"{name}.wav", voiced(6, rate), rate)
+    said = []
+    load_folder(tmp_path, said.append)
+    assert said == ["3 of 4 recordings resampled from 44100, 48000 Hz to 16000 Hz"]
+    assert load_speech(tmp_path).note == said[0]
+    for name in "abc":
+        (tmp_path / f"{name}.wav").unlink()
+    write_wav(tmp_path / "e.wav", voiced(6), 16_000)
+    assert load_speech(tmp_path).note == ""
+
+
 def test_a_rate_that_cannot_be_resampled_is_refused(tmp_path):
-    write_wav(tmp_path / "a.wav", voiced(6), 2_000)
-    with pytest.raises(AudioFileError, match=r"sample rate must be in \[4000, 192000\] Hz, got 2000"):
+    write_wav(tmp_path / "a.wav", voiced(6), 200_000)
+    with pytest.raises(AudioFileError, match=r"sample rate must be at most 192000 Hz, got 200000; resample it first"):
         load_folder(tmp_path)
 
 
