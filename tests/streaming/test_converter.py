@@ -203,8 +203,8 @@ def test_hard_signals_stay_finite_and_within_full_scale(one_hop, rng, signal):
     assert np.abs(output).max() <= 1.0
 
 
-# LiteRT has a scale for every hop and is equal bit for bit on x86-64. ONNX Runtime's hops of one call share their scales,
-# so they are rounded differently: measured 28 dB, as far as its int8 is from float.
+# LiteRT has a scale for every hop and is equal bit for bit on x86-64. ONNX Runtime's hops of one call share their
+# scales, so they are rounded differently: measured 28 dB, as far as its int8 is from float.
 SAME_SOUND_DB = {"litert": 60.0, "onnx": 24.0}
 
 
