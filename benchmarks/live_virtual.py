@@ -29,6 +29,7 @@ from pulse import VirtualSound, to_pcm, virtual_sound  # noqa: E402
 from edgevc.bundle import ModelBundle  # noqa: E402
 from edgevc.converter import VoiceConverter  # noqa: E402
 from edgevc.features import LogMel  # noqa: E402
+from edgevc.live.session import REST_SECONDS  # noqa: E402
 from edgevc.wavfile import read_audio  # noqa: E402
 
 BLOCKS = ("--block-ms=10", "--voice=kathleen", "--no-feedback-guard")
@@ -121,7 +122,7 @@ def measure_cpu(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]:
                 busy = live.cpu_share(15)
                 resident = live.resident_mb()
                 live.ask("mode", "mute")
-                time.sleep(1)
+                time.sleep(REST_SECONDS + 1)
                 muted = live.cpu_share(15)
                 live.ask("mode", "convert")
                 time.sleep(1)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 PREFIX = "edgevc_live"
-STATES = ("starting", "running", "reconnecting", "stopped")
+STATES = ("starting", "running", "resting", "reconnecting", "stopped")
 
 COUNTERS = {
     "hops": "Hops of 10 ms that went through the scheduler.",

@@ -70,7 +70,7 @@ class _Pulse:
     def look(self) -> LiveStats | None:
         """Return a snapshot of a session that lives, None of one that stands still."""
         stats = self._stats()
-        alive = stats.hops != self._hops or stats.state in ("starting", "reconnecting")
+        alive = stats.hops != self._hops or stats.state in ("starting", "resting", "reconnecting")
         self._hops = stats.hops
         return stats if alive else None
 

@@ -14,7 +14,7 @@ from edgevc.errors import AudioDeviceError, ConfigError
 from edgevc.live.chain import Converter, VoiceChain
 from edgevc.live.clock import Clock, SystemClock
 from edgevc.live.config import MODES, LiveConfig
-from edgevc.live.meters import Meters
+from edgevc.live.meters import SILENCE_DB, Meters
 from edgevc.live.ports import AudioPort, PortCounters
 from edgevc.live.realtime import settle, try_realtime
 from edgevc.live.recorder import Recorder
@@ -29,6 +29,10 @@ ASK_SECONDS = 0.5
 """A device that goes on is asked so often whether it still works."""
 DEVICE_TIMEOUT_SECONDS = 2.0
 """A device that brings nothing for so long is opened again."""
+REST_SECONDS = 4.0
+"""Muted for so long, the device is given back: its driver's threads cost more than a muted session may."""
+WAKE_SECONDS = 0.1
+"""A resting session looks up so often, to see whether it is still muted."""
 FIRST_RETRY_SECONDS = 0.25
 MAX_RETRY_SECONDS = 5.0
 
@@ -93,6 +97,7 @@ class LiveSession:
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._heard_at = 0.0
         self._asked_at = 0.0
+        self._silent_since: float | None = None
 
     # --- life
 
@@ -114,8 +119,14 @@ class LiveSession:
 
     def step(self) -> None:
         """Take one chunk through, or try to find the device again."""
-        if self._scheduler is None:
+        if self._state == "resting":
+            self._rest()
+        elif self._scheduler is None:
             self._reconnect()
+        elif self._may_rest():
+            _LOG.info("muted: the sound device is given back until the session is heard again")
+            self._disconnect()
+            self._state = "resting"
         elif self._scheduler.step(STEP_SECONDS):
             self._heard_at = self._clock.now()
             if self._heard_at - self._asked_at >= ASK_SECONDS and self._port is not None:
@@ -231,6 +242,25 @@ class LiveSession:
         self._restarts += 1
         _LOG.warning("the sound device works again")
 
+    def _may_rest(self) -> bool:
+        """Return whether nobody would miss the device: long muted, and nothing records or is mixed in."""
+        now = self._clock.now()
+        if not self._chain.silent or self._recorder is not None or self._port is None or not self._port.paced:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = now
+        return self._silent_since is not None and now - self._silent_since >= REST_SECONDS
+
+    def _rest(self) -> None:
+        if self._chain.mode == "mute":
+            self._clock.sleep(WAKE_SECONDS, self._stop)
+            return
+        self._silent_since = None
+        try:
+            self._connect()
+        except AudioDeviceError as error:
+            self._lose(str(error))
+
     def _finish(self) -> None:
         """The input is over: let out what is still inside, and end."""
         if self._scheduler is not None:
@@ -332,7 +362,7 @@ class LiveSession:
             bad_samples=meters.bad_samples,
             feedback_events=self._chain.feedback_events,
             recording_errors=self._recorder.errors if self._recorder is not None else 0,
-            input_level=self._chain.input_level.db,
+            input_level=self._chain.input_level.db if self._state != "resting" else SILENCE_DB,
             output_level=self._chain.output_level.db,
             load=meters.load.value,
             chunk_hops=self._chain.chunk_hops,

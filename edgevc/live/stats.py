@@ -42,7 +42,7 @@ class LiveStats:
     seconds: float = 0.0
     """Since the session started."""
     state: str = "starting"
-    """starting, running, reconnecting or stopped."""
+    """starting, running, resting (muted, the device is given back), reconnecting or stopped."""
     mode: str = "convert"
     """convert, bypass (the dry voice) or mute."""
     voice: str = ""

@@ -96,6 +96,27 @@ def test_modes_change_without_a_click(before, after):
     assert stage.stats.mode == after
 
 
+def test_a_session_muted_for_long_gives_the_device_back_until_it_is_heard_again(caplog):
+    stage = Stage(playing(TONE))
+    stage.run(1)
+    first = stage.session._port
+    stage.session.set_mode("mute")
+    stage.run(6)
+    assert stage.stats.state == "resting"
+    assert stage.session._port is None
+    assert stage.stats.input_level == -120.0
+    hops = stage.stats.hops
+    stage.run(2)
+    assert stage.stats.hops == hops
+    stage.session.set_mode("convert")
+    stage.run(1)
+    assert stage.stats.state == "running"
+    assert stage.session._port is not first
+    assert np.abs(stage.tape.samples[-RATE // 2 :]).max() == pytest.approx(0.1, rel=0.01)
+    assert stage.stats.device_restarts == 0
+    assert not warnings_of(caplog)
+
+
 def test_a_muted_session_does_not_run_the_converter():
     stage = Stage(playing(TONE))
     stage.run(1)

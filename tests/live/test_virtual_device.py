@@ -15,6 +15,7 @@ from pulse import patiently, to_pcm, virtual_sound
 
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
+from edgevc.live.session import REST_SECONDS
 from edgevc.wavfile import read_audio
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,12 +23,11 @@ BLOCKS = ("--block-ms=20", "--preroll-ms=40", "--voice=kathleen", "--no-feedback
 LIMITER = 16
 """Samples by which the post chain delays."""
 MAX_CPU = 0.25
-"""Of a core; 0.08 measured on an idle machine."""
-MAX_MUTED_CPU = 0.04
-"""0.006 measured on an idle machine; the clock of the measurement ticks in hundredths."""
+"""Of a core, on a test machine with other work; docs/results.md has what an idle one gives."""
+MAX_MUTED_CPU = 0.01
+"""Of a session that rests; the clock of the measurement ticks in hundredths of a second."""
 MAX_RESIDENT_MB = 80
 MAX_START_S = 3.0
-"""0.6 measured on an idle machine."""
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_it_is_cheap_small_and_quick_to_start(sound, sentence, tmp_path):
             player = sound.play(np.tile(sentence, 4))
             busy = live.cpu_share(4.0)
             live.ask("mode", "mute")
-            time.sleep(0.3)
+            time.sleep(REST_SECONDS + 1.0)
             muted = live.cpu_share(3.0)
             resident = live.resident_mb()
             player.terminate()
