@@ -91,11 +91,13 @@ def model_rows(bundle: ModelBundle) -> list[dict]:
 
 def voices_table(evaluation: dict) -> list[str]:
     """One line per source and target, and the mean over unseen speakers for each voice."""
-    lines = [
-        "| source -> voice | " + " | ".join(title for _, title, _ in COLUMNS) + " |",
-        "|---" * (len(COLUMNS) + 1) + "|",
-    ]
     table = dict(evaluation["table"])
+    # --words-only judges nothing else
+    columns = [column for column in COLUMNS if column[0] in next(iter(table.values()))]
+    lines = [
+        "| source -> voice | " + " | ".join(title for _, title, _ in columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+    ]
     for voice in dict.fromkeys(name.split(" -> ")[1] for name in table):
         group = [
             t
@@ -103,10 +105,10 @@ def voices_table(evaluation: dict) -> list[str]:
             if name.endswith(f" -> {voice}") and name.split(" -> ")[0] in UNSEEN
         ]
         if group:
-            mean = {key: sum(t[key] for t in group) / len(group) for key, _, _ in COLUMNS[:-1]}
+            mean = {key: sum(t[key] for t in group) / len(group) for key, _, _ in columns[:-1]}
             table[f"**unseen -> {voice}**"] = {**mean, "n": sum(t["n"] for t in group)}
     for name, figures in table.items():
-        lines.append(f"| {name} | " + " | ".join(form.format(figures[key]) for key, _, form in COLUMNS) + " |")
+        lines.append(f"| {name} | " + " | ".join(form.format(figures[key]) for key, _, form in columns) + " |")
     return lines
 
 

@@ -50,6 +50,8 @@ def judge(job: dict) -> dict:
     if job["keep"]:
         sf.write(job["keep"], np.clip(output, -1, 1), 16_000)
     result = {k: job[k] for k in ("speaker", "voice", "utterance")}
+    if job["words_only"]:
+        return result | {"heard": metrics.recognise(output)}
     result["embedding"] = metrics.embed(output).tolist()
     # a centroid needs no words, and recognising costs seconds
     result["heard"] = metrics.recognise(output) if job["words"] else []
@@ -79,6 +81,38 @@ def natural(jobs: list[dict], cache_folder: Path, pool: ProcessPoolExecutor) -> 
     return known
 
 
+def word_table(results: list[dict], known: dict, texts: dict) -> dict[str, dict[str, float]]:
+    """Word error rates by "speaker -> voice", and the source's own; of all words together."""
+    table: dict[str, dict[str, float]] = {}
+    for speaker, voice in dict.fromkeys((r["speaker"], r["voice"]) for r in results):
+        group = [r for r in results if (r["speaker"], r["voice"]) == (speaker, voice)]
+        errors = source_errors = count = 0
+        for r in group:
+            before = known[speaker, r["utterance"]]
+            text = texts[speaker, r["utterance"]]
+            reference = metrics.words(text) if text else before["heard"]
+            errors += metrics.word_errors(reference, r["heard"])
+            source_errors += metrics.word_errors(reference, before["heard"])
+            count += len(reference)
+        table[f"{speaker} -> {voice}"] = {
+            "wer": errors / count,
+            "source_wer": source_errors / count,
+            "n": len(group),
+            "words": count,
+        }
+    return table
+
+
+def write_words(args: argparse.Namespace, table: dict[str, dict[str, float]]) -> None:
+    """The short table of --words-only."""
+    args.out.write_text(
+        json.dumps({"bundle": args.bundle.name, "engine": args.engine, "table": table}, indent=1) + "\n"
+    )
+    print(f"{'':22s} WER   source WER  utterances")
+    for name, t in table.items():
+        print(f"{name:22s} {t['wer']:.3f} {t['source_wer']:.3f}       {t['n']}")
+
+
 def main() -> None:
     """Prints a table and writes every score."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -90,6 +124,9 @@ def main() -> None:
     parser.add_argument("--utterances", type=int, default=6, help="per unseen speaker and voice")
     parser.add_argument("--pair-utterances", type=int, default=16, help="per pair of trained speakers")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument(
+        "--words-only", action="store_true", help="recognise only: many utterances in the time of a few, for the WER"
+    )
     parser.add_argument("--keep", type=Path, help="folder for the converted files")
     args = parser.parse_args()
     rows = [json.loads(line) for line in (args.data / "utterances.jsonl").open()]
@@ -107,6 +144,7 @@ def main() -> None:
             "engine": args.engine,
             "keep": str(keep) if keep else None,
             "words": True,
+            "words_only": args.words_only,
         }
 
     converted = [job(r, v) for s in UNSEEN_SPEAKERS for r in choose(rows, s, args.utterances) for v in args.voices]
@@ -119,6 +157,12 @@ def main() -> None:
     targets = [t for t in targets if (t["speaker"], t["utterance"]) not in sources]
     texts = {(r["speaker"], r["utterance"]): r["text"] for r in rows}
 
+    if args.words_only:
+        with ProcessPoolExecutor(args.jobs) as pool:
+            known = {(r["speaker"], r["utterance"]): r for r in pool.map(judge, sources.values())}
+            results = list(pool.map(judge, converted))
+        write_words(args, word_table(results, known, texts))
+        return
     with ProcessPoolExecutor(args.jobs) as pool:
         known = natural(targets + list(sources.values()), args.data / "scores", pool)
         results = list(pool.map(judge, converted))
@@ -137,20 +181,13 @@ def main() -> None:
     table: dict[str, dict[str, float]] = {}
     for speaker, voice in dict.fromkeys((r["speaker"], r["voice"]) for r in results):
         group = [r for r in results if (r["speaker"], r["voice"]) == (speaker, voice)]
-        errors = source_errors = count = 0
-        for r in group:
-            before = known[speaker, r["utterance"]]
-            text = texts[speaker, r["utterance"]]
-            reference = metrics.words(text) if text else before["heard"]
-            errors += metrics.word_errors(reference, r["heard"])
-            source_errors += metrics.word_errors(reference, before["heard"])
-            count += len(reference)
+        words = word_table(group, known, texts)[f"{speaker} -> {voice}"]
         own = metrics.centroid([np.array(known[speaker, r["utterance"]]["embedding"]) for r in group])
         table[f"{speaker} -> {voice}"] = {
             "similarity": float(np.mean([np.array(r["embedding"]) @ target(speaker, voice) for r in group])),
             "similarity_to_source": float(np.mean([np.array(r["embedding"]) @ own for r in group])),
-            "wer": errors / count,
-            "source_wer": source_errors / count,
+            "wer": words["wer"],
+            "source_wer": words["source_wer"],
             "ovrl": float(np.mean([r["ovrl"] for r in group])),
             "sig": float(np.mean([r["sig"] for r in group])),
             "bak": float(np.mean([r["bak"] for r in group])),

@@ -313,7 +313,13 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.modes = termios.tcgetattr(slave)
         self.slave = slave
-        # a terminal program needs the terminal as its controlling one
+
+        def sit_down():
+            # a terminal program needs the terminal as its controlling one
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            # a job in the background has Ctrl-C ignored, and so have its children
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
         self.process = subprocess.Popen(
             [sys.executable, "-c", CHILD, *arguments],
             stdin=slave,
@@ -321,7 +327,7 @@ class Terminal:
             stderr=slave,
             env={**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", **environment},
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=sit_down,
         )
         self.seen = ""
 
