@@ -18,6 +18,8 @@ from edgevc.errors import ConfigError
 
 UNIT = "edgevc-live.service"
 WATCHDOG_S = 20
+_HOMES = (("/", "home"), ("/", "root"))
+"""How paths begin that ProtectHome= hides, see systemd.exec(5)."""
 SYSTEM_CONFIG = "/etc/edgevc/config.toml"
 
 # Both kinds. What each line keeps away: systemd.exec(5).
@@ -131,7 +133,7 @@ def unit_text(scope: Scope, arguments: Sequence[str] = (), python: str | None = 
         lines.append(f"Environment={_quoted(f'PYTHONPATH={source}')}")
     if not scope.user:
         # an environment in somebody's home must be readable
-        in_home = any(str(path).startswith(("/home/", "/root/")) for path in (Path(python).absolute(), source))
+        in_home = any(path.parts[:2] in _HOMES for path in (Path(python).absolute(), source))
         lines.append(_SYSTEM.format(home="read-only" if in_home else "yes").rstrip())
         lines.append("" if network else _NO_NETWORK.rstrip())
         lines.append(f"Environment=EDGEVC_CONFIG={SYSTEM_CONFIG}" if Path(SYSTEM_CONFIG).is_file() else "")

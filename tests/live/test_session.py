@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+import resource
+import signal
 import threading
 import time
 
@@ -372,9 +374,6 @@ def test_a_recording_holds_the_dry_input_and_the_output(tmp_path):
 
 
 def test_a_full_disk_ends_the_recording_and_not_the_sound(tmp_path, caplog):
-    resource = pytest.importorskip("resource")
-    import signal
-
     paths = (tmp_path / "in.wav", tmp_path / "out.wav")
     stage = Stage(playing(noise(12)), dataclasses.replace(QUIET, record=paths))
     # a file may grow to 100 kB: 3.2 s

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 import edgevc
 from edgevc.errors import AudioFileError, ConfigError
@@ -98,7 +99,6 @@ def test_a_folder_is_read_below_and_in_order(tmp_path):
 
 
 def test_flac_and_ogg_are_read(tmp_path):
-    soundfile = pytest.importorskip("soundfile")
     soundfile.write(tmp_path / "a.flac", voiced(3), 16_000)
     soundfile.write(tmp_path / "b.ogg", voiced(3), 16_000)
     assert [name for name, _ in load_folder(tmp_path)] == ["a.flac", "b.ogg"]
