@@ -27,31 +27,36 @@ F0_MIN, F0_MAX = 60.0, 500.0
 FIELDS = ("utterances", "frames", "voiced", "both", "gross", "extra", "missed", "reference_changed", "seconds")
 
 
-def harvest(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """F0 at samples 0, 160, 320, ..., 0 where unvoiced."""
-    return pyworld.harvest(x, RATE, f0_floor=F0_MIN, f0_ceil=F0_MAX, frame_period=1000 * HOP / RATE)[0]
+def harvest(x: NDArray[np.float64], first: int) -> NDArray[np.float64]:
+    """F0 at samples first, first + 160, ..., 0 where unvoiced; first is 0 or 80."""
+    step = HOP if first == 0 else HOP // 2
+    f0 = pyworld.harvest(x, RATE, f0_floor=F0_MIN, f0_ceil=F0_MAX, frame_period=1000 * step / RATE)[0]
+    return f0[first // step :: HOP // step]
 
 
-def compare(path: Path, gain: float, max_seconds: float, self_check: bool) -> NDArray[np.float64]:
+def compare(path: Path, latency: int, gain: float, max_seconds: float, self_check: bool) -> NDArray[np.float64]:
     """One row of FIELDS."""
     x, rate = soundfile.read(path, dtype="float32")
     if rate != RATE or x.ndim != 1:
         raise SystemExit(f"{path} must be 16 kHz mono, got {rate} Hz and shape {x.shape}")
     x = x[: int(max_seconds * RATE)]
-    tracker = PitchTracker(RATE, HOP, F0_MIN, F0_MAX)
+    tracker = PitchTracker(RATE, HOP, F0_MIN, F0_MAX, latency)
     start = time.perf_counter()
     frames = np.concatenate((tracker.process((gain * x).astype(np.float32)), tracker.flush()))
     seconds = time.perf_counter() - start
-    reference = harvest(x.astype(np.float64))
-    # Frame m is centred at 160 (m + 1) - latency, so sample 0 is the centre of frame latency / 160 - 1.
-    found = frames[tracker.latency // HOP - 1 :, 0][: len(reference)]
+    # Frame m is centred at 160 (m + 1) - latency.
+    first_frame = -(-latency // HOP) - 1
+    first_sample = HOP * (first_frame + 1) - latency
+    reference = harvest(x.astype(np.float64), first_sample)
+    found = frames[first_frame:, 0][: len(reference)]
+    reference = reference[: len(found)]
     voiced, reference_voiced = found > 0, reference > 0
     both = voiced & reference_voiced
     gross = both & (np.abs(found - reference) > 0.2 * reference)
     changed = 0
     if self_check:
         noise = np.random.default_rng(1).normal(size=len(x)) * 0.01 * np.sqrt(np.mean(x.astype(np.float64) ** 2))
-        changed = np.count_nonzero((harvest(x + noise) > 0) != reference_voiced)
+        changed = np.count_nonzero((harvest(x + noise, first_sample)[: len(found)] > 0) != reference_voiced)
     counts = (voiced & ~reference_voiced, ~voiced & reference_voiced)
     return np.array(
         [
@@ -88,6 +93,7 @@ def main() -> None:
     parser.add_argument("--utterances", type=int, default=20, help="per speaker, drawn with --seed")
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--max-seconds", type=float, default=60.0, help="what is longer is cut")
+    parser.add_argument("--latency", type=int, choices=(480, 240), default=480, help="of the tracker, in samples")
     parser.add_argument("--gain", type=float, default=1.0, help="of the tracker's input; harvest gets the recording")
     parser.add_argument(
         "--no-self-check", action="store_true", help="leave out harvest + noise, which doubles the time"
@@ -104,7 +110,10 @@ def main() -> None:
     for speaker in speakers:
         paths = sorted((options.data / speaker).glob("*.flac"))
         paths = random.Random(options.seed).sample(paths, min(options.utterances, len(paths)))
-        rows = [compare(path, options.gain, options.max_seconds, not options.no_self_check) for path in paths]
+        rows = [
+            compare(path, options.latency, options.gain, options.max_seconds, not options.no_self_check)
+            for path in paths
+        ]
         if not rows:
             raise SystemExit(f"no .flac files in {options.data / speaker}")
         show(speaker, np.sum(rows, axis=0))

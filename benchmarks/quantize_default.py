@@ -1,6 +1,6 @@
 """Measures what `edgevc quantize` must hold on the default model, from its float bundle, in one command.
 
-    python tools/make_bundle.py --run RUN --export EXPORT --data DATA --out FLOAT --precision float
+    python tools/make_bundle.py --run RUN --export EXPORT --data DATA --out FLOAT
     python benchmarks/quantize_default.py --bundle FLOAT
 
 Timings mean something on a quiet machine only. The parts, which `--only` chooses from:

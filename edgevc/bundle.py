@@ -32,6 +32,10 @@ ENGINES = ("litert", "onnx")
 """Inference engines in the order in which `auto` tries them."""
 
 CHUNK_HOPS = (1, 2, 4)
+F0_LIMITS = (60.0, 500.0)
+"""Hertz: what the core's pitch tracker was taught."""
+PITCH_LATENCIES = (240, 480)
+"""Samples that the core's pitch tracker may hear beyond the frame it judges."""
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_FILE_BYTES = 64 << 20
 MAX_TOTAL_BYTES = 256 << 20
@@ -238,7 +242,7 @@ class ModelBundle:
         self.features = _read_features(root.object("features"))
         self.latency = _read_latency(root.object("latency"), self.features)
         self.synthesis = _read_synthesis(root.object("synthesis"))
-        self.pitch = _read_pitch(root.object("pitch"), self.features)
+        self.pitch = _read_pitch(root.object("pitch"))
         self.graphs: Mapping[str, GraphSpec] = _read_graphs(root.object("graphs"), self._files)
         self.phones = tuple(root.texts("phones", 256)) if root.has("phones") else ()
         """Names of the columns of the encoder's `phones` output; empty where the manifest does not say."""
@@ -726,13 +730,17 @@ def _read_synthesis(fields: _Fields) -> SynthesisSpec:
     return spec
 
 
-def _read_pitch(fields: _Fields, features: FeatureSpec) -> PitchSpec:
-    f0_min = fields.number("f0_min", 10.0, 1_000.0)
+def _read_pitch(fields: _Fields) -> PitchSpec:
+    f0_min = fields.number("f0_min", *F0_LIMITS)
     spec = PitchSpec(
         f0_min,
-        fields.number("f0_max", f0_min, features.sample_rate / 2),
-        fields.integer("latency_samples", 0, 10 * features.sample_rate),
+        fields.number("f0_max", f0_min, F0_LIMITS[1]),
+        fields.integer("latency_samples", min(PITCH_LATENCIES), max(PITCH_LATENCIES)),
     )
+    if spec.latency_samples not in PITCH_LATENCIES:
+        raise fields.fail("latency_samples", f"one of {PITCH_LATENCIES}", spec.latency_samples)
+    if spec.f0_min == spec.f0_max:
+        raise fields.fail("f0_max", f"above f0_min = {f0_min}", spec.f0_max)
     fields.done()
     return spec
 

@@ -149,7 +149,9 @@ class ConverterStream:
         self._chunk_samples = hops * features.hop_length
         self._front_end = LogMel(primed=True)
         pitch = converter.bundle.pitch
-        self._tracker = _core.PitchTracker(features.sample_rate, features.hop_length, pitch.f0_min, pitch.f0_max)
+        self._tracker = _core.PitchTracker(
+            features.sample_rate, features.hop_length, pitch.f0_min, pitch.f0_max, pitch.latency_samples
+        )
         self._encoder_state = converter.encoder.new_state()
         self._decoder_state = converter.decoder.new_state()
         self._synthesis = _core.SourceFilter()

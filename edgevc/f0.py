@@ -22,7 +22,12 @@ class PitchTracker:
     """
 
     def __init__(
-        self, sample_rate: int = 16_000, hop_length: int = 160, f0_min: float = 60.0, f0_max: float = 500.0
+        self,
+        sample_rate: int = 16_000,
+        hop_length: int = 160,
+        f0_min: float = 60.0,
+        f0_max: float = 500.0,
+        latency: int = 480,
     ) -> None:
         """Makes a tracker at the start of a stream.
 
@@ -31,12 +36,14 @@ class PitchTracker:
             hop_length: Samples between frames; only 160.
             f0_min: Lowest F0 in hertz, at least 60.
             f0_max: Highest F0 in hertz, above f0_min and at most 500.
+            latency: Samples from the newest one to the centre of the frame that comes with it: 480, or 240, which hears
+                less and errs more.
 
         Raises:
             ConfigError: An argument is outside its range.
         """
         try:
-            self._core = _core.PitchTracker(sample_rate, hop_length, f0_min, f0_max)
+            self._core = _core.PitchTracker(sample_rate, hop_length, f0_min, f0_max, latency)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         self.sample_rate = sample_rate

@@ -1,8 +1,8 @@
-"""Step 6 of training: float and int8 LiteRT graphs of a run. Needs its own environment, tools/requirements-litert.txt.
+"""Step 6 of training: a run's graphs as LiteRT, in float. Needs its own environment, tools/requirements-litert.txt.
 
     python tools/export_litert.py --run RUN --out EXPORT
 
-Every converted float file is compared with PyTorch over a stream: litert-torch can mix up weights without a word.
+Every converted file is compared with PyTorch over a stream: litert-torch can mix up weights without a word.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ai_edge_litert.interpreter import Interpreter
 from vctrain.export import to_litert, trained
 from vctrain.export.graphs import CHUNK_HOPS, DecoderGraph, EncoderGraph, FoldedDecoder, FoldedEncoder, names
 
-FLOAT_TOLERANCE = 1e-4
-"""Largest relative RMS error of a float graph against PyTorch; measured about 1e-6."""
+TOLERANCE = 1e-4
+"""Largest relative RMS error against PyTorch; measured about 1e-6."""
 
 
 def relative_error(path: Path, graph: EncoderGraph | DecoderGraph, n_frames: int, n_calls: int = 12) -> float:
@@ -43,11 +43,10 @@ def relative_error(path: Path, graph: EncoderGraph | DecoderGraph, n_frames: int
 
 
 def main() -> None:
-    """Writes EXPORT/{encoder,decoder}.{float,int8}.tflite."""
+    """Writes EXPORT/encoder.tflite and EXPORT/decoder.tflite."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--float-only", action="store_true", help="no int8 files")
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -58,20 +57,14 @@ def main() -> None:
         ("encoder", lambda n: EncoderGraph(encoder, n)),
         ("decoder", lambda n: DecoderGraph(decoder, n)),
     ):
-        exact, small = args.out / f"{name}.float.tflite", args.out / f"{name}.int8.tflite"
-        to_litert.export_float(make, exact)
-        if not args.float_only:
-            to_litert.quantize(exact, small)
+        file = args.out / f"{name}.tflite"
+        to_litert.export(make, file)
         for n_frames in CHUNK_HOPS:
-            error = relative_error(exact, make(n_frames).eval(), n_frames)
-            print(f"{name}, {n_frames} hops: float {error:.1e} from PyTorch", flush=True)
-            if not error < FLOAT_TOLERANCE:
-                raise SystemExit(f"{exact} differs from PyTorch by {error:.1e} (limit {FLOAT_TOLERANCE}); not usable")
-            if not args.float_only:
-                rounded = relative_error(small, make(n_frames).eval(), n_frames)
-                print(f"{name}, {n_frames} hops: int8 {rounded:.1e} from PyTorch", flush=True)
-        for file in (exact, small)[: 1 if args.float_only else 2]:
-            print(f"{file.name}: {file.stat().st_size / 1e6:.2f} MB")
+            error = relative_error(file, make(n_frames).eval(), n_frames)
+            print(f"{name}, {n_frames} hops: {error:.1e} from PyTorch", flush=True)
+            if not error < TOLERANCE:
+                raise SystemExit(f"{file} differs from PyTorch by {error:.1e} (limit {TOLERANCE}); not usable")
+        print(f"{file.name}: {file.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Step 7 of training: exported graphs, voices and golden vectors to a bundle, with its figures.
+"""Step 7 of training: exported graphs, voices and golden vectors to a float bundle, which `edgevc quantize` makes small.
 
-python tools/make_bundle.py --run RUN --export EXPORT --data DATA --out models/default [--precision float]
+python tools/make_bundle.py --run RUN --export EXPORT --data DATA --out FLOAT/default [--variant tiny]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import soundfile as sf
 import torch
 from numpy.typing import NDArray
 from vctrain.data.corpora import VOICES
-from vctrain.data.front_end import LATENCY, N_MELS
+from vctrain.data.front_end import N_MELS
 from vctrain.data.voices import F0_RANGE, normalise, track_pitch
 from vctrain.export import trained
 from vctrain.export.graphs import (
@@ -33,6 +33,7 @@ from vctrain.export.graphs import (
 from vctrain.models.content_encoder import PHONES
 from vctrain.models.decoder import N_PITCH, pitch_features
 from vctrain.synthesis import N_FFT, N_FILTERS, SEGMENT_LENGTH
+from vctrain.variants import VARIANTS
 
 from edgevc.backends import load_graph
 from edgevc.backends.base import Graph
@@ -40,13 +41,9 @@ from edgevc.bundle import ModelBundle, write_manifest
 from edgevc.features import LogMel
 
 ENGINE_FILES = {"litert": "tflite", "onnx": "onnx"}
-RECIPES = {
-    "litert": "int8 weights per channel, activations quantized on the fly (ai-edge-quantizer dynamic_wi8_afp32)",
-    "onnx": "static QDQ of Gemm: uint8 activations, int8 weights per channel, float outputs; min-max on speech",
-}
 GOLDEN_HOPS = 64
-GOLDEN_TOLERANCE = {"int8": 0.08, "float": 1e-3}
-"""Relative RMS error. Int8 kernels differ in rounding between CPUs, and an error travels on in the states."""
+GOLDEN_TOLERANCE = 1e-3
+"""Relative RMS error."""
 
 VOICE_FACTS = {
     "kathleen": ("US English, female, 50 to 70 years", "CC0-1.0", "recorded by the speaker for free speech technology"),
@@ -85,12 +82,12 @@ TRAINING_DATA = (
 )
 
 
-def golden_inputs(data: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def golden_inputs(data: Path, latency: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Log-mels and pitch features of real speech, GOLDEN_HOPS rows each."""
     rows = [json.loads(line) for line in (data / "utterances.jsonl").open()]
     row = next(r for r in rows if r["speaker"] == "kathleen" and r["split"] == "train")
     samples = normalise(sf.read(data / row["path"], dtype="float32")[0])[: 160 * (GOLDEN_HOPS + 30)]
-    pitch = torch.from_numpy(track_pitch(samples))
+    pitch = torch.from_numpy(track_pitch(samples, latency))
     features = pitch_features(pitch[:, 0], pitch[:, 1], pitch[:, 2]).numpy()
     return LogMel(primed=True).process(samples)[30:], features[30:]
 
@@ -117,8 +114,8 @@ def snr_db(found: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
 class Assembly:
     """A bundle in the making: files in a folder, and the manifest that describes them."""
 
-    def __init__(self, folder: Path, export: Path, precision: str, model: trained.Trained) -> None:
-        self.folder, self.export, self.precision, self.model = folder, export, precision, model
+    def __init__(self, folder: Path, export: Path, model: trained.Trained) -> None:
+        self.folder, self.model = folder, model
         self.graphs = {
             "encoder": EncoderGraph(FoldedEncoder(model.encoder), None),
             "decoder": DecoderGraph(FoldedDecoder(model.decoder), None),
@@ -127,9 +124,8 @@ class Assembly:
         self.quantization: dict[str, dict[str, dict[str, object]]] = {"encoder": {}, "decoder": {}}
         for name in self.graphs:
             for engine, suffix in ENGINE_FILES.items():
-                source = export / f"{name}.{precision}.{suffix}"
-                shutil.copy(source, folder / f"{name}.{suffix}")
-                self.quantization[name][engine] = {"recipe": RECIPES[engine] if precision == "int8" else "none"}
+                shutil.copy(export / f"{name}.{suffix}", folder)
+                self.quantization[name][engine] = {"recipe": "none"}
 
     def _voices(self) -> list[dict[str, object]]:
         table = dict(zip(VOICES, conditioning_table(self.model.decoder).numpy(), strict=True))
@@ -154,19 +150,19 @@ class Assembly:
             )
         return voices
 
-    def write(self, name: str, version: str, golden: dict[str, NDArray[np.float32]]) -> ModelBundle:
+    def write(self, name: str, version: str, description: str, golden: dict[str, NDArray[np.float32]]) -> ModelBundle:
         """Writes golden.f32 and manifest.json and opens the result."""
         arrays, offset = [], 0
         with (self.folder / "golden.f32").open("wb") as file:
             for key, array in golden.items():
                 arrays.append({"name": key, "shape": list(array.shape), "offset": offset})
                 offset += file.write(array.astype("<f4").tobytes())
-        tolerance = GOLDEN_TOLERANCE[self.precision]
+        latency = self.model.encoder.config.latency
         manifest = {
             "format_version": 1,
             "name": name,
             "version": version,
-            "description": "Any speaker of English to four voices, 16 kHz, 40 ms",
+            "description": description,
             "licence": "Apache-2.0",
             "training_data": [{"name": n, "licence": li, "source": s} for n, li, s in TRAINING_DATA],
             "training_commit": subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip(),
@@ -178,16 +174,16 @@ class Assembly:
                 "window": "hann",
                 "filterbank_sha256": LogMel().filterbank_sha256,
             },
-            "latency": {"lookahead_samples": LATENCY - 200, "latency_samples": LATENCY, "hop_samples": 160},
+            "latency": {"lookahead_samples": latency - 200, "latency_samples": latency, "hop_samples": 160},
             "synthesis": {"kind": "source-filter", "n_fft": N_FFT, "segment_length": SEGMENT_LENGTH},
-            "pitch": {"f0_min": F0_RANGE[0], "f0_max": F0_RANGE[1], "latency_samples": LATENCY},
+            "pitch": {"f0_min": F0_RANGE[0], "f0_max": F0_RANGE[1], "latency_samples": latency},
             "phones": list(PHONES),
             "graphs": {key: self._graph(key) for key in self.graphs},
             "voices": {"file": "voices.f32", "list": self.voices},
             "golden": {
                 "file": "golden.f32",
                 "n_hops": GOLDEN_HOPS,
-                "tolerance": dict.fromkeys(ENGINE_FILES, tolerance),
+                "tolerance": dict.fromkeys(ENGINE_FILES, GOLDEN_TOLERANCE),
                 "arrays": arrays,
             },
             "files": [
@@ -254,16 +250,16 @@ def main() -> None:
     parser.add_argument("--export", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--precision", choices=("int8", "float"), default="int8")
+    parser.add_argument("--variant", choices=VARIANTS, default="default", help="whose description the bundle gets")
     parser.add_argument("--version", default="1.0")
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = trained.load(args.run)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.out.parent) as temporary:
-        assembly = Assembly(Path(temporary), args.export, args.precision, model)
+        assembly = Assembly(Path(temporary), args.export, model)
         voice = conditioning_table(model.decoder).numpy()[:1]
-        log_mel, pitch = golden_inputs(args.data)
+        log_mel, pitch = golden_inputs(args.data, model.encoder.config.latency)
         exact = float_outputs(model, log_mel, pitch, voice)
         golden = {
             "encoder/input/log_mel": log_mel,
@@ -275,7 +271,7 @@ def main() -> None:
         for engine in ENGINE_FILES:
             golden |= {f"encoder/{engine}/{key}": exact[key] for key in ("content", "phones")}
             golden |= {f"decoder/{engine}/filters": exact["filters"]}
-        draft = assembly.write(args.out.name, args.version, golden)
+        draft = assembly.write(args.out.name, args.version, VARIANTS[args.variant].description, golden)
         for engine in ENGINE_FILES:
             content, phones = play(load_graph(draft, "encoder", engine, 1), log_mel)
             filters = play(load_graph(draft, "decoder", engine, 1), exact["content"], pitch, voice)[0]
@@ -287,8 +283,8 @@ def main() -> None:
                 golden[f"{graph}/{engine}/{key}"] = found
                 figure = round(snr_db(found, exact[key]), 1)
                 assembly.quantization[graph][engine][f"{key}_snr_db"] = figure
-                print(f"{graph} {key}, {engine} {args.precision} against PyTorch float: {figure} dB")
-        bundle = assembly.write(args.out.name, args.version, golden)
+                print(f"{graph} {key}, {engine} against PyTorch: {figure} dB")
+        bundle = assembly.write(args.out.name, args.version, VARIANTS[args.variant].description, golden)
         if args.out.exists():
             for extra in args.out.glob("*.md"):
                 shutil.copy(extra, temporary)

@@ -1,8 +1,10 @@
 """Step 4 of training: the decoder learns to speak as each voice, first by spectra, then against discriminators.
 
     OMP_WAIT_POLICY=PASSIVE python tools/train_decoder.py --data DATA --run RUN --steps 12000 --adversarial-from 4000
+    ... --run TINY --variant tiny --teacher RUN
 
-Needs RUN/encoder.pt. Stops at any time; the same command goes on from the last checkpoint.
+Needs RUN/encoder.pt. A teacher converts other speakers, and what it says is learnt beside the voices' recordings. Stops
+at any time; the same command goes on from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -17,13 +19,14 @@ import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter
 from vctrain import checkpoint
-from vctrain.data.front_end import HOP_LENGTH, LATENCY, log_mel
+from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.voices import CONTEXT_FRAMES, SourceSampler, VoiceSampler, f0_statistics, load_voices
 from vctrain.losses import multi_resolution_stft
-from vctrain.models.content_encoder import ContentEncoder, EncoderConfig
-from vctrain.models.decoder import Decoder, DecoderConfig
+from vctrain.models.content_encoder import ContentEncoder, load_encoder
+from vctrain.models.decoder import Decoder
 from vctrain.models.discriminators import Discriminators
-from vctrain.synthesis import synthesize
+from vctrain.teachers import VoiceTeacher, divergence, hear, speak
+from vctrain.variants import VARIANTS
 
 WARM_UP = 200
 """Steps of rising learning rate."""
@@ -45,23 +48,16 @@ def learning_rate(step: int, args: argparse.Namespace) -> float:
     return args.adversarial_learning_rate * (0.1 + 0.9 * math.cos(min(1, progress) * math.pi / 2))
 
 
-def speak(decoder: Decoder, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Output at the reference level, context included: (B, 160 * W), 480 samples behind the source."""
-    size, width = batch["f0"].shape
-    with torch.autocast("cpu", torch.bfloat16):
-        filters = decoder(batch["content"], batch["pitch"], decoder.voice(batch["voice"]), decoder.new_state(size))[0]
-    noise = (torch.rand(size, HOP_LENGTH * (width + 1)) - 0.5) * math.sqrt(12)
-    return synthesize(filters.float(), batch["f0"], noise) / batch["gain"]
+def misheard(encoder: ContentEncoder, output: torch.Tensor, phones: torch.Tensor, latency: int) -> torch.Tensor:
+    """How far an encoder hears other phones in the output (B, 160 * W) than in its source, logits (B, W, 40).
 
-
-def misheard(encoder: ContentEncoder, output: torch.Tensor, phones: torch.Tensor) -> torch.Tensor:
-    """How far the encoder hears other phones in the output (B, 160 * W) than were said, logits (B, W, 40)."""
-    with torch.autocast("cpu", torch.bfloat16):
-        heard = encoder(log_mel(output), encoder.new_state(len(output)))[1]
-    delay = LATENCY // HOP_LENGTH
-    wanted = phones[:, CONTEXT_FRAMES : -delay - 2].softmax(-1)
-    heard = heard[:, CONTEXT_FRAMES + delay : -2].float().log_softmax(-1)
-    return (wanted * (wanted.clamp(min=1e-5).log() - heard)).sum(-1).mean()
+    latency: samples by which the output lags behind the source.
+    """
+    delay = -(-latency // HOP_LENGTH)
+    # frames of the output and of the source then belong to the same sound
+    aligned = torch.nn.functional.pad(output, (delay * HOP_LENGTH - latency, 0))[:, : output.shape[1]]
+    heard = hear(encoder, aligned)[1]
+    return divergence(phones[:, CONTEXT_FRAMES : -delay - 2], heard[:, CONTEXT_FRAMES + delay : -2]).mean()
 
 
 def main() -> None:
@@ -69,7 +65,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--variant", choices=VARIANTS, default="default")
     parser.add_argument("--start-from", type=Path, help="another run's decoder.pt, whose weights are taken at step 0")
+    parser.add_argument("--judges-from", type=Path, help="another run's decoder.pt: only its discriminators are taken")
+    parser.add_argument("--teacher", type=Path, help="another run, whose conversions are learnt as well")
     parser.add_argument("--steps", type=int, default=12000)
     parser.add_argument("--adversarial-from", type=int, default=4000)
     parser.add_argument("--batch", type=int, default=9)
@@ -83,15 +82,17 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
 
-    trained = checkpoint.load(args.run / "encoder.pt")
-    if trained is None:
-        parser.error(f"expected {args.run / 'encoder.pt'}; run tools/train_encoder.py first")
-    encoder = ContentEncoder(EncoderConfig(**trained["config"]))
-    encoder.load_state_dict(trained["model"])
-    recordings = load_voices(args.data, "train")
+    try:
+        encoder = load_encoder(args.run / "encoder.pt").requires_grad_(False)
+        teacher = VoiceTeacher(args.teacher) if args.teacher is not None else None
+    except FileNotFoundError as error:
+        parser.error(str(error))
+    latency = encoder.config.latency
+    recordings = load_voices(args.data, "train", latency)
     statistics = f0_statistics(recordings)
 
-    decoder, judges = Decoder(DecoderConfig()), Discriminators(DecoderConfig().n_voices)
+    config = VARIANTS[args.variant].decoder
+    decoder, judges = Decoder(config), Discriminators(config.n_voices)
     average = torch.optim.swa_utils.AveragedModel(decoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA))
     speaker_optimizer = torch.optim.AdamW(decoder.parameters(), 1e-3, betas=(0.8, 0.99))
     judge_optimizer = torch.optim.AdamW(judges.parameters(), 1e-3, betas=(0.8, 0.99))
@@ -104,18 +105,21 @@ def main() -> None:
         "judge_optimizer": judge_optimizer,
     }
     step = 0
-    if args.start_from is not None:
-        if (other := checkpoint.load(args.start_from)) is None:
-            parser.error(f"--start-from: no file {args.start_from}")
-        for name in ("model", "average", "judges"):
-            parts[name].load_state_dict(other[name])
+    for option, file, taken in (
+        ("--start-from", args.start_from, ("model", "average", "judges")),
+        ("--judges-from", args.judges_from, ("judges",)),
+    ):
+        if file is not None:
+            if (other := checkpoint.load(file)) is None:
+                parser.error(f"{option}: no file {file}")
+            for name in taken:
+                parts[name].load_state_dict(other[name])
     if (saved := checkpoint.load(path)) is not None:
         for name, part in parts.items():
             part.load_state_dict(saved[name])
         step = saved["step"]
-    encoder.requires_grad_(False)
     sampler = VoiceSampler(recordings, encoder, args.seed + step)
-    sources = SourceSampler(args.data, encoder, statistics, args.seed + step)
+    sources = SourceSampler(args.data, encoder, statistics, args.seed + step, teacher)
     n_parameters = sum(p.numel() for p in decoder.parameters())
     print(
         f"{n_parameters / 1e6:.2f} M parameters, {len(recordings)} recordings, {statistics}, from step {step}",
@@ -133,13 +137,19 @@ def main() -> None:
         # the last frames' overlap is still to come
         keep = slice(CONTEXT_FRAMES * HOP_LENGTH, -2 * HOP_LENGTH)
         output, target = speak(decoder, batch)[:, keep], batch["target"][:, keep]
-        spectral = multi_resolution_stft(output, target)
-        loss = spectral
         judged = fooled = matched = unclear = torch.zeros(())
-        if step >= args.adversarial_from:
+        adversarial = step >= args.adversarial_from
+        if adversarial or teacher is not None:
             converting = sources.batch(args.converted, args.frames)
             converted = speak(decoder, converting)
-            unclear = misheard(encoder, converted, converting["phones"])
+        if teacher is None:
+            spectral = multi_resolution_stft(output, target)
+        else:
+            shown = converting["target"][:, keep]
+            spectral = multi_resolution_stft(torch.cat([output, converted[:, keep]]), torch.cat([target, shown]))
+        loss = spectral
+        if adversarial:
+            unclear = misheard(sources.judge, converted, converting["phones"], latency)
             # the discriminators cost most of a step, so they hear a part of it
             start = int(sampler.rng.integers(0, output.shape[1] - JUDGED_SAMPLES + 1))
             heard, meant, other = (x[:, start : start + JUDGED_SAMPLES] for x in (output, target, converted[:, keep]))

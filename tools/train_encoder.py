@@ -1,6 +1,10 @@
 """Step 3 of training: the content encoder learns phones from distorted speech.
 
     OMP_WAIT_POLICY=PASSIVE python tools/train_encoder.py --data DATA --noises ESC-10 --run RUN --steps 9000
+    ... --run TINY --variant tiny --teacher RUN/encoder.pt
+
+With a teacher the encoder also learns what the teacher makes of the clean recording: its content, and its phone
+probabilities, which know more than one aligned label.
 
 Stops at any time; the same command goes on from the last checkpoint. Progress: tensorboard --logdir RUN
 """
@@ -18,12 +22,16 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from vctrain import checkpoint
-from vctrain.data.front_end import HOP_LENGTH, LATENCY, log_mel
+from vctrain.data.front_end import HOP_LENGTH, log_mel
 from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_noises, load_utterances
-from vctrain.models.content_encoder import ContentEncoder, EncoderConfig
+from vctrain.models.content_encoder import ContentEncoder, load_encoder
+from vctrain.teachers import ContentTeacher
+from vctrain.variants import VARIANTS
 
 EMA = 0.998
 """The judged and exported weights are this moving average."""
+LABEL_WEIGHT = 0.3
+"""Of the aligned labels beside a teacher's probabilities."""
 
 
 def warp_mels(mels: Tensor, rng: np.random.Generator) -> Tensor:
@@ -48,7 +56,7 @@ def frame_accuracy(encoder: ContentEncoder, utterances: list[Utterance]) -> floa
         for utterance in utterances:
             mels = log_mel(torch.from_numpy(utterance.samples / np.float32(32768))[None])
             logits = encoder(mels, encoder.new_state())[1][0]
-            centres = HOP_LENGTH * (np.arange(len(logits)) + 1) - LATENCY
+            centres = HOP_LENGTH * (np.arange(len(logits)) + 1) - encoder.config.latency
             index = np.floor((centres - 205) / HOP_LENGTH + 0.5).astype(int)
             inside = (index >= 0) & (index < len(utterance.labels))
             labels = utterance.labels[index[inside]]
@@ -63,7 +71,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--noises", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--variant", choices=VARIANTS, default="default")
     parser.add_argument("--start-from", type=Path, help="another run's encoder.pt, whose weights are taken at step 0")
+    parser.add_argument("--teacher", type=Path, help="another run's encoder.pt, whose answers are learnt as well")
     parser.add_argument("--steps", type=int, default=9000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--frames", type=int, default=200)
@@ -77,11 +87,14 @@ def main() -> None:
     utterances = load_utterances(args.data)
     unseen = [u for u in utterances if u.speaker == "ls19"][::6]
     seen = [u for u in utterances if u.split == "test" and u.speaker == "bdl"]
-    encoder = ContentEncoder(EncoderConfig())
+    encoder = ContentEncoder(VARIANTS[args.variant].encoder)
+    latency = encoder.config.latency
+    for option, file in (("--start-from", args.start_from), ("--teacher", args.teacher)):
+        if file is not None and not file.is_file():
+            parser.error(f"{option}: no file {file}")
     if args.start_from is not None:
-        if (other := checkpoint.load(args.start_from)) is None:
-            parser.error(f"--start-from: no file {args.start_from}")
-        encoder.load_state_dict(other["model"])
+        encoder.load_state_dict(load_encoder(args.start_from).state_dict())
+    teacher = ContentTeacher(args.teacher) if args.teacher is not None else None
     average = torch.optim.swa_utils.AveragedModel(encoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA))
     optimizer = torch.optim.AdamW(encoder.parameters(), args.learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, args.steps, pct_start=0.06)
@@ -93,21 +106,23 @@ def main() -> None:
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
         step = saved["step"]
-    sampler = EncoderSampler(utterances, load_noises(args.noises), args.seed + step)
+    sampler = EncoderSampler(utterances, load_noises(args.noises), latency, args.seed + step)
     n_parameters = sum(p.numel() for p in encoder.parameters())
     print(f"{n_parameters / 1e6:.2f} M parameters, {len(utterances)} utterances, from step {step}", flush=True)
 
     writer = SummaryWriter(args.run / "tensorboard")
     clock, saved_at = time.time(), time.time()
     while step < args.steps:
-        samples, labels = sampler.batch(args.batch, args.frames)
-        mels = warp_mels(log_mel(torch.from_numpy(samples)), sampler.rng)
+        distorted, clean, labels = sampler.batch(args.batch, args.frames)
+        mels = warp_mels(log_mel(torch.from_numpy(distorted)), sampler.rng)
         target = torch.from_numpy(labels)
+        heard = target != IGNORE
         with torch.autocast("cpu", torch.bfloat16):
-            logits = encoder(mels, encoder.new_state(args.batch))[1]
-        loss = F.cross_entropy(
-            logits.float().flatten(0, 1), target.flatten(), ignore_index=IGNORE, label_smoothing=0.05
-        )
+            content, logits, _ = encoder(mels, encoder.new_state(args.batch))
+        content, logits = content.float(), logits.float()
+        loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=IGNORE, label_smoothing=0.05)
+        if teacher is not None:
+            loss = LABEL_WEIGHT * loss + teacher.loss(torch.from_numpy(clean), content, logits, heard, latency)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
@@ -116,7 +131,6 @@ def main() -> None:
         average.update_parameters(encoder)
         step += 1
         if step % 100 == 0:
-            heard = target != IGNORE
             accuracy = float((logits.argmax(-1) == target)[heard].float().mean())
             rate = (time.time() - clock) / 100
             clock = time.time()

@@ -1,9 +1,9 @@
 """Teaches the core's pitch tracker: voicing and F0 as WORLD's harvest finds them, from what a stream knows.
 
-    OMP_WAIT_POLICY=PASSIVE python tools/train_pitch.py --data DATA --noises ESC-10 --run RUN
+    OMP_WAIT_POLICY=PASSIVE python tools/train_pitch.py --data DATA --noises ESC-10 --run RUN [--latency 240]
 
-Writes RUN/pitch.pt and csrc/src/pitch_network_weights.cc; build the core again afterwards. Judge with
-benchmarks/f0_accuracy.py.
+Writes RUN/pitch_480.pt and csrc/src/pitch_network_weights_480.cc, or those of the other latency; build the core again
+afterwards. Judge with benchmarks/f0_accuracy.py.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from torch import Tensor, nn
 from vctrain import checkpoint
 from vctrain.data import pitch
 from vctrain.data.speech import load_noises
-from vctrain.models.pitch_network import GRID_MIN, GRID_PER_OCTAVE, GRID_SIZE, PitchNetwork
+from vctrain.models.pitch_network import GRID_MIN, GRID_PER_OCTAVE, GRID_SIZE, LATENCIES, PitchNetwork, weights_file
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "csrc" / "src" / "pitch_network_weights.cc"
 CROP = 250
 WARM_UP = 20
 """Frames at the start of a crop that do not count: what came before them was not heard."""
@@ -38,14 +37,14 @@ def targets(f0: Tensor) -> Tensor:
 
 
 def cases(
-    data: Path, noises: list[NDArray[np.float32]], copies: int, jobs: int, rng: np.random.Generator
+    data: Path, noises: list[NDArray[np.float32]], latency: int, copies: int, jobs: int, rng: np.random.Generator
 ) -> list[tuple[Tensor, Tensor]]:
     """Features and F0 of everything to learn from."""
     paths = pitch.training_files(data)
     out = []
 
     def add(speech: pitch.Labelled) -> None:
-        heard, f0 = pitch.features(speech.samples, speech.f0)
+        heard, f0 = pitch.features(speech, latency)
         out.append((torch.from_numpy(heard), torch.from_numpy(f0)))
 
     for i, speech in enumerate(pitch.label_all(paths, jobs)):
@@ -72,15 +71,8 @@ def crop(case: tuple[Tensor, Tensor], rng: np.random.Generator) -> tuple[Tensor,
     return nn.functional.pad(heard, (0, 0, 0, missing)), nn.functional.pad(f0, (0, missing), value=pitch.UNKNOWN)
 
 
-def source(network: PitchNetwork) -> str:
+def source(network: PitchNetwork, latency: int) -> str:
     """The weights as C++: int8 with one scale per output."""
-    gru = network.memory
-    layers = {
-        "Input": (network.input.weight, network.input.bias),
-        "FromInput": (gru.weight_ih_l0, gru.bias_ih_l0),
-        "FromState": (gru.weight_hh_l0, gru.bias_hh_l0),
-        "Output": (network.output.weight, network.output.bias),
-    }
     text = [
         "// Written by tools/train_pitch.py; do not edit.",
         '#include "pitch_network_weights.h"',
@@ -91,7 +83,7 @@ def source(network: PitchNetwork) -> str:
         "",
         "// clang-format off",
     ]
-    for name, (weight, bias) in layers.items():
+    for name, (weight, bias) in network.layers().items():
         scale = weight.detach().abs().amax(1) / 127
         rounded = torch.round(weight.detach() / scale[:, None]).to(torch.int8)
         for kind, type_, values in (
@@ -103,21 +95,19 @@ def source(network: PitchNetwork) -> str:
             per_line = 30 if kind == "Weights" else 8
             text += ["  " + ",".join(values[i : i + per_line]) + "," for i in range(0, len(values), per_line)]
             text.append("};")
-    text += ["// clang-format on", "", "}  // namespace", ""]
-    for name, (weight, _) in layers.items():
-        text.append(
-            f"const QuantizedLayer kPitch{name} = {{{weight.shape[1]}, {weight.shape[0]}, k{name}Weights, "
-            f"k{name}Scales, k{name}Bias}};"
-        )
-    return "\n".join([*text, "", "}  // namespace edgevc", ""])
+    text += ["// clang-format on", "", "}  // namespace", "", f"const PitchNetworkWeights kPitchNetwork{latency} = {{"]
+    for name, (weight, _) in network.layers().items():
+        text.append(f"    {{{weight.shape[1]}, {weight.shape[0]}, k{name}Weights, k{name}Scales, k{name}Bias}},")
+    return "\n".join([*text, "};", "", "}  // namespace edgevc", ""])
 
 
 def main() -> None:
-    """Writes RUN/pitch.pt and the C++ weights."""
+    """Writes RUN/pitch_LATENCY.pt and the C++ weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--noises", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--latency", type=int, choices=LATENCIES, default=LATENCIES[0])
     parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--batch", type=int, default=24)
     parser.add_argument("--copies", type=int, default=3, help="distorted copies of every recording")
@@ -130,7 +120,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
 
-    learnt = cases(args.data, load_noises(args.noises), args.copies, args.jobs, rng)
+    learnt = cases(args.data, load_noises(args.noises), args.latency, args.copies, args.jobs, rng)
     lengths = np.array([len(f0) for _, f0 in learnt], float)
     network = PitchNetwork()
     optimizer = torch.optim.AdamW(network.parameters(), args.learning_rate, weight_decay=1e-4)
@@ -153,8 +143,8 @@ def main() -> None:
             print(f"{step} loss {np.mean(losses):.4f} {(time.time() - clock) / 250:.3f} s/step", flush=True)
             clock, losses = time.time(), []
         if step % 1000 == 0 or step == args.steps:
-            checkpoint.save(args.run / "pitch.pt", model=network.state_dict(), step=step)
-            WEIGHTS.write_text(source(network))
+            checkpoint.save(args.run / f"pitch_{args.latency}.pt", model=network.state_dict(), step=step)
+            weights_file(args.latency).write_text(source(network, args.latency))
 
 
 if __name__ == "__main__":

@@ -49,9 +49,9 @@ FloatArray Features(const FloatArray& samples) {
   });
 }
 
-FloatArray Probabilities(const FloatArray& samples) {
-  PitchAnalysis analysis;
-  PitchNetwork network;
+FloatArray Probabilities(const FloatArray& samples, int latency) {
+  PitchAnalysis analysis(latency);
+  PitchNetwork network(latency);
   return Rows(samples, PitchNetwork::kOutputs, [&](const float* hop, float* row) {
     analysis.Push(hop);
     std::copy_n(network.Process(analysis.features().data()), PitchNetwork::kOutputs, row);
@@ -64,10 +64,11 @@ void BindPitch(py::module_& module) {
   module.def("pitch_features", &Features, py::arg("samples").noconvert(),
              "(160 n,) float32 to (n, 121) float32: what the pitch tracker's network hears, for its training.");
   module.def("pitch_probabilities", &Probabilities, py::arg("samples").noconvert(),
+             py::arg("latency") = PitchAnalysis::kLatency,
              "(160 n,) float32 to (n, 51) float32: what the pitch tracker's network says, for its tests.");
   py::class_<PitchTracker>(module, "PitchTracker", "Streaming F0, periodicity and level in hops of 160 samples.")
-      .def(py::init<int, int, float, float>(), py::arg("sample_rate"), py::arg("hop_length") = 160,
-           py::arg("f0_min") = 60.0f, py::arg("f0_max") = 500.0f)
+      .def(py::init<int, int, float, float, int>(), py::arg("sample_rate"), py::arg("hop_length") = 160,
+           py::arg("f0_min") = 60.0f, py::arg("f0_max") = 500.0f, py::arg("latency") = PitchAnalysis::kLatency)
       .def_property_readonly("sample_rate", &PitchTracker::sample_rate)
       .def_property_readonly("hop_length", &PitchTracker::hop_length)
       .def_property_readonly("f0_min", &PitchTracker::f0_min)

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
+#include <string>
 
 namespace edgevc {
 
@@ -58,12 +60,19 @@ LogMelOptions BandOptions() {
 
 }  // namespace
 
-PitchAnalysis::PitchAnalysis() : fft_(kFftSize), log_mel_(BandOptions()) {
+PitchAnalysis::PitchAnalysis(int latency) : latency_(latency), fft_(kFftSize), log_mel_(BandOptions()) {
+  if (latency != kLatency && latency != kLowLatency) {
+    throw std::invalid_argument("latency must be " + std::to_string(kLatency) + " or " + std::to_string(kLowLatency) +
+                                " samples, got " + std::to_string(latency));
+  }
   high_pass_ = Butterworth(kHighPassHz, true);
   speech_band_ = Butterworth(kSpeechHz, false);
   fundamental_band_ = Butterworth(kFundamentalHz, false);
   band_window_ = Hann(kBandLength);
   level_window_ = Hann(kLevelLength);
+  for (int k = 0; k <= kGridSize; ++k) {
+    lags_[k] = static_cast<float>(kBandRate / (kGridMin * std::exp2((k - 0.5) / kGridPerOctave)));
+  }
   raw_.resize(kRawLength);
   speech_.resize(kBandLength);
   fundamental_.resize(kBandLength);
@@ -80,7 +89,7 @@ PitchAnalysis::PitchAnalysis() : fft_(kFftSize), log_mel_(BandOptions()) {
 void PitchAnalysis::Reset() noexcept {
   for (auto* buffer : {&raw_, &speech_, &fundamental_}) std::fill(buffer->begin(), buffer->end(), 0.0f);
   features_.fill(0.0f);
-  frame_ = newest_ = Window();
+  before_ = newest_ = Window();
   log_mel_.Reset();
   state_ = State();
 }
@@ -125,7 +134,7 @@ void PitchAnalysis::Push(const float* hop) noexcept {
     if (std::abs(filter->s2) < 1e-3 * kTiny) filter->s2 = 0.0;
   }
 
-  frame_ = newest_;
+  before_ = newest_;
   newest_.audible = Similarity(fundamental_, newest_.fundamental.data()) >= kSilentPower;
   Similarity(speech_, newest_.speech.data());
   float* features = features_.data();
@@ -170,20 +179,13 @@ float PitchAnalysis::Similarity(const std::vector<float>& band, float* similarit
 
 // The greatest value within half a step of the grid, so that a narrow peak between two points is seen.
 void PitchAnalysis::SampleOnGrid(const float* similarity, float* features) const noexcept {
-  static const auto lags = [] {
-    std::array<float, kGridSize + 1> edges{};
-    for (int k = 0; k <= kGridSize; ++k) {
-      edges[k] = static_cast<float>(kBandRate / (kGridMin * std::exp2((k - 0.5) / kGridPerOctave)));
-    }
-    return edges;
-  }();
   const auto at = [similarity](float lag) {
     const int low = static_cast<int>(lag);
     const float share = lag - static_cast<float>(low);
     return similarity[low] + share * (similarity[low + 1] - similarity[low]);
   };
   for (int k = 0; k < kGridSize; ++k) {
-    const float longest = std::min(lags[k], kMaxLag - 1.0f), shortest = lags[k + 1];
+    const float longest = std::min(lags_[k], kMaxLag - 1.0f), shortest = lags_[k + 1];
     float best = at(std::sqrt(longest * shortest));
     for (int lag = static_cast<int>(std::ceil(shortest)); lag <= static_cast<int>(longest); ++lag) {
       best = std::max(best, similarity[lag]);
@@ -208,7 +210,8 @@ void PitchAnalysis::BandFeatures(float* features) noexcept {
 
 float PitchAnalysis::Periodicity(float f0) const noexcept {
   const int lag = std::min(std::max(static_cast<int>(std::lround(kBandRate / f0)), 1), kMaxLag - 1);
-  const float left = frame_.speech[lag - 1], middle = frame_.speech[lag], right = frame_.speech[lag + 1];
+  const auto& speech = judged().speech;
+  const float left = speech[lag - 1], middle = speech[lag], right = speech[lag + 1];
   // vertex of the parabola through the three
   const float curvature = left - 2.0f * middle + right;
   float peak = middle;
@@ -221,7 +224,8 @@ float PitchAnalysis::Periodicity(float f0) const noexcept {
 
 float PitchAnalysis::Level() const noexcept {
   float power = 0.0f;
-  for (int i = 0; i < kLevelLength; ++i) power += level_window_[i] * raw_[i] * raw_[i];
+  const float* raw = raw_.data() + kRawLength - latency_ - kLevelLength / 2;
+  for (int i = 0; i < kLevelLength; ++i) power += level_window_[i] * raw[i] * raw[i];
   return 10.0f * std::log10(power / kLevelLength + 1e-10f);
 }
 

@@ -14,26 +14,31 @@ float Sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
 
 }  // namespace
 
-PitchNetwork::Weights::Weights() {
-  const auto make = [](const QuantizedLayer& from) {
+PitchNetwork::Weights::Weights(const PitchNetworkWeights& from) {
+  const auto make = [](const QuantizedLayer& quantized) {
     Layer layer;
-    layer.bias.assign(from.bias, from.bias + from.outputs);
-    layer.weights.resize(static_cast<std::size_t>(from.inputs) * from.outputs);
-    for (int i = 0; i < from.inputs; ++i) {
-      for (int j = 0; j < from.outputs; ++j) {
-        layer.weights[i * from.outputs + j] = from.scales[j] * static_cast<float>(from.weights[j * from.inputs + i]);
+    const int inputs = quantized.inputs, outputs = quantized.outputs;
+    layer.bias.assign(quantized.bias, quantized.bias + outputs);
+    layer.weights.resize(static_cast<std::size_t>(inputs) * outputs);
+    for (int i = 0; i < inputs; ++i) {
+      for (int j = 0; j < outputs; ++j) {
+        layer.weights[i * outputs + j] = quantized.scales[j] * static_cast<float>(quantized.weights[j * inputs + i]);
       }
     }
     return layer;
   };
-  input = make(kPitchInput);
-  from_input = make(kPitchFromInput);
-  from_state = make(kPitchFromState);
-  output = make(kPitchOutput);
+  input = make(from.input);
+  from_input = make(from.from_input);
+  from_state = make(from.from_state);
+  output = make(from.output);
 }
 
-const PitchNetwork::Weights& PitchNetwork::Learnt() {
-  static const Weights weights;
+const PitchNetwork::Weights& PitchNetwork::Learnt(int latency) {
+  if (latency == PitchAnalysis::kLatency) {
+    static const Weights weights(kPitchNetwork480);
+    return weights;
+  }
+  static const Weights weights(kPitchNetwork240);
   return weights;
 }
 

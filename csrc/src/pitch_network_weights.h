@@ -11,6 +11,11 @@ struct QuantizedLayer {
   const float* bias;
 };
 
-extern const QuantizedLayer kPitchInput, kPitchFromInput, kPitchFromState, kPitchOutput;
+struct PitchNetworkWeights {
+  QuantizedLayer input, from_input, from_state, output;
+};
+
+// By the latency in samples.
+extern const PitchNetworkWeights kPitchNetwork480, kPitchNetwork240;
 
 }  // namespace edgevc

@@ -21,8 +21,13 @@ float Clamp(float value, float low, float high) { return std::min(std::max(value
 
 }  // namespace
 
-PitchTracker::PitchTracker(int sample_rate, int hop_length, float f0_min, float f0_max)
-    : sample_rate_(sample_rate), hop_length_(hop_length), f0_min_(f0_min), f0_max_(f0_max) {
+PitchTracker::PitchTracker(int sample_rate, int hop_length, float f0_min, float f0_max, int latency)
+    : sample_rate_(sample_rate),
+      hop_length_(hop_length),
+      f0_min_(f0_min),
+      f0_max_(f0_max),
+      analysis_(latency),
+      network_(latency) {
   if (sample_rate != kSampleRate) {
     throw std::invalid_argument("sample_rate must be 16000 Hz, got " + std::to_string(sample_rate));
   }
@@ -41,8 +46,6 @@ PitchTracker::PitchTracker(int sample_rate, int hop_length, float f0_min, float 
   first_ = nearest(f0_min);
   last_ = nearest(f0_max);
 }
-
-int PitchTracker::latency() const { return PitchAnalysis::kLatency; }
 
 void PitchTracker::Reset() noexcept {
   analysis_.Reset();

@@ -60,7 +60,7 @@ def _from_run(run: Path, target: Path, to: str, python: str | None, overwrite: b
     interpreter = _interpreter(python, recipe)
     with staged(target, MAX_ONNX_BYTES, overwrite=overwrite) as folder:
         folder.mkdir()
-        words = ["--run", str(run.resolve()), "--out", str(folder.resolve()), "--float-only"]
+        words = ["--run", str(run.resolve()), "--out", str(folder.resolve())]
         _call([interpreter, str(script), *words], recipe, tools.parent)
     return 0
 

@@ -7,35 +7,56 @@ import pytest
 import soundfile
 import torch
 from train_decoder import misheard
-from vctrain import checkpoint
-from vctrain.data.front_end import HOP_LENGTH, LATENCY, log_mel
-from vctrain.models.content_encoder import ContentEncoder, EncoderConfig
+from vctrain.data.front_end import HOP_LENGTH
+from vctrain.models.content_encoder import load_encoder
+from vctrain.teachers import ContentTeacher, divergence, hear
 
 pytestmark = pytest.mark.tools
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
 
 
+LATENCY = 480
+
+
 @pytest.fixture(scope="module")
 def encoder():
-    saved = checkpoint.load(TOOLS / "weights" / "encoder.pt")
-    encoder = ContentEncoder(EncoderConfig(**saved["config"]))
-    encoder.load_state_dict({name: value.float() for name, value in saved["model"].items()})
-    return encoder.eval()
+    return load_encoder(TOOLS / "weights" / "encoder.pt").eval()
 
 
-def test_the_source_itself_delayed_as_the_output_is_heard_best(encoder):
-    samples = soundfile.read(TOOLS.parent / "examples" / "sentence.wav", dtype="float32")[0]
-    samples = torch.from_numpy(samples[: len(samples) // HOP_LENGTH * HOP_LENGTH])[None]
+@pytest.fixture(scope="module")
+def samples():
+    sentence = soundfile.read(TOOLS.parent / "examples" / "sentence.wav", dtype="float32")[0]
+    return torch.from_numpy(sentence[: len(sentence) // HOP_LENGTH * HOP_LENGTH])[None]
+
+
+def delayed(samples, by):
+    return torch.nn.functional.pad(samples, (by, 0))[:, : samples.shape[1]]
+
+
+# 240: an output between two frames
+@pytest.mark.parametrize("latency", [LATENCY, 240])
+def test_the_source_itself_delayed_as_the_output_is_heard_best(encoder, samples, latency):
     with torch.no_grad():
-        phones = encoder(log_mel(samples), encoder.new_state())[1]
-        unclear = {}
-        for delay in (LATENCY - HOP_LENGTH, LATENCY, LATENCY + HOP_LENGTH):
-            output = torch.nn.functional.pad(samples, (delay, 0))[:, : samples.shape[1]]
-            unclear[delay] = float(misheard(encoder, output, phones))
+        phones = hear(encoder, samples)[1]
+        delays = (latency - HOP_LENGTH, latency, latency + HOP_LENGTH)
+        unclear = {delay: float(misheard(encoder, delayed(samples, delay), phones, latency)) for delay in delays}
         noise = torch.from_numpy(np.random.default_rng(1).normal(size=samples.shape).astype(np.float32) * 0.1)
-        unclear["noise"] = float(misheard(encoder, noise, phones))
+        unclear["noise"] = float(misheard(encoder, noise, phones, latency))
     # measured 2e-5; a frame off 0.19, noise 5.3
-    assert unclear[LATENCY] < 1e-3
-    assert min(unclear[LATENCY - HOP_LENGTH], unclear[LATENCY + HOP_LENGTH]) > 0.05
+    assert unclear[latency] < 1e-3
+    assert min(unclear[latency - HOP_LENGTH], unclear[latency + HOP_LENGTH]) > 0.05
     assert unclear["noise"] > 1
+
+
+@pytest.mark.parametrize("latency", [LATENCY, 240])
+def test_a_teachers_answers_belong_to_the_students_frames(encoder, samples, latency):
+    teacher = ContentTeacher(TOOLS / "weights" / "encoder.pt")
+    content, phones = teacher.answers(samples, latency)
+    # a student with the teacher's own weights that hears the sound so much earlier
+    with torch.no_grad():
+        earlier = hear(encoder, samples[:, LATENCY - latency :])
+    count = min(content.shape[1], earlier[0].shape[1])
+    start = 60  # past what the shorter history changes
+    assert float((content - earlier[0])[:, start:count].abs().mean()) < 0.15 * float(content.abs().mean())
+    assert float(divergence(phones[:, start:count], earlier[1][:, start:count]).mean()) < 0.05

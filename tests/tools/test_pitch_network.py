@@ -1,44 +1,37 @@
 """The pitch tracker's network in torch and in the core: the same weights give the same probabilities."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from vctrain.models.pitch_network import GRID_MIN, GRID_PER_OCTAVE, N_FEATURES, PitchNetwork
+from vctrain.models.pitch_network import GRID_MIN, GRID_PER_OCTAVE, LATENCIES, N_FEATURES, PitchNetwork, weights_file
 
 from edgevc import _core
 
 pytestmark = pytest.mark.tools
 
-SOURCE = Path(__file__).resolve().parents[2] / "csrc" / "src" / "pitch_network_weights.cc"
 # measured 1e-6: float32 sums in another order, carried along by the recurrence
 MAX_DIFFERENCE = 2e-5
 
 
-def array(name):
-    found = re.search(rf"k{name}\[\] = {{(.*?)}};", SOURCE.read_text(), re.DOTALL)
-    return torch.tensor([float(value.rstrip("f")) for value in found[1].replace("\n", "").strip(" ,").split(",")])
+def compiled_network(latency):
+    source = weights_file(latency).read_text()
 
+    def array(name):
+        found = re.search(rf"k{name}\[\] = {{(.*?)}};", source, re.DOTALL)
+        return torch.tensor([float(value.rstrip("f")) for value in found[1].replace("\n", "").strip(" ,").split(",")])
 
-def compiled_network():
     network = PitchNetwork()
-    gru = network.memory
-    layers = {
-        "Input": (network.input.weight, network.input.bias),
-        "FromInput": (gru.weight_ih_l0, gru.bias_ih_l0),
-        "FromState": (gru.weight_hh_l0, gru.bias_hh_l0),
-        "Output": (network.output.weight, network.output.bias),
-    }
     with torch.no_grad():
-        for name, (weight, bias) in layers.items():
+        for name, (weight, bias) in network.layers().items():
             weight.copy_(array(f"{name}Weights").reshape(weight.shape) * array(f"{name}Scales")[:, None])
             bias.copy_(array(f"{name}Bias"))
     return network
 
 
-def test_the_core_says_what_torch_says():
+@pytest.mark.parametrize("latency", LATENCIES)
+def test_the_core_says_what_torch_says(latency):
     rng = np.random.default_rng(4)
     seconds = np.arange(16000 * 4) / 16000
     cycles = np.cumsum(140 + 40 * np.sin(2 * np.pi * 0.7 * seconds)) / 16000
@@ -47,8 +40,8 @@ def test_the_core_says_what_torch_says():
     features = _core.pitch_features(samples)
     assert features.shape == (400, N_FEATURES)
     with torch.no_grad():
-        expected = compiled_network()(torch.from_numpy(features)[None])[0].softmax(-1).numpy()
-    found = _core.pitch_probabilities(samples)
+        expected = compiled_network(latency)(torch.from_numpy(features)[None])[0].softmax(-1).numpy()
+    found = _core.pitch_probabilities(samples, latency)
     assert np.abs(found - expected).max() < MAX_DIFFERENCE
     # it is a voice that both hear, not a constant
     voiced = found[:, 0] < 0.5

@@ -32,8 +32,8 @@ def exported(folder):
     """Return graph name to float ONNX file, from the weights that the repository holds."""
     torch.set_num_threads(1)
     model = trained.load(WEIGHTS)
-    to_onnx.export_float(EncoderGraph(FoldedEncoder(model.encoder), None), folder / "encoder.onnx")
-    to_onnx.export_float(DecoderGraph(FoldedDecoder(model.decoder), None), folder / "decoder.onnx")
+    to_onnx.export(EncoderGraph(FoldedEncoder(model.encoder), None), folder / "encoder.onnx")
+    to_onnx.export(DecoderGraph(FoldedDecoder(model.decoder), None), folder / "decoder.onnx")
     return {name: (folder / f"{name}.onnx").read_bytes() for name in ("encoder", "decoder")}
 
 

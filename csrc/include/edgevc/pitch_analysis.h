@@ -24,7 +24,11 @@ class PitchAnalysis {
   static constexpr int kWinLength = 640;  // at 16 kHz, of both similarities
   static constexpr int kBandRate = 8000;
   static constexpr int kMaxLag = 161;  // samples at kBandRate
+
+  // Samples from the newest one to the centre of the frame that is judged. The judged similarities' windows are centred
+  // there with the first, and 80 samples before it with the second.
   static constexpr int kLatency = kWinLength / 2 + kHopLength;
+  static constexpr int kLowLatency = 240;
 
   // Log-spaced F0 at which the features sample a similarity: kGridMin 2^(k / kGridPerOctave) Hz.
   static constexpr int kGridSize = 50;
@@ -33,20 +37,23 @@ class PitchAnalysis {
   static constexpr int kBands = 20;
   static constexpr int kFeatures = 2 * kGridSize + kBands + 1;
 
-  PitchAnalysis();
+  // Throws std::invalid_argument unless latency is kLatency or kLowLatency.
+  explicit PitchAnalysis(int latency = kLatency);
+
+  int latency() const { return latency_; }
 
   // hop: kHopLength samples. Allocates nothing.
   void Push(const float* hop) noexcept;
 
   void Reset() noexcept;
 
-  // What follows belongs to the frame centred kLatency before the newest sample.
+  // What follows belongs to the frame centred latency() before the newest sample.
 
   // Of the fundamental's band by lag in samples at kBandRate, [0, kMaxLag].
-  const float* fundamental_similarity() const noexcept { return frame_.fundamental.data(); }
+  const float* fundamental_similarity() const noexcept { return judged().fundamental.data(); }
 
   // False where the fundamental's band holds less than the rounding of 16-bit samples.
-  bool audible() const noexcept { return frame_.audible; }
+  bool audible() const noexcept { return judged().audible; }
 
   // The speech band's similarity at the period of f0 (Hz), in [0, 1]: that band is wider than the fundamental's, so
   // breath and friction count.
@@ -55,8 +62,8 @@ class PitchAnalysis {
   // dB: 10 log10(1e-10 + mean over 400 samples of Hann-weighted squares); full scale is 1.
   float Level() const noexcept;
 
-  // The network's input (kFeatures,), one hop newer than the frame: both similarities on the grid, band levels below
-  // the loudest, level change.
+  // The network's input (kFeatures,), from the newest windows: both similarities on the grid, band levels below the
+  // loudest, level change.
   const std::array<float, kFeatures>& features() const noexcept { return features_; }
 
  private:
@@ -80,15 +87,19 @@ class PitchAnalysis {
     bool started = false;
   };
 
+  const Window& judged() const noexcept { return latency_ == kLatency ? before_ : newest_; }
+
   static Biquad Butterworth(double cutoff, bool high_pass);
   static float Filter(const Biquad& section, float x, BiquadState* state) noexcept;
   float Similarity(const std::vector<float>& band, float* similarity) noexcept;
   void SampleOnGrid(const float* similarity, float* features) const noexcept;
   void BandFeatures(float* features) noexcept;
 
+  int latency_;
   Rfft fft_;
   LogMel log_mel_;
   Biquad high_pass_, speech_band_, fundamental_band_;
+  std::array<float, kGridSize + 1> lags_{};       // at kBandRate, half a step round each F0 of the grid
   std::vector<float> band_window_;                // (320,)
   std::vector<float> window_real_, window_imag_;  // (257,) the band window's spectrum
   std::vector<float> level_window_;               // (400,)
@@ -97,7 +108,7 @@ class PitchAnalysis {
   std::vector<float> weighted_, energy_;                                          // (512,) work areas
   std::vector<float> weighted_real_, weighted_imag_, energy_real_, energy_imag_;  // (257,) work areas
   std::array<float, kFeatures> features_{};
-  Window frame_, newest_;
+  Window before_, newest_;
   State state_;
 };
 

@@ -8,16 +8,21 @@
 
 namespace edgevc {
 
+struct PitchNetworkWeights;
+
 // A dense layer, a gated recurrent unit (K. Cho et al., 2014, in the form of cuDNN and PyTorch) and a dense layer.
-// Weights: csrc/src/pitch_network_weights.cc, written by tools/train_pitch.py.
+// Weights: csrc/src/pitch_network_weights_*.cc, written by tools/train_pitch.py, a set for each latency.
 class PitchNetwork {
  public:
   static constexpr int kHidden = 64;
   static constexpr int kOutputs = 1 + PitchAnalysis::kGridSize;
 
+  // latency: PitchAnalysis::kLatency, or anything else for PitchAnalysis::kLowLatency.
+  explicit PitchNetwork(int latency = PitchAnalysis::kLatency) : weights_(&Learnt(latency)) {}
+
   // features: (PitchAnalysis::kFeatures,). Advances by one hop. Returns the probabilities (kOutputs,), which add up to
-  // 1: of "unvoiced" and of each F0 on PitchAnalysis's grid, for the frame centred PitchAnalysis::kLatency before the
-  // newest sample. Valid until the next call. Allocates nothing.
+  // 1: of "unvoiced" and of each F0 on PitchAnalysis's grid, for the frame centred `latency` before the newest
+  // sample. Valid until the next call. Allocates nothing.
   const float* Process(const float* features) noexcept;
 
   void Reset() noexcept { state_.fill(0.0f); }
@@ -29,14 +34,14 @@ class PitchNetwork {
     std::vector<float> bias;     // (outputs,)
   };
   struct Weights {
-    Weights();
+    explicit Weights(const PitchNetworkWeights& from);
     Layer input, from_input, from_state, output;
   };
-  static const Weights& Learnt();
+  static const Weights& Learnt(int latency);
   static void Apply(const Layer& layer, const float* input, float* output) noexcept;
 
   // Shared by all objects.
-  const Weights* weights_ = &Learnt();
+  const Weights* weights_;
   std::array<float, kHidden> state_{};
   std::array<float, kHidden> hidden_{};
   std::array<float, 3 * kHidden> gates_{}, recurrent_{};

@@ -26,16 +26,16 @@ class PitchTracker {
   static constexpr float kLowestF0 = 60.0f;    // Hz: what the network was taught
   static constexpr float kHighestF0 = 500.0f;  // Hz
 
-  // Throws std::invalid_argument unless sample_rate == 16000, hop_length == 160 and
-  // kLowestF0 <= f0_min < f0_max <= kHighestF0.
-  PitchTracker(int sample_rate, int hop_length, float f0_min, float f0_max);
+  // Throws std::invalid_argument unless sample_rate == 16000, hop_length == 160,
+  // kLowestF0 <= f0_min < f0_max <= kHighestF0, and latency is PitchAnalysis::kLatency or kLowLatency.
+  PitchTracker(int sample_rate, int hop_length, float f0_min, float f0_max, int latency = PitchAnalysis::kLatency);
 
   int sample_rate() const { return sample_rate_; }
   int hop_length() const { return hop_length_; }
   float f0_min() const { return f0_min_; }
   float f0_max() const { return f0_max_; }
   // Samples from the newest sample to the centre of the returned frame.
-  int latency() const;
+  int latency() const { return analysis_.latency(); }
 
   // hop: hop_length() samples. frame: receives one frame. Allocates nothing.
   void Process(const float* hop, PitchFrame* frame) noexcept;

@@ -13,8 +13,6 @@ WIN_LENGTH = 400
 N_FFT = 512
 N_MELS = 80
 LOG_FLOOR = 1e-5
-LATENCY = 480
-"""Samples between the newest sample of a log-mel frame and the sound that its content, pitch and level belong to."""
 
 _WINDOW = torch.hann_window(WIN_LENGTH, periodic=True)
 _MEL = torch.from_numpy(

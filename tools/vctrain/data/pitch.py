@@ -20,8 +20,6 @@ from vctrain.data.corpora import SAMPLE_RATE
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.speech import reverberate, shape_spectrum
 
-LATENCY = 480
-"""Samples from the newest sample to the centre of the frame that is judged."""
 UNKNOWN = -1.0
 """F0 of a frame that must not count."""
 F0_RANGE = (60.0, 500.0)
@@ -91,11 +89,26 @@ def label_all(paths: list[Path], jobs: int) -> Iterator[Labelled]:
         yield from pool.map(label, paths, chunksize=4)
 
 
-def features(samples: NDArray[np.float32], f0: NDArray[np.float32]) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    """What the core's network hears, (N, 121), and the F0 that it should say, (N,), UNKNOWN outside the recording."""
-    heard = _core.pitch_features(np.concatenate([samples, np.zeros(LATENCY, np.float32)]))
+def between(f0: NDArray[np.float32]) -> NDArray[np.float32]:
+    """F0 halfway between frames k and k + 1, (N - 1,): UNKNOWN where they disagree about voicing or by a semitone."""
+    first, second = f0[:-1], f0[1:]
+    both = (first > 0) & (second > 0)
+    mean = np.sqrt(np.maximum(first, 1) * np.maximum(second, 1))
+    apart = np.abs(np.log2(np.maximum(first, 1) / np.maximum(second, 1))) > 1 / 12
+    return np.where(both & ~apart, mean, np.where((first == 0) & (second == 0), 0, UNKNOWN)).astype(np.float32)
+
+
+def features(speech: Labelled, latency: int) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    """What the core's network hears, (N, 121), and the F0 that it should say, (N,), UNKNOWN outside the recording.
+
+    After row m the frame centred at sample 160 (m + 1) - latency is judged; latency is a multiple of 80.
+    """
+    heard = _core.pitch_features(
+        np.concatenate([speech.samples, np.zeros(-(-latency // HOP_LENGTH) * HOP_LENGTH, np.float32)])
+    )
+    f0 = speech.f0 if latency % HOP_LENGTH == 0 else between(speech.f0)
     wanted = np.full(len(heard), UNKNOWN, np.float32)
-    first = LATENCY // HOP_LENGTH - 1
+    first = -(-latency // HOP_LENGTH) - 1
     n = min(len(f0), len(heard) - first)
     wanted[first : first + n] = f0[:n]
     return heard.astype(np.float16), wanted

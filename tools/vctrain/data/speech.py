@@ -12,7 +12,7 @@ import soxr
 from numpy.typing import NDArray
 
 from vctrain.data.corpora import SAMPLE_RATE
-from vctrain.data.front_end import HOP_LENGTH, LATENCY, WIN_LENGTH
+from vctrain.data.front_end import HOP_LENGTH, WIN_LENGTH
 from vctrain.models.content_encoder import PHONE_INDEX
 
 SPEAKER_WEIGHTS = {
@@ -93,10 +93,11 @@ def reverberate(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArr
 
 
 class EncoderSampler:
-    """Random augmented crops with their frame labels."""
+    """Random augmented crops with their frame labels, for an encoder of `latency` samples."""
 
-    def __init__(self, utterances: list[Utterance], noises: list[NDArray[np.float32]], seed: int) -> None:
+    def __init__(self, utterances: list[Utterance], noises: list[NDArray[np.float32]], latency: int, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
+        self.latency = latency
         self.noises = noises
         groups: dict[str, list[Utterance]] = {}
         for utterance in utterances:
@@ -112,8 +113,8 @@ class EncoderSampler:
             for name, group in groups.items()
         }
 
-    def crop(self, n_frames: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Samples (160 * n_frames,) and the label of each output frame, IGNORE outside the recording."""
+    def crop(self, n_frames: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+        """Distorted and clean samples (160 * n_frames,), and each output frame's label or IGNORE."""
         rng = self.rng
         group = self.names[rng.choice(len(self.names), p=self.weights)]
         utterance = self.groups[group][rng.choice(len(self.groups[group]), p=self.lengths[group])]
@@ -128,15 +129,15 @@ class EncoderSampler:
         if stretch != 1.0:
             piece = soxr.resample(piece, SAMPLE_RATE, SAMPLE_RATE * stretch, "MQ").astype(np.float32)
         piece = np.pad(piece, (0, max(0, wanted - len(piece))))[:wanted]
-        # output m belongs to sample 160 (m + 1) - LATENCY of the crop
-        centres = start + (HOP_LENGTH * (np.arange(n_frames) + 1) - LATENCY) / stretch
+        # output m belongs to sample 160 (m + 1) - latency of the crop
+        centres = start + (HOP_LENGTH * (np.arange(n_frames) + 1) - self.latency) / stretch
         index = np.floor((centres - 205) / HOP_LENGTH + 0.5).astype(int)
         labels = np.zeros(n_frames, np.int64)
         inside = (index >= 0) & (index < len(utterance.labels))
         labels[inside] = utterance.labels[index[inside]]
         # what comes before the crop was not heard
         labels[: WIN_LENGTH // HOP_LENGTH + 3] = IGNORE
-        return self._distort(piece), labels
+        return self._distort(piece), piece, labels
 
     def _distort(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         rng = self.rng
@@ -157,7 +158,7 @@ class EncoderSampler:
             samples = samples + noise * (power * 10 ** (-decibels / 20))
         return np.clip(samples, -1, 1).astype(np.float32)
 
-    def batch(self, size: int, n_frames: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Samples (B, 160 * N) and labels (B, N)."""
-        crops = [self.crop(n_frames) for _ in range(size)]
-        return np.stack([c[0] for c in crops]), np.stack([c[1] for c in crops])
+    def batch(self, size: int, n_frames: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+        """Distorted and clean samples, (B, 160 * N) each, and labels (B, N)."""
+        distorted, clean, labels = zip(*(self.crop(n_frames) for _ in range(size)), strict=True)
+        return np.stack(distorted), np.stack(clean), np.stack(labels)

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from edgevc import _core
 from vctrain.data.corpora import SAMPLE_RATE, VOICES
-from vctrain.data.front_end import HOP_LENGTH, LATENCY, log_mel
+from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.speech import shape_spectrum
 from vctrain.models.content_encoder import ContentEncoder
 from vctrain.models.decoder import pitch_features
+from vctrain.teachers import VoiceTeacher, hear
 
 REFERENCE_LEVEL = -26.0
 """Recordings are brought to this RMS level, dBFS, before anything else."""
@@ -44,21 +45,21 @@ def normalise(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return (samples * (10 ** (REFERENCE_LEVEL / 20) / rms)).astype(np.float32)
 
 
-def track_pitch(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(160 * N,) to (N, 3): row m is centred at sample 160 * (m + 1) - LATENCY."""
-    return _core.PitchTracker(SAMPLE_RATE, HOP_LENGTH, *F0_RANGE).process(samples)
+def track_pitch(samples: NDArray[np.float32], latency: int) -> NDArray[np.float32]:
+    """(160 * N,) to (N, 3): row m is centred at sample 160 * (m + 1) - latency."""
+    return _core.PitchTracker(SAMPLE_RATE, HOP_LENGTH, *F0_RANGE, latency).process(samples)
 
 
-def load_voices(data: Path, split: str) -> list[VoiceRecording]:
-    """All recordings of the shipped voices in one split; pitch is tracked here."""
+def load_voices(data: Path, split: str, latency: int) -> list[VoiceRecording]:
+    """All recordings of the shipped voices in one split; pitch is tracked here, with an encoder's latency."""
     recordings = []
     for row in map(json.loads, (data / "utterances.jsonl").open()):
         if row["speaker"] in VOICES and row["split"] == split:
             samples = normalise(sf.read(data / row["path"], dtype="float32")[0])
             # room for the last sounds to come out, and whole hops
-            tail = LATENCY + (-len(samples)) % HOP_LENGTH
+            tail = -(-(len(samples) + latency) // HOP_LENGTH) * HOP_LENGTH - len(samples)
             samples = np.concatenate([samples, np.zeros(tail, np.float32)])
-            recordings.append(VoiceRecording(VOICES.index(row["speaker"]), samples, track_pitch(samples)))
+            recordings.append(VoiceRecording(VOICES.index(row["speaker"]), samples, track_pitch(samples, latency)))
     return recordings
 
 
@@ -101,25 +102,46 @@ def slice_rows(pitch: NDArray[np.float32], start: int, length: int) -> NDArray[n
     return out
 
 
+@dataclass(frozen=True)
+class SourceRecording:
+    """A recording of another speaker; pitch as the model tracks it, and as its teacher does."""
+
+    samples: NDArray[np.float32]
+    pitch: NDArray[np.float32]
+    teachers_pitch: NDArray[np.float32]
+
+
 class SourceSampler:
     """Random crops of many speakers, to be spoken in another voice: what a converter meets, but no recording answers.
 
     The content and level are those of a degraded recording; the phones that should be heard are those of the clean one.
+    A teacher hears those phones and shows how the clean recording should sound as the voice.
     """
 
     def __init__(
-        self, data: Path, encoder: ContentEncoder, statistics: dict[str, tuple[float, float]], seed: int
+        self,
+        data: Path,
+        encoder: ContentEncoder,
+        statistics: dict[str, tuple[float, float]],
+        seed: int,
+        teacher: VoiceTeacher | None = None,
     ) -> None:
         self.rng = np.random.default_rng(seed)
         self.encoder = encoder.eval()
+        self.teacher = teacher
+        self.judge = encoder if teacher is None else teacher.encoder
         self.targets = [statistics[name][0] for name in VOICES]
-        speakers: dict[str, list[VoiceRecording]] = {}
+        speakers: dict[str, list[SourceRecording]] = {}
+        latency = encoder.config.latency
         for row in map(json.loads, (data / "utterances.jsonl").open()):
             speaker = row["speaker"]
             if row["split"] == "train" and speaker.startswith("ls") and len(speakers.get(speaker, ())) < N_PER_SOURCE:
                 samples = normalise(sf.read(data / row["path"], dtype="float32")[0])
                 samples = samples[: len(samples) // HOP_LENGTH * HOP_LENGTH]
-                speakers.setdefault(speaker, []).append(VoiceRecording(-1, samples, track_pitch(samples)))
+                pitch = track_pitch(samples, latency)
+                same = teacher is None or teacher.latency == latency
+                theirs = pitch if same else track_pitch(samples, teacher.latency)
+                speakers.setdefault(speaker, []).append(SourceRecording(samples, pitch, theirs))
         self.speakers = [recordings for _, recordings in sorted(speakers.items())]
         self.means = [
             float(np.mean(np.log2(np.concatenate([r.pitch[r.pitch[:, 0] > 0, 0] for r in recordings]))))
@@ -127,37 +149,53 @@ class SourceSampler:
         ]
 
     def batch(self, size: int, n_frames: int) -> dict[str, torch.Tensor]:
-        """Content, pitch, f0, gain, voice as `VoiceSampler.batch`, and phones (B, W, 40): logits of the clean sound."""
+        """Content, pitch, f0, gain, voice as `VoiceSampler.batch`, and what should be heard.
+
+        phones (B, W, 40): logits of the clean sound, by the judge. With a teacher also target (B, 160 * W): what it
+        says, aligned with the model's output.
+        """
         rng = self.rng
         width = CONTEXT_FRAMES + n_frames
-        clean, heard, pitch, voices = [], [], [], []
+        # the teacher's output comes later by this
+        behind = 0 if self.teacher is None else self.teacher.latency - self.encoder.config.latency
+        teachers_width = width - (-behind // HOP_LENGTH)
+        clean, heard, pitch, teachers_pitch, voices = [], [], [], [], []
         for i in range(size):
             speaker = int(rng.integers(len(self.speakers)))
             recording = self.speakers[speaker][rng.integers(len(self.speakers[speaker]))]
             start = int(rng.integers(-CONTEXT_FRAMES, max(1, len(recording.pitch) - width)))
-            piece = slice_samples(recording.samples, start * HOP_LENGTH, width * HOP_LENGTH)
+            piece = slice_samples(recording.samples, start * HOP_LENGTH, teachers_width * HOP_LENGTH)
             voice = (i + int(rng.integers(len(VOICES)))) % len(VOICES)
-            rows = slice_rows(recording.pitch, start, width)
-            f0 = rows[:, 0]
-            shift = self.targets[voice] - self.means[speaker] + rng.normal(0, 0.04)
-            f0[f0 > 0] = np.clip(f0[f0 > 0] * 2**shift, *F0_RANGE)
+            shift = 2 ** (self.targets[voice] - self.means[speaker] + rng.normal(0, 0.04))
+            for rows, wanted, out in (
+                (recording.pitch, width, pitch),
+                (recording.teachers_pitch, teachers_width, teachers_pitch),
+            ):
+                out.append(slice_rows(rows, start, wanted))
+                f0 = out[-1][:, 0]
+                f0[f0 > 0] = np.clip(f0[f0 > 0] * shift, *F0_RANGE)
             clean.append(piece)
-            heard.append(degrade(piece, rng))
-            pitch.append(rows)
+            heard.append(degrade(piece[: width * HOP_LENGTH], rng))
             voices.append(voice)
-        both = torch.from_numpy(np.concatenate([np.stack(clean), np.stack(heard)]))
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            content, phones, _ = self.encoder(log_mel(both), self.encoder.new_state(2 * size))
+        whole = torch.from_numpy(np.stack(clean))
         gain = torch.from_numpy(rng.uniform(-16, 8, (size, 1)).astype(np.float32))
-        rows = torch.from_numpy(np.stack(pitch))
-        return {
-            "content": content[size:].float(),
-            "phones": phones[:size].float(),
-            "pitch": pitch_features(rows[..., 0], rows[..., 1], rows[..., 2] + gain),
-            "f0": rows[..., 0],
-            "gain": 10 ** (gain / 20),
-            "voice": torch.tensor(voices),
-        }
+        with torch.no_grad():
+            batch = {
+                "content": hear(self.encoder, torch.from_numpy(np.stack(heard)))[0],
+                "phones": hear(self.judge, whole[:, : width * HOP_LENGTH])[1],
+                "gain": 10 ** (gain / 20),
+                "voice": torch.tensor(voices),
+            }
+        if self.teacher is not None:
+            shown = self.teacher.say(whole, batch | pitch_batch(teachers_pitch, gain))
+            batch["target"] = shown[:, behind : behind + width * HOP_LENGTH]
+        return batch | pitch_batch(pitch, gain)
+
+
+def pitch_batch(pitch: list[NDArray[np.float32]], gain: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The decoder's pitch inputs and f0 from rows (f0, periodicity, level) and gains in dB (B, 1)."""
+    rows = torch.from_numpy(np.stack(pitch))
+    return {"pitch": pitch_features(rows[..., 0], rows[..., 1], rows[..., 2] + gain), "f0": rows[..., 0]}
 
 
 class VoiceSampler:
@@ -166,6 +204,7 @@ class VoiceSampler:
     def __init__(self, recordings: list[VoiceRecording], encoder: ContentEncoder, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         self.encoder = encoder.eval()
+        self.latency = encoder.config.latency
         self.by_voice = [[r for r in recordings if r.voice == v] for v in range(len(VOICES))]
 
     def batch(self, size: int, n_frames: int) -> dict[str, torch.Tensor]:
@@ -189,19 +228,17 @@ class VoiceSampler:
             frames.append(frame)
         longest = max(len(p) for p in pieces)
         heard = torch.from_numpy(np.stack([np.pad(p, (0, longest - len(p))) for p in pieces]))
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            content = self.encoder(log_mel(heard), self.encoder.new_state(size))[0].float()
+        with torch.no_grad():
+            content = hear(self.encoder, heard)[0]
         index = torch.from_numpy(np.stack(frames))
         content = torch.gather(content, 1, index[..., None].expand(-1, -1, content.shape[-1]))
 
         gain = torch.from_numpy(rng.uniform(-16, 8, (size, 1)).astype(np.float32))
-        pitch = torch.from_numpy(np.stack([slice_rows(r.pitch, s, width) for r, s in crops]))
-        target = np.stack([slice_samples(r.samples, s * HOP_LENGTH - LATENCY, width * HOP_LENGTH) for r, s in crops])
-        return {
+        starts = [s * HOP_LENGTH - self.latency for _, s in crops]
+        target = [slice_samples(r.samples, s, width * HOP_LENGTH) for (r, _), s in zip(crops, starts, strict=True)]
+        return pitch_batch([slice_rows(r.pitch, s, width) for r, s in crops], gain) | {
             "content": content,
-            "pitch": pitch_features(pitch[..., 0], pitch[..., 1], pitch[..., 2] + gain),
-            "f0": pitch[..., 0],
-            "target": torch.from_numpy(target),
+            "target": torch.from_numpy(np.stack(target)),
             "gain": 10 ** (gain / 20),
             "voice": torch.tensor([r.voice for r, _ in crops]),
         }
@@ -213,6 +250,6 @@ class VoiceSampler:
         if stretch != 1.0:
             piece = soxr.resample(piece, SAMPLE_RATE, SAMPLE_RATE * stretch, "MQ").astype(np.float32)
         piece = degrade(piece, rng)
-        centres = HOP_LENGTH * (np.arange(width) + 1) - LATENCY
-        frames = np.round((centres * stretch + LATENCY) / HOP_LENGTH - 1).astype(np.int64)
+        centres = HOP_LENGTH * (np.arange(width) + 1) - self.latency
+        frames = np.round((centres * stretch + self.latency) / HOP_LENGTH - 1).astype(np.int64)
         return piece.astype(np.float32), np.clip(frames, 0, len(piece) // HOP_LENGTH - 1)

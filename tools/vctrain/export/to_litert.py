@@ -1,4 +1,4 @@
-"""Streaming graphs to LiteRT, float and int8 (int8 weights per channel, activations quantized on the fly).
+"""Streaming graphs to LiteRT.
 
 Runs in an environment of its own (tools/requirements-litert.txt): litert-torch brings its own set of versions.
 """
@@ -10,13 +10,12 @@ from pathlib import Path
 
 import litert_torch
 import torch
-from ai_edge_quantizer import quantizer, recipe
 
 from edgevc.quantize.tflite_repack import repack
 from vctrain.export.graphs import CHUNK_HOPS, DecoderGraph, EncoderGraph, names
 
 
-def export_float(make_graph: Callable[[int], EncoderGraph | DecoderGraph], path: Path) -> None:
+def export(make_graph: Callable[[int], EncoderGraph | DecoderGraph], path: Path) -> None:
     """Writes one file with a signature `hops1`, `hops2`, `hops4` per number of frames, sharing the weights."""
     converter = None
     for n_frames in CHUNK_HOPS:
@@ -30,10 +29,3 @@ def export_float(make_graph: Callable[[int], EncoderGraph | DecoderGraph], path:
     with torch.no_grad():
         converter.convert().export(str(path))
     path.write_bytes(repack(path.read_bytes(), *names(graph)))
-
-
-def quantize(source: Path, target: Path) -> None:
-    """Dynamic-range int8 of every Linear layer of a converted file."""
-    tool = quantizer.Quantizer(str(source), recipe.dynamic_wi8_afp32())
-    tool.quantize().export_model(str(target), overwrite=True)
-    target.write_bytes(repack(target.read_bytes()))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor, nn
 
+from vctrain import checkpoint
 from vctrain.modules.causal import CausalStack
 
 _NAMES = """
@@ -20,7 +22,7 @@ PHONE_INDEX = {phone: i for i, phone in enumerate(PHONES)}
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Sizes of the content encoder."""
+    """Sizes of the content encoder, and how far it hears ahead."""
 
     n_mels: int = 80
     channels: int = 192
@@ -29,13 +31,15 @@ class EncoderConfig:
     expansion: int = 3
     content_size: int = 48
     n_phones: int = len(PHONES)
+    latency: int = 480
+    """Samples between the newest sample of a log-mel frame and the sound that its output belongs to."""
 
 
 class ContentEncoder(nn.Module):
     """Log-mels to content and phone logits.
 
-    Output m belongs to the sound 480 samples before the end of log-mel frame m: the network hears 30 ms
-    beyond what it names.
+    Output m belongs to the sound `latency` samples before the end of log-mel frame m: so much the network hears beyond
+    what it names.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
@@ -59,3 +63,13 @@ class ContentEncoder(nn.Module):
         x, state = self.stack(x, state)
         content = self.content(self.content_norm(x))
         return content, self.phones(content), state
+
+
+def load_encoder(path: Path) -> ContentEncoder:
+    """The judged weights of a run's encoder.pt; FileNotFoundError where there is none."""
+    saved = checkpoint.load(path)
+    if saved is None:
+        raise FileNotFoundError(f"expected {path}; run tools/train_encoder.py first")
+    encoder = ContentEncoder(EncoderConfig(**saved["config"]))
+    encoder.load_state_dict(saved["model"])
+    return encoder

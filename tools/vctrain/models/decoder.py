@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from vctrain import checkpoint
 from vctrain.modules.causal import CausalStack
 from vctrain.synthesis import N_BINS, N_FILTERS
 
@@ -78,3 +80,13 @@ class Decoder(nn.Module):
         x = self.input(torch.cat([content, pitch], dim=-1))
         x, state = self.stack(x, state, conditioning)
         return self.filters(self.norm(x)), state
+
+
+def load_decoder(path: Path) -> Decoder:
+    """The averaged weights of a run's decoder.pt; FileNotFoundError where there is none."""
+    saved = checkpoint.load(path)
+    if saved is None:
+        raise FileNotFoundError(f"expected {path}; run tools/train_decoder.py first")
+    decoder = Decoder(DecoderConfig(**saved["config"]))
+    decoder.load_state_dict({k[7:]: v for k, v in saved["average"].items() if k.startswith("module.")})
+    return decoder

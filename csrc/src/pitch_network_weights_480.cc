@@ -1348,9 +1348,11 @@ constexpr float kOutputBias[] = {
 
 }  // namespace
 
-const QuantizedLayer kPitchInput = {121, 64, kInputWeights, kInputScales, kInputBias};
-const QuantizedLayer kPitchFromInput = {64, 192, kFromInputWeights, kFromInputScales, kFromInputBias};
-const QuantizedLayer kPitchFromState = {64, 192, kFromStateWeights, kFromStateScales, kFromStateBias};
-const QuantizedLayer kPitchOutput = {64, 51, kOutputWeights, kOutputScales, kOutputBias};
+const PitchNetworkWeights kPitchNetwork480 = {
+    {121, 64, kInputWeights, kInputScales, kInputBias},
+    {64, 192, kFromInputWeights, kFromInputScales, kFromInputBias},
+    {64, 192, kFromStateWeights, kFromStateScales, kFromStateBias},
+    {64, 51, kOutputWeights, kOutputScales, kOutputBias},
+};
 
 }  // namespace edgevc

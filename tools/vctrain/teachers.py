@@ -1,0 +1,84 @@
+"""Trained networks whose answers others learn."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vctrain.data.front_end import HOP_LENGTH, log_mel
+from vctrain.models.content_encoder import ContentEncoder, load_encoder
+from vctrain.models.decoder import Decoder, load_decoder
+from vctrain.synthesis import synthesize
+
+
+def speak(decoder: Decoder, batch: dict[str, Tensor]) -> Tensor:
+    """Output at the reference level, context included: (B, 160 * W), an encoder's latency behind the source."""
+    size, width = batch["f0"].shape
+    with torch.autocast("cpu", torch.bfloat16):
+        filters = decoder(batch["content"], batch["pitch"], decoder.voice(batch["voice"]), decoder.new_state(size))[0]
+    noise = (torch.rand(size, HOP_LENGTH * (width + 1)) - 0.5) * math.sqrt(12)
+    return synthesize(filters.float(), batch["f0"], noise) / batch["gain"]
+
+
+def hear(encoder: ContentEncoder, samples: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 160 * N) to content (B, N, content_size) and phone logits (B, N, 40), from the start of a stream."""
+    with torch.autocast("cpu", torch.bfloat16):
+        content, phones, _ = encoder(log_mel(samples), encoder.new_state(len(samples)))
+    return content.float(), phones.float()
+
+
+def divergence(wanted: Tensor, found: Tensor) -> Tensor:
+    """Kullback-Leibler divergence of phone logits from those that are wanted, (..., 40) to (...)."""
+    probability = wanted.softmax(-1)
+    return (probability * (wanted.log_softmax(-1) - found.log_softmax(-1))).sum(-1)
+
+
+class ContentTeacher:
+    """A trained encoder whose answers about clean speech are to be learnt by another."""
+
+    def __init__(self, path: Path) -> None:
+        self.encoder = load_encoder(path).eval().requires_grad_(False)
+
+    def answers(self, samples: Tensor, latency: int) -> tuple[Tensor, Tensor]:
+        """Content and phone logits for a student of `latency` samples: answer m belongs to the sound of its frame m.
+
+        samples: (B, 160 * N). There are fewer than N answers where the teacher hears further ahead.
+        """
+        ahead = self.encoder.config.latency - latency
+        frames = -(-ahead // HOP_LENGTH)
+        # half a hop more than the student's latency would lie between two frames
+        delayed = F.pad(samples, (frames * HOP_LENGTH - ahead, 0))[:, : samples.shape[1]]
+        with torch.no_grad():
+            content, phones = hear(self.encoder, delayed)
+        return content[:, frames:], phones[:, frames:]
+
+    def loss(self, samples: Tensor, content: Tensor, phones: Tensor, counts: Tensor, latency: int) -> Tensor:
+        """Divergence of the phones, and squared distance of the content over its variance, where `counts` (B, N)."""
+        wanted_content, wanted_phones = self.answers(samples, latency)
+        width = wanted_phones.shape[1]
+        counts = counts[:, :width]
+        wanted_content = wanted_content[counts]
+        distance = (content[:, :width][counts] - wanted_content).square().mean(0) / wanted_content.var(0)
+        return divergence(wanted_phones[counts], phones[:, :width][counts]).mean() + distance.mean()
+
+
+class VoiceTeacher:
+    """A trained model that shows a smaller or faster one how other speakers should sound as a voice."""
+
+    def __init__(self, run: Path) -> None:
+        self.encoder = load_encoder(run / "encoder.pt").eval().requires_grad_(False)
+        self.decoder = load_decoder(run / "decoder.pt").eval().requires_grad_(False)
+
+    @property
+    def latency(self) -> int:
+        """Samples by which its output lags behind its input."""
+        return self.encoder.config.latency
+
+    def say(self, samples: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Converts clean sources (B, 160 * W); pitch, f0, voice and gain as `SourceSampler.batch`. (B, 160 * W)."""
+        with torch.no_grad():
+            return speak(self.decoder, batch | {"content": hear(self.encoder, samples)[0]})

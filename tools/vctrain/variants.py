@@ -1,0 +1,32 @@
+"""The models that are trained: sizes and latency of each variant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vctrain.models.content_encoder import EncoderConfig
+from vctrain.models.decoder import DecoderConfig
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What makes a variant."""
+
+    encoder: EncoderConfig
+    decoder: DecoderConfig
+    description: str
+
+
+VARIANTS = {
+    "default": Variant(EncoderConfig(), DecoderConfig(), "Any speaker of English to four voices, 16 kHz, 40 ms"),
+    "low-latency": Variant(
+        EncoderConfig(latency=240),
+        DecoderConfig(),
+        "Any speaker of English to four voices, 16 kHz, 25 ms: hears less ahead than the default",
+    ),
+    "tiny": Variant(
+        EncoderConfig(channels=104, n_blocks=6),
+        DecoderConfig(channels=96, n_blocks=5),
+        "Any speaker of English to four voices, 16 kHz, 40 ms: a quarter of the default's size and work",
+    ),
+}
