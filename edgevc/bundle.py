@@ -206,6 +206,19 @@ class _Source(Protocol):
     def pieces(self, path: str, limit: int) -> bytes: ...
 
 
+_MODEL_FOLDERS = tuple(parent / "models" for parent in Path(__file__).resolve().parents[:2])
+"""In an installed package, and in a source tree."""
+
+
+def shipped_models() -> dict[str, Path]:
+    """Name to folder of the bundles that come with the package; the default one is the first."""
+    for folder in _MODEL_FOLDERS:
+        names = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
+        if names:
+            return {name: folder / name for name in sorted(names, key=lambda name: name != "default")}
+    return {}
+
+
 class ModelBundle:
     """A checked bundle. Immutable; holds no engine and no stream, so that streams and threads may share it.
 
@@ -252,6 +265,8 @@ class ModelBundle:
         golden = root.object("golden")
         golden_path = golden.file("file", self._files)
         self.golden, self._golden_arrays = _read_golden(golden, self.graphs, self._files[golden_path].n_bytes)
+        self.quality: Mapping[str, Any] = _read_figures(root.take("quality") if root.has("quality") else {}, "quality")
+        """Measured figures of the speech that the model makes, shown and never acted upon; may be empty."""
         root.done()
 
         for listed in self._files:
@@ -287,16 +302,39 @@ class ModelBundle:
             raise ModelError(f"cannot read the bundle {where}: {error}; copy it again") from error
 
     @classmethod
+    def find(cls, which: str | os.PathLike[str] | None = None) -> ModelBundle:
+        """Read the bundle that a person names: one of `shipped_models()`, or a path; None for the default.
+
+        A name goes before a folder of the same name in the working directory, which `./NAME` names.
+
+        Raises:
+            ModelError: there is no such bundle, or it is damaged.
+        """
+        if which is None:
+            return cls.default()
+        name = os.fspath(which)
+        if os.sep in name or name.endswith(".zip"):
+            return cls.open(name)
+        shipped = shipped_models()
+        if name in shipped:
+            return cls.open(shipped[name])
+        if not Path(name).exists():
+            raise ModelError(
+                f"a model is one of {', '.join(shipped)}, or a folder or a .zip of one, found no {name!r}; "
+                "edgevc voices lists them"
+            )
+        return cls.open(name)
+
+    @classmethod
     def default(cls) -> ModelBundle:
-        """Read the bundle that comes with the package."""
-        package = Path(__file__).resolve().parent
-        for folder in (package / "models" / "default", package.parent / "models" / "default"):
-            if (folder / "manifest.json").is_file():
-                return cls.open(folder)
-        raise ModelError(
-            f"this copy of edgevc carries no default model ({package / 'models' / 'default'} is missing); "
-            "install the wheel, or name a bundle"
-        )
+        """Read the default one of the bundles that come with the package."""
+        shipped = shipped_models()
+        if "default" not in shipped:
+            raise ModelError(
+                f"this copy of edgevc carries no default model ({_MODEL_FOLDERS[0] / 'default'} is missing); "
+                "install the wheel, or name a bundle"
+            )
+        return cls.open(shipped["default"])
 
     def read(self, path: str) -> bytes:
         """Return a listed file's bytes, checked against the manifest's size and sha256 in this very read."""

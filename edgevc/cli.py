@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import edgevc
-from edgevc.bundle import CHUNK_HOPS, ENGINES, ModelBundle
+from edgevc.bundle import CHUNK_HOPS, ENGINES, ModelBundle, shipped_models
 from edgevc.errors import (
     AudioDeviceError,
     AudioFileError,
@@ -52,7 +52,7 @@ _EPILOG = """exit codes:
   5 audio cannot be read or written   6 no usable sound device   7 quantized model below its gate   130 interrupted
 """
 
-_MODEL_HELP = "folder or .zip of a model (default: the one that comes with edgevc)"
+_MODEL_HELP = "a model that comes with edgevc (edgevc voices lists them), or a folder or .zip of one"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -155,14 +155,20 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--raw-rate", type=int, metavar="HZ", help="rate of raw input (default 16000)")
     _add_model_options(command)
 
-    command = _command(commands, "voices", _voices, "list the voices of a model", "  edgevc voices")
-    command.add_argument("--bundle", type=Path, metavar="PATH", help=_MODEL_HELP)
+    command = _command(
+        commands,
+        "voices",
+        _voices,
+        "list the models that come along with their measured figures, and the voices of one",
+        "  edgevc voices\n  edgevc voices --bundle low-latency",
+    )
+    command.add_argument("--bundle", metavar="MODEL", help=_MODEL_HELP)
     command.add_argument("--json", action="store_true", help="print JSON")
 
     command = _command(
         commands, "info", _info, "check a model and show what it is", "  edgevc info\n  edgevc info my_model/"
     )
-    command.add_argument("bundle", type=Path, nargs="?", metavar="BUNDLE", help=_MODEL_HELP)
+    command.add_argument("bundle", nargs="?", metavar="MODEL", help=_MODEL_HELP)
     command.add_argument("--json", action="store_true", help="print JSON")
 
     command = _command(
@@ -205,7 +211,7 @@ def _command(
 
 
 def _add_model_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--bundle", type=Path, metavar="PATH", help=_MODEL_HELP)
+    command.add_argument("--bundle", metavar="MODEL", help=_MODEL_HELP)
     command.add_argument(
         "--engine",
         choices=("auto", *ENGINES),
@@ -219,10 +225,6 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         default=1,
         help="hops of 10 ms per call: more cost less CPU and add as much latency (default 1)",
     )
-
-
-def _open(path: Path | None) -> ModelBundle:
-    return ModelBundle.default() if path is None else ModelBundle.open(path)
 
 
 def _convert(arguments: argparse.Namespace) -> int:
@@ -249,7 +251,7 @@ def _convert(arguments: argparse.Namespace) -> int:
 
         check_plot(arguments.plot, overwrite=arguments.force)
     backing = _open_backing(arguments)
-    converter = VoiceConverter(_open(arguments.bundle), arguments.engine, arguments.chunk_hops)
+    converter = VoiceConverter(ModelBundle.find(arguments.bundle), arguments.engine, arguments.chunk_hops)
     stream = converter.stream(arguments.voice, arguments.pitch, arguments.gain, arguments.formant)
     print(f"{arguments.voice} with {converter.engine}, latency {describe_latency(converter)}")
     with backing or contextlib.nullcontext(), _termination_as_interrupt():
@@ -346,7 +348,7 @@ def _convert_raw(arguments: argparse.Namespace) -> int:
         raise ConfigError("--plot draws files; convert a file")
     if sys.stdin is None or sys.stdout is None or sys.stdin.isatty() or sys.stdout.isatty():
         raise ConfigError("raw audio comes and goes through pipes, not a terminal; see `edgevc convert --help`")
-    converter = VoiceConverter(_open(arguments.bundle), arguments.engine, arguments.chunk_hops)
+    converter = VoiceConverter(ModelBundle.find(arguments.bundle), arguments.engine, arguments.chunk_hops)
     stream = converter.stream(arguments.voice, arguments.pitch, arguments.gain, arguments.formant)
     backing = _open_backing(arguments)
     where = f"{arguments.voice} with {converter.engine}, latency {describe_latency(converter)}"
@@ -393,21 +395,68 @@ class ProgressBar:
 
 
 def _voices(arguments: argparse.Namespace) -> int:
-    bundle = _open(arguments.bundle)
+    bundle = ModelBundle.find(arguments.bundle)
+    models = [bundle] if arguments.bundle else [ModelBundle.find(name) for name in shipped_models()]
     if arguments.json:
-        print(json.dumps([asdict(voice) for voice in bundle.voices], indent=1))
+        listed = {
+            "models": [_model_figures(model) | {"quality": dict(model.quality)} for model in models],
+            "voices": [asdict(voice) for voice in bundle.voices],
+        }
+        print(json.dumps(listed, indent=1))
         return 0
+    if len(models) > 1:
+        print("models, the first unless --bundle NAME says otherwise:")
+    for model in models:
+        figures = _model_figures(model)
+        print(
+            f"{model.name:12s} {figures['algorithmic_latency_ms']:g} ms, {figures['gmac_per_second']:.3f} GMAC/s, "
+            f"{figures['bytes'] / 1e6:.1f} MB{_quality(model)}"
+        )
+    print(f"\nvoices of {bundle.name}:")
     for voice in bundle.voices:
         print(f"{voice.name:10s} {voice.description}; mean F0 {2**voice.log2_f0_mean:.0f} Hz; {voice.licence}")
         print(f"{'':10s} {voice.consent}")
     return 0
 
 
-def _info(arguments: argparse.Namespace) -> int:
-    bundle = _open(arguments.bundle)
+def _model_figures(bundle: ModelBundle) -> dict[str, Any]:
+    """Name, algorithmic latency at 1 hop per call, work, and bytes of the graphs of the larger engine."""
     rate, hop = bundle.features.sample_rate, bundle.latency.hop_samples
-    latency_ms = 1000 * (bundle.latency.latency_samples + hop) / rate
-    gmac_per_second = sum(graph.macs_per_hop for graph in bundle.graphs.values()) * rate / hop / 1e9
+    return {
+        "name": bundle.name,
+        "description": bundle.description,
+        "algorithmic_latency_ms": 1000 * (bundle.latency.latency_samples + hop) / rate,
+        "gmac_per_second": sum(graph.macs_per_hop for graph in bundle.graphs.values()) * rate / hop / 1e9,
+        "bytes": max(
+            sum(len(bundle.read(graph.files[engine])) for graph in bundle.graphs.values() if engine in graph.files)
+            for engine in ENGINES
+        ),
+    }
+
+
+def _quality(bundle: ModelBundle) -> str:
+    """What was measured of the model's speech, in a few words."""
+    texts = {
+        "similarity": "similarity {:.2f}",
+        "wer_minus_source": "word errors {:+.1%}",
+        "ovrl": "DNSMOS {:.2f}",
+    }
+    found = [text.format(bundle.quality[key]) for key, text in texts.items() if _is_number(bundle.quality.get(key))]
+    return f"; {', '.join(found)}" if found else ""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    bundle = ModelBundle.find(arguments.bundle)
+    model = _model_figures(bundle)
+    rate, latency_ms, gmac_per_second = (
+        bundle.features.sample_rate,
+        model["algorithmic_latency_ms"],
+        model["gmac_per_second"],
+    )
     graphs = {
         name: {
             "n_parameters": graph.n_parameters,
@@ -455,7 +504,7 @@ def _bench(arguments: argparse.Namespace) -> int:
 
     if not 1.0 <= arguments.seconds <= 3600.0:
         raise ConfigError(f"--seconds must be within 1..3600, got {arguments.seconds}")
-    converter = VoiceConverter(_open(arguments.bundle), arguments.engine, arguments.chunk_hops)
+    converter = VoiceConverter(ModelBundle.find(arguments.bundle), arguments.engine, arguments.chunk_hops)
     report = bench(converter, arguments.voice or converter.bundle.voices[0].name, arguments.seconds)
     if arguments.json:
         print(json.dumps(asdict(report), indent=1))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 import edgevc
 from edgevc import cli
 from edgevc.bench import speech_like
-from edgevc.bundle import ModelBundle
+from edgevc.bundle import ModelBundle, shipped_models
 from edgevc.converter import SAMPLE_RATE, VoiceConverter
 from edgevc.f0 import PitchTracker
 from edgevc.wavfile import AudioReader, read_audio, write_wav
@@ -340,7 +341,7 @@ def test_folders_that_cannot_be_meant_are_refused(run, recordings, wav, tmp_path
         (["convert", "IN", "/proc/edgevc/out.wav", "--voice", "slt"], 5, "cannot make the folder /proc/edgevc"),
         (["convert", "IN", "/proc/out.wav", "--voice", "slt"], 5, "/proc/out.wav: cannot be written"),
         (["info", "IN"], 3, "is not a zip archive"),
-        (["voices", "--bundle", "none"], 3, "found neither at none"),
+        (["voices", "--bundle", "none"], 3, "found no 'none'"),
         (["bench", "--seconds", "0"], 2, "--seconds must be within 1..3600, got 0.0"),
         (["bench", "--seconds", "1", "--voice", "nobody"], 3, "has no voice 'nobody'"),
         (["sing"], 2, "invalid choice: 'sing'"),
@@ -400,8 +401,21 @@ def test_voices_lists_names_licences_and_consent(run, tiny_bundle_path):
         assert f"\n{voice.name} " in f"\n{default}"
         assert voice.consent in default
     assert "first" in run("voices", "--bundle", tiny_bundle_path).out
-    voices = json.loads(run("voices", "--json").out)
-    assert [voice["name"] for voice in voices] == [voice.name for voice in ModelBundle.default().voices]
+    listed = json.loads(run("voices", "--json").out)
+    assert [voice["name"] for voice in listed["voices"]] == [voice.name for voice in ModelBundle.default().voices]
+    assert [model["name"] for model in listed["models"]] == list(shipped_models())
+
+
+def test_a_model_that_comes_along_is_chosen_by_its_name_and_a_folder_by_its_path(
+    run, tiny_bundle_path, tmp_path, monkeypatch
+):
+    name = list(shipped_models())[-1]
+    assert run("info", name).out.startswith(f"{name} ")
+    assert f"voices of {name}:" in run("voices", "--bundle", name).out
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_bundle_path, name)
+    assert run("info", name).out.startswith(f"{name} ")
+    assert run("info", f"./{name}").out.startswith("tiny 1.0: A model for tests")
 
 
 def test_info_shows_what_a_bundle_is(run, tiny_bundle_path):

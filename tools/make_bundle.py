@@ -1,4 +1,4 @@
-"""Step 7 of training: exported graphs, voices and golden vectors to a float bundle, which `edgevc quantize` makes small.
+"""Step 7 of training: exported graphs, voices and golden vectors to a float bundle, the source of `edgevc quantize`.
 
 python tools/make_bundle.py --run RUN --export EXPORT --data DATA --out FLOAT/default [--variant tiny]
 """
@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from vctrain.data.corpora import VOICES
 from vctrain.data.front_end import N_MELS
+from vctrain.data.shipped import MIXTURES, spoken_f0
 from vctrain.data.voices import F0_RANGE, normalise, track_pitch
 from vctrain.export import trained
 from vctrain.export.graphs import (
@@ -59,20 +60,6 @@ VOICE_FACTS = {
         "no person speaks like this; made of consenting voices",
     ),
 }
-MIXTURES = {
-    "kathleen": {"kathleen": 1.0},
-    "slt": {"slt": 0.85, "bdl": 0.15},
-    "bdl": {"bdl": 1.0},
-    "anon": {"kathleen": 0.3, "slt": 0.25, "bdl": 0.45},
-}
-"""Shipped voice to the weights of the trained voices whose conditioning makes it up. slt alone was the least
-intelligible: over twelve LibriSpeech speakers the recogniser's reading changed by 0.31, with a fifth of bdl by 0.23,
-at 0.04 less similarity."""
-
-SPOKEN_LOWER = {"slt": 2.0}
-"""Semitones below her recordings' mean at which a voice speaks: for slt a change of 0.36 instead of 0.47 over nine
-LibriSpeech speakers, at 0.02 less similarity."""
-
 TRAINING_DATA = (
     ("Kathleen", "CC0-1.0", "github.com/rhasspy/dataset-voice-kathleen"),
     ("CMU ARCTIC bdl and slt", "BSD-like (CMU ARCTIC)", "festvox.org/cmu_arctic"),
@@ -131,19 +118,16 @@ class Assembly:
         table = dict(zip(VOICES, conditioning_table(self.model.decoder).numpy(), strict=True))
         mixed = [sum(share * table[part] for part, share in parts.items()) for parts in MIXTURES.values()]
         np.stack(mixed).astype("<f4").tofile(self.folder / "voices.f32")
-        trained_f0 = self.model.f0_statistics
         voices = []
         for row, name in enumerate(MIXTURES):
-            # a voice of somebody speaks at this person's pitch, nobody's at the mixture's
-            parts = {name: 1.0} if name in trained_f0 else MIXTURES[name]
-            mean, std = (sum(share * trained_f0[part][i] for part, share in parts.items()) for i in range(2))
+            mean, std = spoken_f0(name, self.model.f0_statistics)
             voices.append(
                 {
                     "name": name,
                     "description": VOICE_FACTS[name][0],
                     "licence": VOICE_FACTS[name][1],
                     "consent": VOICE_FACTS[name][2],
-                    "log2_f0_mean": round(mean - SPOKEN_LOWER.get(name, 0.0) / 12, 4),
+                    "log2_f0_mean": round(mean, 4),
                     "log2_f0_std": round(std, 4),
                     "row": row,
                 }

@@ -404,7 +404,7 @@ def load_converters(config: LiveConfig) -> tuple[dict[int, Converter], tuple[str
     from edgevc.bundle import ModelBundle
     from edgevc.converter import CHUNK_HOPS, VoiceConverter
 
-    bundle = ModelBundle.default() if config.model is None else ModelBundle.open(config.model)
+    bundle = ModelBundle.find(config.model)
     if config.voice is not None:
         bundle.voice(config.voice)
     first = VoiceConverter(bundle, config.engine, config.chunk_hops)

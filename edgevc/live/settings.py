@@ -69,7 +69,9 @@ _DB = (-40.0, 40.0)
 _SEMITONES = (-24.0, 24.0)
 
 SETTINGS = (
-    Setting("model", "--bundle", FilePath(), "voice", "folder or .zip of a model; none: the one that comes along"),
+    Setting(
+        "model", "--bundle", FilePath(), "voice", "a model that comes along, or a folder or .zip of one; none: default"
+    ),
     Setting("voice", "--voice", Text(), "voice", "target voice, `edgevc voices` lists them; none: the model's first"),
     Setting("engine", "--engine", Choice(("auto", "litert", "onnx")), "voice", "inference engine; auto: LiteRT first"),
     Setting(

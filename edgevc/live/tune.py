@@ -92,7 +92,7 @@ def measure_speeds(
     from edgevc.bundle import CHUNK_HOPS, ModelBundle
     from edgevc.converter import VoiceConverter
 
-    bundle = ModelBundle.default() if config.model is None else ModelBundle.open(config.model)
+    bundle = ModelBundle.find(config.model)
     voice = config.voice or bundle.voices[0].name
     speeds = []
     refused = []

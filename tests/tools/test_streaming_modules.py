@@ -112,7 +112,7 @@ def case(request):
         return (content[0], torch.log_softmax(phones[0], -1)), lambda k: graphs.EncoderGraph(folded, k).eval(), (x[0],)
     net = shaken(Decoder(DecoderConfig()))
     content, pitch = torch.randn(1, n, 48), torch.randn(1, n, 4)
-    filters, _ = net(content, pitch, net.voice(torch.tensor([1])), net.new_state())
+    filters, _ = net(content, pitch, net.voice(torch.tensor([[0.0, 1.0, 0.0]])), net.new_state())
     folded = graphs.FoldedDecoder(net)
     voice = graphs.conditioning_table(net)[1:2]
     return (filters[0],), lambda k: graphs.DecoderGraph(folded, k).eval(), (content[0], pitch[0], voice)

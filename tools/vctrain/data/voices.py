@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edgevc import _core
 from vctrain.data.corpora import SAMPLE_RATE, VOICES
 from vctrain.data.front_end import HOP_LENGTH
+from vctrain.data.shipped import MIXTURES, spoken_f0, weights
 from vctrain.data.speech import shape_spectrum
 from vctrain.models.content_encoder import ContentEncoder
 from vctrain.models.decoder import pitch_features
@@ -130,7 +131,7 @@ class SourceSampler:
         self.encoder = encoder.eval()
         self.teacher = teacher
         self.judge = encoder if teacher is None else teacher.encoder
-        self.targets = [statistics[name][0] for name in VOICES]
+        self.voices = [(weights(name), spoken_f0(name, statistics)[0]) for name in MIXTURES]
         speakers: dict[str, list[SourceRecording]] = {}
         latency = encoder.config.latency
         for row in map(json.loads, (data / "utterances.jsonl").open()):
@@ -160,13 +161,13 @@ class SourceSampler:
         behind = 0 if self.teacher is None else self.teacher.latency - self.encoder.config.latency
         teachers_width = width - (-behind // HOP_LENGTH)
         clean, heard, pitch, teachers_pitch, voices = [], [], [], [], []
-        for i in range(size):
+        for _ in range(size):
             speaker = int(rng.integers(len(self.speakers)))
             recording = self.speakers[speaker][rng.integers(len(self.speakers[speaker]))]
             start = int(rng.integers(-CONTEXT_FRAMES, max(1, len(recording.pitch) - width)))
             piece = slice_samples(recording.samples, start * HOP_LENGTH, teachers_width * HOP_LENGTH)
-            voice = (i + int(rng.integers(len(VOICES)))) % len(VOICES)
-            shift = 2 ** (self.targets[voice] - self.means[speaker] + rng.normal(0, 0.04))
+            shares, log2_f0 = self.voices[rng.integers(len(self.voices))]
+            shift = 2 ** (log2_f0 - self.means[speaker] + rng.normal(0, 0.04))
             for rows, wanted, out in (
                 (recording.pitch, width, pitch),
                 (recording.teachers_pitch, teachers_width, teachers_pitch),
@@ -176,7 +177,7 @@ class SourceSampler:
                 f0[f0 > 0] = np.clip(f0[f0 > 0] * shift, *F0_RANGE)
             clean.append(piece)
             heard.append(degrade(piece[: width * HOP_LENGTH], rng))
-            voices.append(voice)
+            voices.append(shares)
         whole = torch.from_numpy(np.stack(clean))
         gain = torch.from_numpy(rng.uniform(-16, 8, (size, 1)).astype(np.float32))
         with torch.no_grad():
@@ -208,7 +209,7 @@ class VoiceSampler:
         self.by_voice = [[r for r in recordings if r.voice == v] for v in range(len(VOICES))]
 
     def batch(self, size: int, n_frames: int) -> dict[str, torch.Tensor]:
-        """Content (B, W, 48), pitch (B, W, 4), f0 (B, W), target (B, 160 W), gain (B, 1), voice (B,).
+        """Content (B, W, 48), pitch (B, W, 4), f0 (B, W), target (B, 160 W), gain (B, 1), voice (B, n_voices).
 
         W = CONTEXT_FRAMES + n_frames. The target is at the reference level; level features carry `gain`.
         """
@@ -240,7 +241,7 @@ class VoiceSampler:
             "content": content,
             "target": torch.from_numpy(np.stack(target)),
             "gain": 10 ** (gain / 20),
-            "voice": torch.tensor([r.voice for r, _ in crops]),
+            "voice": torch.eye(len(VOICES))[[r.voice for r, _ in crops]],
         }
 
     def _heard(self, piece: NDArray[np.float32], width: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

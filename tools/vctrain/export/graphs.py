@@ -131,7 +131,7 @@ class FoldedDecoder(nn.Module):
 def conditioning_table(decoder: Decoder) -> Tensor:
     """The decoder graphs' `voice` input for every trained voice, (n_voices, V): a factor and a shift per channel."""
     with torch.no_grad():
-        learnt = decoder.voice(torch.arange(decoder.config.n_voices)).split(decoder.config.channels, dim=1)
+        learnt = decoder.voice(torch.eye(decoder.config.n_voices)).split(decoder.config.channels, dim=1)
         parts = []
         for i, block in enumerate(decoder.stack.blocks):
             factor, shift = 1 + learnt[2 * i], learnt[2 * i + 1]

@@ -66,9 +66,9 @@ class Decoder(nn.Module):
         """The state at the start of a stream."""
         return self.stack.new_state(batch)
 
-    def voice(self, index: Tensor) -> Tensor:
-        """Conditioning (B, conditioning_size) of voices given by number (B,)."""
-        return self.conditioning(self.embedding(index))
+    def voice(self, weights: Tensor) -> Tensor:
+        """Conditioning (B, conditioning_size) of mixtures of the trained voices, weights (B, n_voices)."""
+        return self.conditioning(weights @ self.embedding.weight)
 
     def forward(
         self, content: Tensor, pitch: Tensor, voice: Tensor, state: list[Tensor]

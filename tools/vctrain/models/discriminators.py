@@ -29,7 +29,7 @@ class SpectrogramDiscriminator(nn.Module):
         self.voices = nn.Embedding(n_voices, 2 * channels)
 
     def forward(self, samples: Tensor, voice: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """samples: (B, T), voice: (B,). Returns verdicts (B, 1, F', N') and the features of every layer."""
+        """samples: (B, T), voice: weights (B, n_voices). Returns verdicts (B, 1, F', N') and every layer's features."""
         spectrum = torch.stft(samples, self.n_fft, self.hop_length, window=self.window, return_complex=True)
         x = torch.stack([spectrum.real, spectrum.imag], dim=1)
         # square-root compression: quiet detail counts too
@@ -39,7 +39,7 @@ class SpectrogramDiscriminator(nn.Module):
             for layer in self.layers:
                 x = F.leaky_relu(layer(x), 0.2)
                 features.append(x)
-            verdict = self.verdict(x) + (x * self.voices(voice)[:, :, None, None]).sum(1, keepdim=True)
+            verdict = self.verdict(x) + (x * (voice @ self.voices.weight)[:, :, None, None]).sum(1, keepdim=True)
         return verdict.float(), features
 
 
