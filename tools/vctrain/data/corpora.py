@@ -28,6 +28,9 @@ UNSEEN_SPEAKERS = ("ls19", "SF1", "SM1", "TF2", "TM3")
 TEST_PROMPTS = frozenset(f"arctic_b{i:04d}" for i in range(500, 540))
 """CMU ARCTIC prompts that no training hears from anybody."""
 
+HELD_OUT_NOISES = re.compile(r"5-.*\.ogg")
+"""Names of the ESC-10 recordings that no training hears: the fifth of its five folds, 8 of 40 in each class."""
+
 
 @dataclass(frozen=True)
 class Recording:
