@@ -139,6 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--gain", type=float, default=0.0, metavar="DB", help="make the output louder or softer, -40 to 40 (default 0)"
     )
+    command.add_argument("--no-gate", action="store_true", help="leave what is no speech as loud as the model makes it")
     command.add_argument(
         "--backing",
         type=Path,
@@ -252,7 +253,9 @@ def _convert(arguments: argparse.Namespace) -> int:
         check_plot(arguments.plot, overwrite=arguments.force)
     backing = _open_backing(arguments)
     converter = VoiceConverter(ModelBundle.find(arguments.bundle), arguments.engine, arguments.chunk_hops)
-    stream = converter.stream(arguments.voice, arguments.pitch, arguments.gain, arguments.formant)
+    stream = converter.stream(
+        arguments.voice, arguments.pitch, arguments.gain, arguments.formant, not arguments.no_gate
+    )
     print(f"{arguments.voice} with {converter.engine}, latency {describe_latency(converter)}")
     with backing or contextlib.nullcontext(), _termination_as_interrupt():
         failures = [
@@ -349,7 +352,9 @@ def _convert_raw(arguments: argparse.Namespace) -> int:
     if sys.stdin is None or sys.stdout is None or sys.stdin.isatty() or sys.stdout.isatty():
         raise ConfigError("raw audio comes and goes through pipes, not a terminal; see `edgevc convert --help`")
     converter = VoiceConverter(ModelBundle.find(arguments.bundle), arguments.engine, arguments.chunk_hops)
-    stream = converter.stream(arguments.voice, arguments.pitch, arguments.gain, arguments.formant)
+    stream = converter.stream(
+        arguments.voice, arguments.pitch, arguments.gain, arguments.formant, not arguments.no_gate
+    )
     backing = _open_backing(arguments)
     where = f"{arguments.voice} with {converter.engine}, latency {describe_latency(converter)}"
     print(f"edgevc: {where}", file=sys.stderr, flush=True)

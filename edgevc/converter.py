@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,12 @@ from edgevc.backends import Graph, choose_engine, load_graph
 from edgevc.bundle import ModelBundle, Voice
 from edgevc.errors import ConfigError, ModelError
 from edgevc.features import LogMel
+from edgevc.gate import SilenceGate
 from edgevc.pitch import N_PITCH, PitchMapper, write_pitch_features
 
 SAMPLE_RATE = 16_000
+SILENCE = "SIL"
+"""Name of the phone that stands for silence, breath and noise."""
 CHUNK_HOPS = (1, 2, 4)
 SEMITONE_RANGE = 24.0
 FORMANT_RANGE = 12.0
@@ -76,7 +80,12 @@ class VoiceConverter:
         return self.latency + self.hop_length * self.chunk_hops
 
     def stream(
-        self, voice: str, semitones: float = 0.0, gain_db: float = 0.0, formant_semitones: float = 0.0
+        self,
+        voice: str,
+        semitones: float = 0.0,
+        gain_db: float = 0.0,
+        formant_semitones: float = 0.0,
+        gate: bool = True,
     ) -> ConverterStream:
         """Start a stream that speaks as `voice`.
 
@@ -86,12 +95,13 @@ class VoiceConverter:
             gain_db: of the output, -40 to 40 dB.
             formant_semitones: raises or lowers the resonances and leaves the pitch, -12 to 12: above 0 sounds like a
                 smaller head.
+            gate: turns down by 30 dB what the encoder takes for no speech, after 0.2 s without any.
 
         Raises:
             ConfigError: an argument is outside its range.
             ModelError: the bundle has no such voice.
         """
-        return ConverterStream(self, self.bundle.voice(voice), semitones, gain_db, formant_semitones)
+        return ConverterStream(self, self.bundle.voice(voice), semitones, gain_db, formant_semitones, gate)
 
     def convert(
         self,
@@ -100,6 +110,7 @@ class VoiceConverter:
         semitones: float = 0.0,
         gain_db: float = 0.0,
         formant_semitones: float = 0.0,
+        gate: bool = True,
     ) -> NDArray[np.float32]:
         """Convert a whole recording, float32 (T,) at 16 kHz; the result has the same length and lines up with it.
 
@@ -109,7 +120,7 @@ class VoiceConverter:
                 range.
             ModelError: the bundle has no such voice.
         """
-        stream = self.stream(voice, semitones, gain_db, formant_semitones)
+        stream = self.stream(voice, semitones, gain_db, formant_semitones, gate)
         _check_samples(samples)
         sound = np.abs(samples) <= LARGEST_SAMPLE
         if not sound.all():
@@ -131,7 +142,13 @@ class ConverterStream:
     sample_rate = SAMPLE_RATE
 
     def __init__(
-        self, converter: VoiceConverter, voice: Voice, semitones: float, gain_db: float, formant_semitones: float
+        self,
+        converter: VoiceConverter,
+        voice: Voice,
+        semitones: float,
+        gain_db: float,
+        formant_semitones: float,
+        gate: bool,
     ) -> None:
         """Use `VoiceConverter.stream` instead."""
         if not -GAIN_RANGE_DB <= gain_db <= GAIN_RANGE_DB:
@@ -156,15 +173,19 @@ class ConverterStream:
         self._decoder_state = converter.decoder.new_state()
         self._synthesis = _core.SourceFilter()
         self._synthesis.set_formant_ratio(2 ** (formant_semitones / 12))
+        # a model whose phones are not named cannot say what is silence
+        self._silence = converter.bundle.phones.index(SILENCE) if gate and SILENCE in converter.bundle.phones else None
         self._start()
         # buffers of one chunk, written anew at every call
         self._log_mel = np.zeros((hops, features.n_mels), np.float32)
         self._pitch = np.zeros((hops, N_PITCH), np.float32)
         self._f0 = np.zeros(hops, np.float32)
+        self._gated = np.zeros((hops, 3, converter.bundle.synthesis.n_fft // 2 + 1), np.float32)
 
     def _start(self) -> None:
         """Set what Python remembers of a stream; the parts in C++ and in the engine have a reset of their own."""
         self._mapper = PitchMapper(self.voice.spec.log2_f0_mean, self._semitones)
+        self._gate = SilenceGate()
         self._pending = np.zeros(0, np.float32)
         self._samples_in = 0
         self._samples_out = 0
@@ -208,12 +229,13 @@ class ConverterStream:
                 f"{self.converter.engine}, got {converter.bundle.name} and {converter.engine}; start a new stream"
             )
         target = self.voice if voice is None else converter.bundle.voice(voice)
-        twin = ConverterStream(converter, target, self._semitones, 0.0, 0.0)
+        twin = ConverterStream(converter, target, self._semitones, 0.0, 0.0, self._silence is not None)
         twin._gain = self._gain
         twin._front_end = copy.copy(self._front_end)
         twin._tracker = copy.copy(self._tracker)
         twin._mapper = copy.copy(self._mapper)
         twin._mapper.retarget(target.spec.log2_f0_mean, self._semitones)
+        twin._gate = copy.copy(self._gate)
         twin._encoder_state.load(self._encoder_state.arrays())
         twin._decoder_state.load(self._decoder_state.arrays())
         twin._synthesis = copy.copy(self._synthesis)
@@ -284,12 +306,26 @@ class ConverterStream:
             target = self._mapper.map(f0)
             self._f0[i] = target
             write_pitch_features(self._pitch[i], target, periodicity, level)
-        content = self.converter.encoder.run(self._encoder_state, self._log_mel)[0]
+        content, phones = self.converter.encoder.run(self._encoder_state, self._log_mel)
         filters = self.converter.decoder.run(self._decoder_state, content, self._pitch, self.voice.conditioning)[0]
+        if self._silence is not None:
+            filters = self._gate_filters(filters, phones[:, self._silence].tolist())
         self._synthesis.process_into(filters, self._f0, output)
         if self._gain != 1.0:
             output *= self._gain
         np.clip(output, -1.0, 1.0, out=output)
+
+    def _gate_filters(self, filters: NDArray[np.float32], log_silence: list[float]) -> NDArray[np.float32]:
+        """Turn the frames' filters down as the gate says; log-probabilities of silence, one per hop."""
+        gains = [self._gate.process(math.exp(value)) for value in log_silence]
+        if not any(gains):
+            return filters
+        # the engine's buffer stays as it is; log-magnitudes of harmonics and of noise, the phases between them
+        gated = self._gated
+        np.copyto(gated.reshape(filters.shape), filters)
+        for i, gain in enumerate(gains):
+            gated[i, ::2] += np.float32(gain * math.log(10) / 20)
+        return gated.reshape(filters.shape)
 
 
 def _checked_semitones(semitones: float) -> float:

@@ -52,7 +52,7 @@ class PlainConverter:
         if self.cost is not None:
             self.clock.advance(self.cost(self.clock.now(), hops))
 
-    def stream(self, voice, semitones=0.0, gain_db=0.0, formant_semitones=0.0):
+    def stream(self, voice, semitones=0.0, gain_db=0.0, formant_semitones=0.0, gate=True):
         return PlainStream(self, voice, semitones)
 
 

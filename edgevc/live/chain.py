@@ -58,7 +58,12 @@ class Converter(Protocol):
         ...
 
     def stream(
-        self, voice: str, semitones: float = 0.0, gain_db: float = 0.0, formant_semitones: float = 0.0
+        self,
+        voice: str,
+        semitones: float = 0.0,
+        gain_db: float = 0.0,
+        formant_semitones: float = 0.0,
+        gate: bool = True,
     ) -> Stream:
         """See `VoiceConverter.stream`."""
         ...
@@ -89,7 +94,9 @@ class VoiceChain:
         self.mode = config.mode
         self.semitones = config.semitones
         self.gain_db = config.gain_db
-        self._stream = self._converter.stream(voice, config.semitones, formant_semitones=config.formant_semitones)
+        self._stream = self._converter.stream(
+            voice, config.semitones, formant_semitones=config.formant_semitones, gate=config.gate
+        )
         self._now_voice, self._now_semitones, self._now_gain_db = voice, config.semitones, config.gain_db
         # during a change of voice: who speaks less and less
         self._leaving: Stream | None = None

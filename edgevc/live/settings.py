@@ -143,6 +143,7 @@ SETTINGS = (
         "make the speaker's throat shorter or longer",
     ),
     Setting("gain_db", "--gain", Number(*_DB, "dB", "DB"), "sound", "make the output louder or softer"),
+    Setting("gate", "--gate", Switch(), "sound", "turn down what is no speech: room noise, breath, hum"),
     Setting(
         "eq",
         "--eq",
