@@ -1,0 +1,90 @@
+"""Converts a few recordings with every model that comes along, to be listened to: docs/samples/ and its page.
+
+    python tools/make_samples.py --data DATA --out docs/samples
+
+The first source ships with the project; the others are unseen speakers' recordings (docs/training.md has their licences),
+of which only what the models make is written. Opus, a few kilobytes per second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+from numpy.typing import NDArray
+from vctrain.data.corpora import UNSEEN_SPEAKERS
+from vctrain.data.voices import normalise
+from vctrain.judge import trials
+
+from edgevc.bundle import ModelBundle, shipped_models
+from edgevc.converter import SAMPLE_RATE, VoiceConverter
+
+ROOT = Path(__file__).resolve().parent.parent
+SENTENCE = ROOT / "examples" / "sentence.wav"
+LOUDEST = 0.7
+
+WHO = {
+    "sentence": "espeak-ng, a synthesiser",
+    "ls19": "LibriSpeech reader 19, a woman (CC BY 4.0, LibriVox volunteers; V. Panayotov et al.)",
+    "SF1": "npVCC2016 SF1, a woman (CC BY 4.0, after the Voice Conversion Challenge 2016)",
+    "SM1": "npVCC2016 SM1, a man (the same)",
+    "TF2": "npVCC2016 TF2, a woman (the same)",
+    "TM3": "npVCC2016 TM3, a man (the same)",
+}
+
+
+def sources(data: Path) -> dict[str, NDArray[np.float32]]:
+    """Name to float32 (T,) at 16 kHz: the sentence, and the first judged utterance of each unseen speaker."""
+    rows = [json.loads(line) for line in (data / "utterances.jsonl").open()]
+    paths = {"sentence": SENTENCE}
+    paths |= {speaker: data / trials.choose(rows, speaker, 1)[0]["path"] for speaker in UNSEEN_SPEAKERS}
+    return {name: normalise(sf.read(path, dtype="float32")[0]) for name, path in paths.items()}
+
+
+def page(models: list[str], voices: list[str], names: list[str]) -> str:
+    """README.md of the folder."""
+    lines = [
+        "# Samples",
+        "",
+        "Made by `python tools/make_samples.py`: what the models make of a synthesiser's sentence and of five people whom",
+        "no training has heard. Their own recordings are not here; docs/training.md says where they are. int8, LiteRT,",
+        "streamed hop by hop, brought to one loudness.",
+    ]
+    for name in names:
+        lines += ["", f"## {name}: {WHO[name]}", "", "| | " + " | ".join(voices) + " |", "| --- " * (len(voices) + 1) + "|"]
+        lines += [
+            f"| {model} | " + " | ".join(f"[{voice}]({model}-{name}-{voice}.opus)" for voice in voices) + " |"
+            for model in models
+        ]
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Writes OUT/MODEL-SOURCE-VOICE.opus and OUT/README.md."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    recordings = sources(args.data)
+    models = list(shipped_models())
+    total = 0
+    for model in models:
+        converter = VoiceConverter(ModelBundle.find(model))
+        voices = [voice.name for voice in converter.bundle.voices]
+        for name, samples in recordings.items():
+            for voice in voices:
+                output = converter.convert(samples, voice)
+                output *= LOUDEST / max(float(np.abs(output).max()), 1e-3)
+                file = args.out / f"{model}-{name}-{voice}.opus"
+                sf.write(file, output, SAMPLE_RATE, format="OGG", subtype="OPUS")
+                total += file.stat().st_size
+    (args.out / "README.md").write_text(page(models, voices, list(recordings)), encoding="utf-8")
+    print(f"{args.out}: {len(models) * len(recordings) * len(voices)} files, {total / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
