@@ -23,7 +23,6 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 from vctrain.data.corpora import Clone, decode_audio
-from vctrain.metrics import word_errors
 from vctrain.recognition.automaton import compile_grammar
 from vctrain.recognition.decoder import (
     GrammarDecoder,
@@ -37,7 +36,7 @@ from vctrain.recognition.expressions import parse_grammar
 from vctrain.recognition.lexicon import pocketsphinx_lexicon
 from vctrain.recognition.network import build_network, minimum_frames
 from vctrain.recognition.noise import kitchen
-from vctrain.recognition.phone_loop import decode_phones, spoken
+from vctrain.recognition.phone_loop import decode_phones, edit_distance, spoken
 from vctrain.recognition.posteriors import PhonePosteriors
 
 from edgevc.bundle import ModelBundle
@@ -122,7 +121,7 @@ def at_level(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def phone_errors(reference: Sequence[int], heard: Sequence[int], silence: int = 0) -> int:
     """Substitutions, insertions and deletions; silence does not count."""
-    return word_errors([str(p) for p in spoken(reference, silence)], [str(p) for p in spoken(heard, silence)])
+    return edit_distance(spoken(reference, silence), spoken(heard, silence))
 
 
 def judge_phones(
