@@ -165,7 +165,10 @@ def test_the_first_intent_gets_what_two_claim():
         ("context:\n  expressions:\n    go:\n      - 'go [left,]'", "line 4, go: expected words between"),
         ("context:\n  expressions:\n    go:\n      - 'go % left'", "line 4, go: cannot read from '% left'"),
         ("context:\n  expressions:\n    go:\n      - 'one, two'", "line 4, go: ',' stands outside brackets"),
-        ("context:\n  expressions:\n    go:\n      - '@m'\n  macros:\n    m:\n      - 'so @m'", "line 7, m: macro 'm' contains"),
+        (
+            "context:\n  expressions:\n    go:\n      - '@m'\n  macros:\n    m:\n      - 'so @m'",
+            "line 7, m: macro 'm' contains",
+        ),
         ("context:\n  expressions:\n    go: left", "line 3, go: expected a list"),
         ("context:\n  expresions:\n    go: [left]", "line 2, context: expected expressions"),
         ("context:\n  - [a", "line 2, YAML"),
@@ -185,7 +188,7 @@ def test_a_word_without_pronunciation_is_named():
 
 def test_a_perfect_posterior_has_no_phone_errors(lexicon):
     posteriors = sound("play some music in the kitchen", lexicon)
-    reference = [PHONE_INDEX[p] for w in "play some music in the kitchen".split() for p in lexicon[w][0]]
+    reference = [PHONE_INDEX[p] for w in ["play", "some", "music", "in", "the", "kitchen"] for p in lexicon[w][0]]
     heard = decode_phones(emissions(posteriors, UNIFORM, SETTINGS), -2.0)
     assert phone_errors(reference, heard) == 0
     assert phone_errors([*reference, PHONE_INDEX["S"]], heard) == 1

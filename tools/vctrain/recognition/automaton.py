@@ -127,12 +127,10 @@ class _Builder:
 
 def _reindex(result: tuple[list[dict[Label, int]], dict[int, int]]) -> tuple[list[dict[Label, int]], dict[int, str]]:
     table, finals = result
-    return table, {node: "" for node in finals}
+    return table, dict.fromkeys(finals, "")
 
 
-def _determinise(
-    builder: _Builder, start: int, ranks: dict[int, int]
-) -> tuple[list[dict[Label, int]], dict[int, int]]:
+def _determinise(builder: _Builder, start: int, ranks: dict[int, int]) -> tuple[list[dict[Label, int]], dict[int, int]]:
     """Moves of each node, and the lowest rank of an accepting node in it."""
 
     def closure(nodes: Iterable[int]) -> frozenset[int]:

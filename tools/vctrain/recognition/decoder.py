@@ -30,18 +30,16 @@ IMPOSSIBLE = np.float32(-1e30)
 class SearchSettings:
     """The few numbers of the search."""
 
-    prior_weight: float = 0.6
+    prior_weight: float = 0.8
     """How much of the phones' frequencies is divided out: 0 trusts the posteriors, 1 makes them likelihoods."""
     acoustic_scale: float = 1.0
     """Weight of a frame's emission against the word penalty."""
     floor: float = -7.0
     """Least emission of a frame: one misheard phone must not rule out a sentence."""
-    word_penalty: float = -1.0
+    word_penalty: float = -5.0
     """Added for each word; negative."""
-    beam: float = 200.0
+    beam: float = 100.0
     """Paths that are worse than the best one by more are given up."""
-    longest_minimum: int = 3
-    """Most frames that a phone must last; see `network.minimum_frames`."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +51,12 @@ class Recognition:
     score: float
     """Of the whole path."""
     confidence: float
-    """Path score less that of the best phone in every frame, per frame: 0 at best. Low for what is not in the grammar."""
+    """Score less that of the best phone in every frame, per frame: 0 at best, low for what is not in the grammar."""
 
 
-def emissions(log_posteriors: NDArray[np.float32], log_priors: NDArray[np.float64], settings: SearchSettings) -> NDArray[np.float32]:
+def emissions(
+    log_posteriors: NDArray[np.float32], log_priors: NDArray[np.float64], settings: SearchSettings
+) -> NDArray[np.float32]:
     """Return what states pay, (L, n_phones), for log-posteriors of that shape and log-priors (n_phones,)."""
     scaled = log_posteriors - settings.prior_weight * log_priors
     return (np.maximum(scaled, settings.floor) * settings.acoustic_scale).astype(np.float32)
@@ -64,8 +64,9 @@ def emissions(log_posteriors: NDArray[np.float32], log_priors: NDArray[np.float6
 
 def phone_log_priors(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return logs of the phones' frequencies, from how often each was heard (n_phones,); one is added to each."""
-    smoothed = counts + 1.0
-    return np.log(smoothed / smoothed.sum())
+    smoothed = counts.astype(np.float64) + 1.0
+    logs: NDArray[np.float64] = np.log(smoothed / smoothed.sum())
+    return logs
 
 
 class GrammarDecoder:

@@ -112,7 +112,9 @@ def _sections(text: str) -> dict[str, _Rules]:
         raise GrammarError(f"line {line}, YAML: {error.problem}") from None
     context = _mapping(document, "document").get("context")
     if context is None:
-        raise GrammarError("line 1, document: expected `context:` with `expressions:` and, where used, `slots:`, `macros:`")
+        raise GrammarError(
+            "line 1, document: expected `context:` with `expressions:` and, where used, `slots:`, `macros:`"
+        )
     found = _mapping(context, "context")
     unknown = set(found) - {"expressions", "slots", "macros"}
     if unknown:
@@ -128,7 +130,9 @@ def _rules(node: yaml.Node | None, section: str) -> _Rules:
         rules[name] = []
         for value in values.value:
             if not isinstance(value, yaml.ScalarNode):
-                raise GrammarError(f"line {_line(value)}, {name}: expected text; put expressions with brackets in quotes")
+                raise GrammarError(
+                    f"line {_line(value)}, {name}: expected text; put expressions with brackets in quotes"
+                )
             rules[name].append(_Rule(name, _line(value), value.value))
     return rules
 
@@ -162,7 +166,9 @@ class _Parser:
         tokens = _tokens(rule)
         node = self._sequence(rule, tokens)
         if tokens:
-            raise rule.error(f"{tokens[0]!r} closes nothing" if tokens[0] in ("]", ")") else "',' stands outside brackets")
+            raise rule.error(
+                f"{tokens[0]!r} closes nothing" if tokens[0] in ("]", ")") else "',' stands outside brackets"
+            )
         if isinstance(node, Sequence) and not node.parts:
             raise rule.error("expected at least one word")
         return node

@@ -17,18 +17,21 @@ from vctrain.recognition.lexicon import Lexicon
 
 SILENCE = "SIL"
 
-_DIPHTHONGS_AND_SIBILANTS = frozenset("AW AY OY EY OW AO AA AE ER IY UW S SH CH JH".split())
-_SHORT = frozenset("AH IH UH B D G DH T P K HH".split())
+_LONG = frozenset(("AW", "AY", "OY", "EY", "OW", "AO", "AA", "AE", "ER", "IY", "UW", "S", "SH", "CH", "JH"))
+"""Full vowels, diphthongs, sibilants."""
+_SHORT = frozenset(("AH", "IH", "UH", "B", "D", "G", "DH", "T", "P", "K", "HH"))
+"""Weak vowels, stops, and what becomes a flap or a breath."""
+_SHORT_FRAMES, _OTHER_FRAMES, _LONG_FRAMES = 3, 4, 5
 
 
-def minimum_frames(phones: Sequence[str], longest: int = 3) -> dict[str, int]:
+def minimum_frames(phones: Sequence[str]) -> dict[str, int]:
     """Return how many frames of 10 ms each phone lasts at least.
 
-    Full vowels, diphthongs and sibilants 3; weak vowels, stops and flaps, DH and HH 1; everything else 2; nothing more
-    than `longest`.
+    They say how fast speech may be, and are what keeps words from being read into noise: with 1, 2 and 3 frames
+    "and some milk" finds room at the end of any sentence. Those of pocketsphinx's models are 3 for every phone.
     """
     return {
-        phone: min(longest, 3 if phone in _DIPHTHONGS_AND_SIBILANTS else 1 if phone in _SHORT else 2)
+        phone: _LONG_FRAMES if phone in _LONG else _SHORT_FRAMES if phone in _SHORT else _OTHER_FRAMES
         for phone in phones
     }
 
@@ -89,13 +92,16 @@ def build_network(
                     raise ValueError(f"{arc.label.word!r} has the phone {phone!r}, which the posteriors lack")
                 states += [column[phone]] * durations[phone]
             chains.append((first, len(states) - 1, arc.source, arc.target, arc.label))
-    numbers = np.array([chain[:4] for chain in chains], np.intp).reshape(-1, 4)
+    first, last, source, target = np.array([chain[:4] for chain in chains], np.intp).reshape(-1, 4).T.copy()
     return Network(
-        automaton.n_nodes,
-        0,
-        dict(automaton.finals),
-        tuple(chain[4] for chain in chains),
-        np.array(states, np.intp),
-        *numbers.T.copy(),
+        n_nodes=automaton.n_nodes,
+        start=0,
+        finals=dict(automaton.finals),
+        labels=tuple(chain[4] for chain in chains),
+        phone=np.array(states, np.intp),
+        first=first,
+        last=last,
+        source=source,
+        target=target,
         silence=column[SILENCE],
     )

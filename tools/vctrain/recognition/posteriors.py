@@ -25,7 +25,9 @@ class PhonePosteriors:
         self.hop_length = bundle.features.hop_length
         self.latency = bundle.latency.latency_samples
         if LogMel().filterbank_sha256 != bundle.features.filterbank_sha256:
-            raise ModelError("the bundle was trained with another front end than edgevc.features.LogMel's; export again")
+            raise ModelError(
+                "the bundle was trained with another front end than edgevc.features.LogMel's; export again"
+            )
         self._chunk = max(bundle.graphs["encoder"].chunk_hops)
         self._graph = load_graph(bundle, "encoder", self.engine, self._chunk)
         self._output = [tensor.name for tensor in self._graph.spec.outputs].index("phones")
