@@ -255,8 +255,9 @@ def main() -> None:
         add(f"commands fully right, the {len(rest)} on which no number was chosen", right_share(rest))
         add("search of the command grammar in NumPy, processing / audio", rtf)
         print("\n".join(f"{n:4d} {mistake}" for mistake, n in mistakes(commands).most_common(15)))
-        noisy, _ = judge.judge(args.noises)
-        add(f"commands fully right, kitchen at {NOISE_DB:g} dB, all {len(noisy)}", right_share(noisy))
+        if args.noisy_commands:
+            noisy, _ = judge.judge(args.noises)
+            add(f"commands fully right, kitchen at {NOISE_DB:g} dB, all {len(noisy)}", right_share(noisy))
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ class Recognition:
     score: float
     """Of the whole path."""
     confidence: float
-    """Score less that of the best phone in every frame, per frame: 0 at best, low for what is not in the grammar."""
+    """Score without word penalties less that of the best phone in every frame, per frame: 0 at best, low for what is
+    not in the grammar."""
 
 
 def emissions(
@@ -160,7 +161,7 @@ class GrammarDecoder:
             meaning(finals[node], labels),
             tuple(label.word for label in labels),
             score,
-            (score - self._best_phones) / len(self._words),
+            (score - self.settings.word_penalty * len(labels) - self._best_phones) / len(self._words),
         )
 
     def decode(self, emitted: NDArray[np.float32]) -> Recognition | None:
