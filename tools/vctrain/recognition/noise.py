@@ -1,4 +1,4 @@
-"""A kitchen: running water, frying and a clock, from recordings of ESC-10's fifth fold."""
+"""A kitchen: running water, frying and a clock, from the recordings of ESC-10 that no training hears."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vctrain.data.corpora import SAMPLE_RATE
+from vctrain.data.speech import load_noises
 
 KITCHEN = {"Rain": 0.0, "Fire crackling": -3.0, "Clock tick": -6.0}
 """Class of ESC-10 to level in dB."""
@@ -17,18 +17,10 @@ KITCHEN = {"Rain": 0.0, "Fire crackling": -3.0, "Clock tick": -6.0}
 
 @cache
 def _recordings(folder: Path, kind: str) -> list[NDArray[np.float32]]:
-    import soundfile as sf
-    import soxr
-
-    paths = sorted(folder.glob(f"*{kind}/5-*.ogg"))
-    if not paths:
+    folders = sorted(folder.glob(f"*{kind}"))
+    found = load_noises(folders[0], held_out=True) if folders else []
+    if not found:
         raise FileNotFoundError(f"expected ESC-10's '{kind}' recordings of fold 5 below {folder}; see docs/training.md")
-    found = []
-    for path in paths:
-        samples, rate = sf.read(path, dtype="float32")
-        samples = soxr.resample(samples, rate, SAMPLE_RATE)
-        if (power := np.sqrt((samples**2).mean())) > 1e-3:
-            found.append((samples / power).astype(np.float32))
     return found
 
 
