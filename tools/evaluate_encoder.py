@@ -220,6 +220,7 @@ def main() -> None:
     parser.add_argument("--clones", type=Path, help="folder of the clone Picovoice+speech-to-intent-benchmark")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--engine", default="auto", help="auto, litert or onnx")
+    parser.add_argument("--noisy-commands", action="store_true", help="also the commands in a kitchen: twice the time")
     parser.add_argument(
         "--keep", type=Path, help="posteriors of the clean commands, .npz: read where it exists, else written"
     )
