@@ -38,6 +38,7 @@ TITLES = {
     "live_virtual": "A live session through virtual sound devices (private PulseAudio, no hardware)",
     "live_soak": "Hours of a live session, faster than real time (simulated device, real everything else)",
     "converter": "The whole chain: time, memory, start",
+    "encoder": "What the phone head can do (docs/training.md)",
     "f0": "F0 and voicing against WORLD's harvest (docs/f0.md)",
     "features": "Log-mel and MFCC, streamed 10 ms at a time from Python",
     "post_chain": "What surrounds the model in a live session, per hop",

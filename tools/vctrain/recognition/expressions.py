@@ -1,0 +1,238 @@
+"""Reads command grammars in the YAML and expression syntax of Picovoice Rhino.
+
+    context:
+      expressions:
+        orderDrink:                       # an intent, with what may be said for it
+          - "[get, give] me (a, an) $size:size @drink"
+      slots:
+        size: ["small", "very large"]     # an expression without slots each
+      macros:
+        drink: ["coffee", "(green) tea"]
+
+Words stand for themselves; `[a, b]` is a choice, `(a, b)` a choice that may be left out, `$type:name` one value of a
+slot type, reported under a name, and `@name` a macro. https://picovoice.ai/docs/tips/syntax-cheat-sheet
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+_TOKEN = re.compile(r"\s*(?:([\[\](),])|(\$[\w.]+:\w+)|(@\w+)|([^\W_](?:[\w'\-]*\w)?(?:'(?!\w))?))")
+
+
+class GrammarError(ValueError):
+    """A grammar that does not say what may be said; names the line and the rule."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """One spoken word, in lower case."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """Parts in their order; none is the empty sentence."""
+
+    parts: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the alternatives."""
+
+    alternatives: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One of a slot type's values, reported as `name`."""
+
+    name: str
+    value: Node
+
+
+Node = Word | Sequence | Choice | Slot
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """Intent to all that may be said for it."""
+
+    intents: Mapping[str, Node]
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A line of the file: where it stands, for messages, and its expression."""
+
+    name: str
+    line: int
+    text: str
+
+    def error(self, problem: str) -> GrammarError:
+        return GrammarError(f"line {self.line}, {self.name}: {problem}; got {self.text!r}")
+
+
+def parse_grammar(text: str) -> Grammar:
+    """Return the grammar of a YAML document.
+
+    Raises:
+        GrammarError: no such document, an expression that cannot be read, a slot or macro that is not defined, a macro
+            that contains itself, a slot within a slot.
+    """
+    sections = _sections(text)
+    parser = _Parser(sections["slots"], sections["macros"])
+    if not sections["expressions"]:
+        raise GrammarError("line 1, context: expected expressions of at least one intent")
+    return Grammar(
+        {name: Choice(tuple(parser.parse(rule) for rule in rules)) for name, rules in sections["expressions"].items()}
+    )
+
+
+def load_grammar(path: Path) -> Grammar:
+    """Return the grammar of a file; see `parse_grammar`."""
+    return parse_grammar(path.read_text(encoding="utf-8"))
+
+
+_Rules = dict[str, list[_Rule]]
+
+
+def _sections(text: str) -> dict[str, _Rules]:
+    try:
+        document = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise GrammarError(f"line {line}, YAML: {error.problem}") from None
+    context = _mapping(document, "document").get("context")
+    if context is None:
+        raise GrammarError(
+            "line 1, document: expected `context:` with `expressions:` and, where used, `slots:`, `macros:`"
+        )
+    found = _mapping(context, "context")
+    unknown = set(found) - {"expressions", "slots", "macros"}
+    if unknown:
+        raise GrammarError(f"line {_line(context)}, context: expected expressions, slots, macros; got {min(unknown)!r}")
+    return {section: _rules(found.get(section), section) for section in ("expressions", "slots", "macros")}
+
+
+def _rules(node: yaml.Node | None, section: str) -> _Rules:
+    rules: _Rules = {}
+    for name, values in (_mapping(node, section) if node is not None else {}).items():
+        if not isinstance(values, yaml.SequenceNode) or not values.value:
+            raise GrammarError(f"line {_line(values)}, {name}: expected a list of expressions in {section}")
+        rules[name] = []
+        for value in values.value:
+            if not isinstance(value, yaml.ScalarNode):
+                raise GrammarError(
+                    f"line {_line(value)}, {name}: expected text; put expressions with brackets in quotes"
+                )
+            rules[name].append(_Rule(name, _line(value), value.value))
+    return rules
+
+
+def _mapping(node: yaml.Node | None, name: str) -> dict[str, yaml.Node]:
+    if not isinstance(node, yaml.MappingNode):
+        raise GrammarError(f"line {_line(node)}, {name}: expected names with what belongs to them")
+    found: dict[str, yaml.Node] = {}
+    for key, value in node.value:
+        if key.value in found:
+            raise GrammarError(f"line {_line(key)}, {key.value}: defined twice in {name}")
+        found[key.value] = value
+    return found
+
+
+def _line(node: yaml.Node | None) -> int:
+    return node.start_mark.line + 1 if node is not None else 1
+
+
+class _Parser:
+    """Recursive descent over one expression's tokens; macros are read where they are used."""
+
+    def __init__(self, slots: _Rules, macros: _Rules) -> None:
+        self._slots = slots
+        self._macros = macros
+        self._values: dict[str, Node] = {}
+        self._open: list[str] = []
+        self._in_slot = False
+
+    def parse(self, rule: _Rule) -> Node:
+        tokens = _tokens(rule)
+        node = self._sequence(rule, tokens)
+        if tokens:
+            raise rule.error(
+                f"{tokens[0]!r} closes nothing" if tokens[0] in ("]", ")") else "',' stands outside brackets"
+            )
+        if isinstance(node, Sequence) and not node.parts:
+            raise rule.error("expected at least one word")
+        return node
+
+    def _sequence(self, rule: _Rule, tokens: list[str]) -> Node:
+        parts: list[Node] = []
+        while tokens and tokens[0] not in ("]", ")", ","):
+            token = tokens.pop(0)
+            if token in ("[", "("):
+                parts.append(self._brackets(rule, token, tokens))
+            elif token[0] == "$":
+                kind, _, name = token[1:].partition(":")
+                parts.append(Slot(name, self._slot_values(rule, kind)))
+            elif token[0] == "@":
+                parts.append(self._macro(rule, token[1:]))
+            else:
+                parts.append(Word(token.lower()))
+        return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
+
+    def _brackets(self, rule: _Rule, opening: str, tokens: list[str]) -> Choice:
+        closing = "]" if opening == "[" else ")"
+        alternatives = []
+        while True:
+            alternative = self._sequence(rule, tokens)
+            if isinstance(alternative, Sequence) and not alternative.parts:
+                raise rule.error(f"expected words between {opening!r}, ',' and {closing!r}")
+            alternatives.append(alternative)
+            if not tokens or tokens[0] not in (",", closing):
+                raise rule.error(f"{opening!r} is not closed by {closing!r}")
+            if tokens.pop(0) == closing:
+                break
+        if opening == "(":
+            alternatives.append(Sequence(()))
+        return Choice(tuple(alternatives))
+
+    def _slot_values(self, rule: _Rule, kind: str) -> Node:
+        if self._in_slot:
+            raise rule.error("a slot's values cannot contain slots")
+        if kind not in self._slots:
+            raise rule.error(f"no slot type {kind!r}; defined are {', '.join(self._slots) or 'none'}")
+        if kind not in self._values:
+            self._in_slot = True
+            self._values[kind] = Choice(tuple(self.parse(value) for value in self._slots[kind]))
+            self._in_slot = False
+        return self._values[kind]
+
+    def _macro(self, rule: _Rule, name: str) -> Node:
+        if name not in self._macros:
+            raise rule.error(f"no macro {name!r}; defined are {', '.join(self._macros) or 'none'}")
+        if name in self._open:
+            raise rule.error(f"macro {name!r} contains itself")
+        self._open.append(name)
+        node = Choice(tuple(self.parse(alternative) for alternative in self._macros[name]))
+        self._open.pop()
+        return node
+
+
+def _tokens(rule: _Rule) -> list[str]:
+    text = rule.text.replace("\u2019", "'").rstrip()
+    tokens, at = [], 0
+    while at < len(text):
+        found = _TOKEN.match(text, at)
+        if found is None:
+            raise rule.error(f"cannot read from {text[at:].strip()!r} on")
+        tokens.append(found[0].strip())
+        at = found.end()
+    return tokens

@@ -1,0 +1,58 @@
+"""Log-posteriors of phones from a bundle's encoder, streamed through the runtime's own engines."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevc.backends import choose_engine, load_graph
+from edgevc.bundle import ModelBundle
+from edgevc.errors import ModelError
+from edgevc.features import LogMel
+
+
+class PhonePosteriors:
+    """The encoder of a bundle as a function from samples to posteriors; every call is a new stream."""
+
+    def __init__(self, bundle: ModelBundle, engine: str = "auto") -> None:
+        """Load the encoder with the longest chunk that it takes: the values are those of single hops, sooner.
+
+        Raises:
+            EngineError, ModelError: as `edgevc.backends.load_graph`, or the front end is another one.
+        """
+        self.engine = choose_engine(bundle, engine)
+        self.phones = bundle.phones
+        self.hop_length = bundle.features.hop_length
+        self.latency = bundle.latency.latency_samples
+        if LogMel().filterbank_sha256 != bundle.features.filterbank_sha256:
+            raise ModelError(
+                "the bundle was trained with another front end than edgevc.features.LogMel's; export again"
+            )
+        self._chunk = max(bundle.graphs["encoder"].chunk_hops)
+        self._graph = load_graph(bundle, "encoder", self.engine, self._chunk)
+        self._output = [tensor.name for tensor in self._graph.spec.outputs].index("phones")
+
+    def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return natural logs of phone probabilities, (L, n_phones), for samples (T,) at the bundle's rate.
+
+        Frame k is centred at sample hop_length * k: the stream's delay is already taken off, and silence is fed behind
+        the end until the last sound has come out, so L is T // hop_length.
+        """
+        n_frames = len(samples) // self.hop_length
+        # output m is centred at hop_length * (m + 1) - latency
+        first = round(self.latency / self.hop_length) - 1
+        n_hops = -(-(first + n_frames) // self._chunk) * self._chunk
+        padded = np.zeros(n_hops * self.hop_length, np.float32)
+        kept = min(len(samples), len(padded))
+        padded[:kept] = samples[:kept]
+        mels = LogMel(primed=True).process(padded)
+        state = self._graph.new_state()
+        out = np.empty((n_hops, len(self.phones)), np.float32)
+        for start in range(0, n_hops, self._chunk):
+            out[start : start + self._chunk] = self._graph.run(state, mels[start : start + self._chunk])[self._output]
+        return out[first : first + n_frames]
+
+    def centres(self, n_frames: int) -> NDArray[np.int64]:
+        """Return the sample that each frame of a result is centred at, (n_frames,)."""
+        first = round(self.latency / self.hop_length) - 1
+        return self.hop_length * (np.arange(n_frames) + first + 1) - self.latency
