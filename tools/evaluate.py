@@ -1,6 +1,6 @@
 r"""Judges a voice converter: a bundle, or any command line that converts a file.
 
-    python tools/evaluate.py --bundle models/default --float FLOAT/default-float --data DATA --noises ESC-10 \
+    python tools/evaluate.py --bundle models/default --float FLOAT/default --data DATA --noises ESC-10 \
         --baselines --out scores.json --jobs 2
     python tools/evaluate.py --command 'sox {input} {output} pitch 300' --data DATA --out sox.json
 
