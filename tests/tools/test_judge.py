@@ -1,15 +1,17 @@
 """The judge: what it computes has known answers here; what it runs are tiny scripts."""
 
+import importlib.util
 import json
-import subprocess
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import evaluate
 import numpy as np
 import pytest
 import soundfile as sf
+import soxr
 from scipy.signal import lfilter
 from vctrain import baselines, metrics
 from vctrain.data.speech import load_noises
@@ -21,7 +23,13 @@ from vctrain.judge.trials import Trial
 pytestmark = pytest.mark.tools
 
 RATE = 16_000
-SENTENCE = Path(__file__).resolve().parents[2] / "examples" / "sentence.wav"
+ROOT = Path(__file__).resolve().parents[2]
+SENTENCE = ROOT / "examples" / "sentence.wav"
+BUNDLE = ROOT / "models" / "default"
+
+_spec = importlib.util.spec_from_file_location("make_results", ROOT / "benchmarks" / "make_results.py")
+make_results = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(make_results)
 
 
 @pytest.fixture(scope="module")
@@ -415,10 +423,112 @@ def test_the_picture_is_written(tmp_path, sentence):
 # The command
 
 
-def test_a_command_that_cannot_work_ends_in_one_line(tmp_path):
-    (tmp_path / "utterances.jsonl").write_text("")
-    evaluate = Path(__file__).resolve().parents[2] / "tools" / "evaluate.py"
-    arguments = ["--command", "sox {input}", "--data", str(tmp_path), "--out", str(tmp_path / "x.json")]
-    done = subprocess.run([sys.executable, "-W", "ignore", str(evaluate), *arguments], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.strip() == "evaluate.py: a command must contain {output}, got 'sox {input}'"
+@pytest.fixture
+def data(tmp_path, sentence):
+    """Two utterances of three unseen speakers and four of each voice, all cut from one sentence at another pitch."""
+    rows = []
+    for index, (speaker, count) in enumerate({"ls19": 2, "SF1": 3, "kathleen": 2, "slt": 2, "bdl": 2}.items()):
+        for i in range(count):
+            samples = soxr.resample(sentence[: 3 * RATE + 1000 * i], RATE, RATE * (0.9 + 0.05 * index))
+            sf.write(tmp_path / f"{speaker}-{i}.wav", samples, RATE)
+            text = "the words" if speaker == "ls19" else None
+            rows.append(row(speaker, f"u{i}", len(samples) / RATE, text) | {"path": f"{speaker}-{i}.wav"})
+    (tmp_path / "utterances.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    return tmp_path
+
+
+@pytest.fixture
+def quick_judges(monkeypatch):
+    """Judges that take no time and hear the level; the real ones have their own tests."""
+
+    def level(samples):
+        return float(np.sqrt((samples**2).mean()))
+
+    said = {
+        "words": lambda x: ["the", "words"] if level(x) > 0.02 else ["a"],
+        "phones": lambda x: ["DH", "AH"] if level(x) > 0.02 else ["AH"],
+        "embedding": lambda x: unit(*np.histogram(x, 8, (-0.2, 0.2))[0] + 1.0),
+        "dnsmos": lambda x: {"ovrl": 3.0, "sig": 3.5, "bak": 4.0 + level(x)},
+    }
+    for name, judge in said.items():
+        monkeypatch.setitem(scoring._JUDGES, name, (judge, *scoring._JUDGES[name][1:]))
+    monkeypatch.setattr(evaluate, "ProcessPoolExecutor", ThreadPoolExecutor)
+    monkeypatch.setattr(evaluate, "ROOM_SECONDS", 2.0)
+
+
+def run_evaluate(monkeypatch, data, *arguments):
+    out = data / "scores.json"
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", "--data", str(data), "--out", str(out), "--jobs", "1", *arguments])
+    status = evaluate.main()
+    return status, json.loads(out.read_text()) if out.exists() else None
+
+
+def test_one_command_judges_everything(monkeypatch, data, esc10, quick_judges, script):
+    command = script(
+        "import sys, soundfile as sf\nx, rate = sf.read(sys.argv[1])\nsf.write(sys.argv[2], x * 0.9, rate)\n"
+    )
+    options = ["--float", str(BUNDLE), "--noises", str(esc10), "--baselines", "--voices", "kathleen", "bdl"]
+    options += ["--utterances", "2", "--word-utterances", "1"]
+    status, report = run_evaluate(monkeypatch, data, "--command", command, "--name", "copy", *options)
+    assert status == 0
+    assert report["bundle"] == "copy"
+    assert {"ls19 -> kathleen", "SF1 -> bdl", "bdl -> kathleen"} <= report["table"].keys()
+    assert report["table"]["ls19 -> bdl"]["wer"] == 0
+    assert "similarity" in report["table"]["SF1 -> bdl"]["minus_float"]
+    wanted = {
+        "similarity",
+        "wer_minus_source",
+        "ovrl",
+        "f0_correlation",
+        "cents_error",
+        "noise_wer_increase",
+        "source_eer",
+        "target_eer",
+    }
+    assert wanted <= report["summary"].keys()
+    assert report["summary"]["f0_correlation"]["mean"] > 0.999
+    assert set(report["baselines"]) == {
+        "unprocessed source",
+        "pitch and formants",
+        "McAdams",
+        "WORLD copy of the target",
+        "natural target",
+    }
+    assert report["baselines"]["pitch and formants"]["summary"]["f0_low"]["mean"] == pytest.approx(0, abs=2)
+    assert report["baselines"]["natural target"]["summary"]["similarity"]["mean"] > 0.9
+    assert report["conditions"]["kitchen, 10 dB"]["noises"] == noise.kitchen_files(esc10)
+    assert set(report["languages"]) == {"de", "fr", "es", "cmn", "hi"}
+    assert not any(entry["failed"] for entry in report["languages"].values())
+    # a copy of the room is as loud as the room
+    assert report["room_noise"]["output_dbfs"]["bdl"]["mean"] == pytest.approx(-46, abs=0.5)
+    assert report["room_noise"]["silent"] is False
+    assert report["trials"]["sources"]["SF1"] == [r["utterance"] for r in trials.choose(rows_of(data), "SF1", 2)]
+    assert (data / "scores.png").read_bytes().startswith(b"\x89PNG")
+    assert make_results.judged_parts(report)
+
+
+def rows_of(data):
+    return [json.loads(line) for line in (data / "utterances.jsonl").open()]
+
+
+def test_words_only_writes_its_short_table(monkeypatch, data, quick_judges, capsys):
+    status, report = run_evaluate(
+        monkeypatch, data, "--bundle", str(BUNDLE), "--voices", "bdl", "--utterances", "1", "--words-only"
+    )
+    assert status == 0
+    assert report["bundle"] == "default"
+    assert report["table"]["SF1 -> bdl"] == {"wer": 0, "source_wer": 0, "n": 1, "words": 2}
+    assert "summary" not in report
+    assert "ls19 -> bdl            0.000 0.000       2" in capsys.readouterr().out
+
+
+def test_a_command_that_cannot_work_ends_in_one_line(monkeypatch, data, capsys):
+    status, report = run_evaluate(monkeypatch, data, "--command", "sox {input}")
+    assert (status, report) == (1, None)
+    assert capsys.readouterr().err.strip() == "evaluate.py: a command must contain {output}, got 'sox {input}'"
+
+
+def test_a_command_that_fails_ends_the_evaluation(monkeypatch, data, quick_judges, script, capsys):
+    status, report = run_evaluate(monkeypatch, data, "--command", script("import sys\nsys.exit('cannot')"))
+    assert (status, report) == (1, None)
+    assert "exit status 1 from" in capsys.readouterr().err
