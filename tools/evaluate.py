@@ -216,7 +216,12 @@ def words_only(session: Session, known: Known, jobs: Sequence[Trial]) -> dict[st
         for i, value in enumerate((parts["wer"][0], parts["source_wer"][0], 1.0, parts["wer"][1])):
             row[i] += value
     return {
-        name: {"wer": wrong / count, "source_wer": own / count, "n": int(n), "words": int(count)}
+        name: {
+            "wer": wrong / count if count else None,
+            "source_wer": own / count if count else None,
+            "n": int(n),
+            "words": int(count),
+        }
         for name, (wrong, own, n, count) in sums.items()
     }
 
@@ -280,25 +285,29 @@ def name_of(args: argparse.Namespace) -> str:
     return args.name or (args.bundle.name if args.bundle else args.command.split()[0])
 
 
+WORD_COLUMNS = (("wer", "WER", 3), ("source_wer", "source WER", 3))
+COLUMNS = (
+    ("similarity", "similarity", 3),
+    ("similarity_to_source", "to source", 3),
+    *WORD_COLUMNS,
+    ("phone_change", "phones", 3),
+    ("ovrl", "OVRL", 2),
+    ("source_ovrl", "source OVRL", 2),
+    ("f0_correlation", "F0 corr.", 3),
+)
+
+
 def show(report: dict[str, Any]) -> None:
     """The table, and what it says in the mean."""
     full = "summary" in report
-    print(
-        f"{'':22s} "
-        + ("sim   to source  " if full else "")
-        + "WER   source WER  "
-        + ("OVRL  source OVRL  F0 corr." if full else "utterances")
-    )
-    for name, t in report["table"].items():
-        words = f"{t['wer']:.3f} {t['source_wer']:.3f}       "
-        if not full:
-            print(f"{name:22s} {words}{t['n']}")
-            continue
-        cells = {k: float("nan") if t[k] is None else t[k] for k in tables.TABLE_KEYS}
-        print(
-            f"{name:22s} {cells['similarity']:.3f} {cells['similarity_to_source']:.3f}      {words}"
-            f"{cells['ovrl']:.2f}  {cells['source_ovrl']:.2f}         {cells['f0_correlation']:.3f}"
-        )
+    columns = COLUMNS if full else WORD_COLUMNS
+    print(f"{'':22s} " + "  ".join(title for _, title, _ in columns) + "  utterances")
+    for name, row in report["table"].items():
+        cells = [
+            f"{float('nan') if row[key] is None else row[key]:<{len(title)}.{decimals}f}"
+            for key, title, decimals in columns
+        ]
+        print(f"{name:22s} " + "  ".join(cells) + f"  {row['n']}")
     systems = {report["bundle"]: report["summary"]} if full else {}
     systems |= {name: entry["summary"] for name, entry in report.get("baselines", {}).items()}
     for name, summary in systems.items():
@@ -341,7 +350,7 @@ def main() -> int:
         if args.noises:
             noise.kitchen_files(args.noises)
         system: System = Bundle(args.bundle, args.engine) if args.bundle else Command(args.command)
-        rows = [json.loads(line) for line in (args.data / "utterances.jsonl").open()]
+        rows = [json.loads(line) for line in (args.data / "utterances.jsonl").read_text().splitlines()]
         with ProcessPoolExecutor(args.jobs) as pool:
             report = evaluate(Session(args, rows, pool), system)
     except (ConversionError, EdgevcError, OSError, RuntimeError, ValueError) as error:
