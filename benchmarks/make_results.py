@@ -182,12 +182,22 @@ def judged_parts(evaluation: dict) -> list[str]:
             lines.append(f"| {language} | {changed} | {len(entry['failed'])} | {level} | {entry['n']} |")
         lines.append("")
     if "room_noise" in evaluation:
-        room = evaluation["room_noise"]
-        levels = ", ".join(
-            f"{voice} {level['mean']:.0f} (loudest 100 ms {level['loudest_100_ms']:.0f})"
-            for voice, level in room["output_dbfs"].items()
-        )
-        lines += [f"A minute of room noise at {room['input_dbfs']:.0f} dBFS becomes, in dBFS: {levels}.", ""]
+        rooms = evaluation["room_noise"]["rooms"]
+        lines += [
+            "### A minute of room noise without speech",
+            "",
+            "Level of the output, dBFS, and of its loudest 100 ms.",
+            "",
+        ]
+        lines += [
+            "| room | " + " | ".join(rooms[0]["output_dbfs"]) + " |",
+            "|---" * (len(rooms[0]["output_dbfs"]) + 1) + "|",
+        ]
+        for room in rooms:
+            loudest = room["loudest_100_ms_dbfs"]
+            cells = [f"{level:.0f} ({loudest[voice]:.0f})" for voice, level in room["output_dbfs"].items()]
+            lines.append(f"| {room['input_dbfs']:.0f} dBFS | " + " | ".join(cells) + " |")
+        lines.append("")
     return lines
 
 

@@ -43,9 +43,11 @@ from vctrain.judge.trials import Trial
 
 from edgevc.errors import EdgevcError
 
-ROOM_SECONDS, ROOM_DBFS = 60.0, -45.0
-SILENT_DBFS = -55.0
-"""What noise without speech may become, at most."""
+ROOM_SECONDS = 60.0
+ROOM_DBFS = (-60.0, -50.0, -40.0)
+"""A quiet room, an ordinary one, a loud one; speech is at -26 dBFS."""
+JUDGED_ROOM_DBFS, SILENT_DBFS = -50.0, -55.0
+"""What the ordinary one may become, at most."""
 WORDS_ONLY = frozenset({"words"})
 PARTS = ("languages", "room", "picture")
 
@@ -178,13 +180,19 @@ def judge_languages(session: Session, system: System) -> dict[str, Any]:
 
 def room_levels(system: System, voices: Sequence[str]) -> dict[str, Any]:
     """What becomes of a minute in a room where nobody speaks."""
-    heard = noise.room(ROOM_SECONDS, ROOM_DBFS)
-    levels = {}
-    for voice in voices:
-        output = system.convert(heard, voice)
-        levels[voice] = {"mean": level_dbfs(output), "loudest_100_ms": loudest_dbfs(output)}
-    worst = max(level["mean"] for level in levels.values())
-    return {"input_dbfs": level_dbfs(heard), "output_dbfs": levels, "limit": SILENT_DBFS, "silent": worst < SILENT_DBFS}
+    rooms = []
+    for level in ROOM_DBFS:
+        heard = noise.room(ROOM_SECONDS, level)
+        outputs = {voice: system.convert(heard, voice) for voice in voices}
+        rooms.append(
+            {
+                "input_dbfs": level,
+                "output_dbfs": {voice: level_dbfs(output) for voice, output in outputs.items()},
+                "loudest_100_ms_dbfs": {voice: loudest_dbfs(output) for voice, output in outputs.items()},
+            }
+        )
+    judged = rooms[ROOM_DBFS.index(JUDGED_ROOM_DBFS)]["output_dbfs"]
+    return {"rooms": rooms, "limit_dbfs": SILENT_DBFS, "silent": max(judged.values()) < SILENT_DBFS}
 
 
 def draw(session: Session, known: Known, system: System, kitchen: noise.Kitchen | None, path: Path) -> None:

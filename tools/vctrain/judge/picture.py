@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from vctrain.data.corpora import SAMPLE_RATE
 
 PANEL_INCHES = (6.0, 2.0)
+FAINTEST_DB, LOUDEST_DB = -100.0, -30.0
+"""Ends of the colours, where a full-scale sine is 0 dB: speech at the reference level fills them."""
 
 
 def spectrograms(path: Path, columns: Sequence[Sequence[tuple[str, NDArray[np.float32]]]]) -> None:
@@ -35,8 +37,8 @@ def spectrograms(path: Path, columns: Sequence[Sequence[tuple[str, NDArray[np.fl
                 origin="lower",
                 aspect="auto",
                 extent=(0, len(samples) / SAMPLE_RATE, 0, SAMPLE_RATE / 2000),
-                vmin=-80,
-                vmax=0,
+                vmin=FAINTEST_DB,
+                vmax=LOUDEST_DB,
             )
             axis.set_title(title, fontsize=9, loc="left")
             axis.set_ylabel("kHz")
@@ -49,5 +51,4 @@ def _decibels(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     n_fft, hop = 512, 128
     padded = np.pad(samples, (n_fft // 2, n_fft))
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop] * np.hanning(n_fft)
-    # a full-scale sine is 0 dB
     return (20 * np.log10(np.abs(np.fft.rfft(frames)).T / (n_fft / 4) + 1e-6)).astype(np.float32)
