@@ -175,11 +175,15 @@ def judged_parts(evaluation: dict) -> list[str]:
         lines += ["### int8 beside float", "", *summaries_table(columns), ""]
     if "languages" in evaluation:
         lines += ["### Languages that no training heard (espeak-ng)", ""]
-        lines += ["| language | phones changed | failed | softest output | conversions |", "|---|---|---|---|---|"]
+        lines += [
+            "| language | phones changed | by WORLD copy synthesis | failed | softest output | conversions |",
+            "|---|---|---|---|---|---|",
+        ]
         for language, entry in evaluation["languages"].items():
             level = "" if entry["softest_dbfs"] is None else f"{entry['softest_dbfs']:.0f} dBFS"
             changed = with_interval(entry["phone_change"], 3)
-            lines.append(f"| {language} | {changed} | {len(entry['failed'])} | {level} | {entry['n']} |")
+            copied = with_interval(entry["copy_phone_change"], 3)
+            lines.append(f"| {language} | {changed} | {copied} | {len(entry['failed'])} | {level} | {entry['n']} |")
         lines.append("")
     if "room_noise" in evaluation:
         rooms = evaluation["room_noise"]["rooms"]

@@ -175,7 +175,12 @@ def judge_languages(session: Session, system: System) -> dict[str, Any]:
         for voice in session.args.voices
     ]
     results = session.score(jobs, "unseen languages, converted")
-    return tables.language_table(jobs, results, {t.name: r for t, r in zip(sources, natural, strict=True)})
+    heard = {t.name: r for t, r in zip(sources, natural, strict=True)}
+    table = tables.language_table(jobs, results, heard)
+    # how steady the phone loop is: it hears a copy that nobody would mistake for other words
+    copies = [dataclasses.replace(t, system=WorldCopy()) for t in sources]
+    copied = tables.language_table(copies, session.score(copies, "unseen languages, WORLD copies"), heard)
+    return {language: {**row, "copy_phone_change": copied[language]["phone_change"]} for language, row in table.items()}
 
 
 def room_levels(system: System, voices: Sequence[str]) -> dict[str, Any]:

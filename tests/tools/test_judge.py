@@ -495,7 +495,10 @@ def test_one_command_judges_everything(monkeypatch, data, esc10, quick_judges):
     assert report["baselines"]["natural target"]["summary"]["similarity"]["mean"] > 0.9
     assert report["conditions"]["kitchen, 10 dB"]["noises"] == noise.kitchen_files(esc10)
     assert set(report["languages"]) == {"de", "fr", "es", "cmn", "hi"}
-    assert not any(entry["failed"] for entry in report["languages"].values())
+    for entry in report["languages"].values():
+        assert not entry["failed"]
+        assert entry["phone_change"]["mean"] == 0
+        assert entry["copy_phone_change"] is not None
     # a copy of the room is as loud as the room
     for room in report["room_noise"]["rooms"]:
         assert room["output_dbfs"]["bdl"] == pytest.approx(room["input_dbfs"], abs=0.1)
