@@ -454,6 +454,8 @@ def quick_judges(monkeypatch):
         monkeypatch.setitem(scoring._JUDGES, name, (judge, *scoring._JUDGES[name][1:]))
     monkeypatch.setattr(evaluate, "ProcessPoolExecutor", ThreadPoolExecutor)
     monkeypatch.setattr(evaluate, "ROOM_SECONDS", 2.0)
+    monkeypatch.setattr(evaluate.languages, "TIMBRES", ("+m1",))
+    monkeypatch.setattr(evaluate.languages, "SENTENCES", {k: v[1:] for k, v in evaluate.languages.SENTENCES.items()})
 
 
 def run_evaluate(monkeypatch, data, *arguments):
