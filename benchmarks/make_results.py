@@ -33,6 +33,30 @@ reading of the source, so it is a change and the source's own is 0. Resemblyzer 
 about 0.9 and of two speakers 0.5 to 0.65; DNSMOS gives Kathleen's own recordings 3.07.
 """
 
+FIGURES = (
+    ("similarity", "similarity to target", 3),
+    ("similarity_to_source", "similarity to source", 3),
+    ("target_eer", "EER, is it the target?", 3),
+    ("source_eer", "EER, who spoke?", 3),
+    ("wer_minus_source", "WER less the source's own", 3),
+    ("words_changed", "words changed", 3),
+    ("phone_change", "phones changed", 3),
+    ("ovrl", "DNSMOS OVRL", 2),
+    ("sig", "SIG", 2),
+    ("bak", "BAK", 2),
+    ("f0_correlation", "log-F0 correlation", 3),
+    ("cents_error", "melody error, cents", 0),
+    ("f0_low", "lowest F0 above target's, semitones", 1),
+    ("f0_high", "highest F0 above target's, semitones", 1),
+    ("noise_wer_increase", "WER increase in the kitchen", 3),
+    ("noise_phone_increase", "phones changed, increase in the kitchen", 3),
+)
+"""Key of a summary, its words, decimals."""
+
+SUMMARY_NOTE = """Means over speakers that no training heard, with the 95 % interval of a bootstrap over utterances;
+docs/evaluation.md says what each figure is and which way is better.
+"""
+
 
 TITLES = {
     "live_virtual": "A live session through virtual sound devices (private PulseAudio, no hardware)",
@@ -106,10 +130,79 @@ def voices_table(evaluation: dict) -> list[str]:
             if name.endswith(f" -> {voice}") and name.split(" -> ")[0] in UNSEEN
         ]
         if group:
-            mean = {key: sum(t[key] for t in group) / len(group) for key, _, _ in columns[:-1]}
+            # a figure that a pair lacks (too little voiced speech) stays out of the mean
+            known = {key: [t[key] for t in group if t[key] is not None] for key, _, _ in columns[:-1]}
+            mean = {key: sum(values) / len(values) if values else None for key, values in known.items()}
             table[f"**unseen -> {voice}**"] = {**mean, "n": sum(t["n"] for t in group)}
     for name, figures in table.items():
-        lines.append(f"| {name} | " + " | ".join(form.format(figures[key]) for key, _, form in columns) + " |")
+        cells = ["" if figures[key] is None else form.format(figures[key]) for key, _, form in columns]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def with_interval(figure: dict | None, decimals: int) -> str:
+    """A mean and its interval, or nothing."""
+    if not figure:
+        return ""
+    mean = f"{figure['mean']:.{decimals}f}"
+    return mean if figure["low"] is None else f"{mean} [{figure['low']:.{decimals}f}, {figure['high']:.{decimals}f}]"
+
+
+def summaries_table(summaries: dict[str, dict]) -> list[str]:
+    """One line per figure, a column per summary; figures that none has are left out."""
+    lines = ["| | " + " | ".join(summaries) + " |", "|---" * (len(summaries) + 1) + "|"]
+    for key, words, decimals in FIGURES:
+        if any(key in summary for summary in summaries.values()):
+            cells = [with_interval(summary.get(key), decimals) for summary in summaries.values()]
+            lines.append(f"| {words} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def judged_parts(evaluation: dict) -> list[str]:
+    """What an evaluation says beside its table of pairs: voices, conditions, baselines, int8, languages, silence."""
+    if "summary" not in evaluation:
+        return []
+    name, clean = evaluation["bundle"], evaluation["summary"]
+    lines = [*SUMMARY_NOTE.split("\n"), *summaries_table({name: clean, **evaluation["voices"]}), ""]
+    conditions = {condition: entry["summary"] for condition, entry in evaluation.get("conditions", {}).items()}
+    if conditions:
+        lines += ["### In noise", "", *summaries_table({"clean": clean, **conditions}), ""]
+    if "baselines" in evaluation:
+        baselines = {baseline: entry["summary"] for baseline, entry in evaluation["baselines"].items()}
+        lines += ["### Beside what one would use otherwise", "", *summaries_table({name: clean, **baselines}), ""]
+    if "float" in evaluation:
+        plain = evaluation["float"]
+        columns = {"int8": clean, plain["bundle"]: plain["summary"], "int8 less float": plain["difference"]}
+        lines += ["### int8 beside float", "", *summaries_table(columns), ""]
+    if "languages" in evaluation:
+        lines += ["### Languages that no training heard (espeak-ng)", ""]
+        lines += [
+            "| language | phones changed | by WORLD copy synthesis | failed | softest output | conversions |",
+            "|---|---|---|---|---|---|",
+        ]
+        for language, entry in evaluation["languages"].items():
+            level = "" if entry["softest_dbfs"] is None else f"{entry['softest_dbfs']:.0f} dBFS"
+            changed = with_interval(entry["phone_change"], 3)
+            copied = with_interval(entry["copy_phone_change"], 3)
+            lines.append(f"| {language} | {changed} | {copied} | {len(entry['failed'])} | {level} | {entry['n']} |")
+        lines.append("")
+    if "room_noise" in evaluation:
+        rooms = evaluation["room_noise"]["rooms"]
+        lines += [
+            "### A minute of room noise without speech",
+            "",
+            "Level of the output, dBFS, and of its loudest 100 ms.",
+            "",
+        ]
+        lines += [
+            "| room | " + " | ".join(rooms[0]["output_dbfs"]) + " |",
+            "|---" * (len(rooms[0]["output_dbfs"]) + 1) + "|",
+        ]
+        for room in rooms:
+            loudest = room["loudest_100_ms_dbfs"]
+            cells = [f"{level:.0f} ({loudest[voice]:.0f})" for voice, level in room["output_dbfs"].items()]
+            lines.append(f"| {room['input_dbfs']:.0f} dBFS | " + " | ".join(cells) + " |")
+        lines.append("")
     return lines
 
 
@@ -135,6 +228,7 @@ def main() -> None:
                 *VOICES_NOTE.split("\n"),
                 *voices_table(content),
                 "",
+                *judged_parts(content),
             ]
     lines += CHECKS.splitlines()
     (DOCS / "results.md").write_text("\n".join(lines).rstrip() + "\n")

@@ -1,7 +1,8 @@
 #!/bin/sh
 # need.sh TOOL...: installs the Debian packages of those tools that are missing; without root, says what to type.
 # Tools: make, venv (a Python that can make virtual environments), compiler, build (cmake and ninja), emulator (aarch64),
-# portaudio (to build with sound devices), sound (a virtual sound card for the tests), systemd (to check the unit).
+# portaudio (to build with sound devices), sound (a virtual sound card for the tests), systemd (to check the unit),
+# espeak (speech in many languages, for the judge of converted speech).
 set -eu
 
 packages=
@@ -31,6 +32,7 @@ raise SystemExit(not os.path.exists(os.path.join(sysconfig.get_path("include"), 
       command -v parec >/dev/null || add pulseaudio-utils
       ls /usr/lib/*/alsa-lib/libasound_module_pcm_pulse.so >/dev/null 2>&1 || add libasound2-plugins
       ;;
+    espeak) command -v espeak-ng >/dev/null || add espeak-ng ;;
     systemd) command -v systemd-analyze >/dev/null || add systemd ;;
     emulator)
       command -v qemu-aarch64-static >/dev/null || add qemu-user-static

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 venv=${TOOLS_VENV:-.venv-tools}
 PYTHON=${PYTHON:-python3}
 export PYTHON
-sh scripts/need.sh venv compiler
+sh scripts/need.sh venv compiler espeak
 [ -x "$venv/bin/python" ] || "$PYTHON" -m venv "$venv"
 pip="$venv/bin/python -m pip --disable-pip-version-check -q"
 $pip install -r tools/requirements.txt

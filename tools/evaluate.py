@@ -1,127 +1,352 @@
-"""Converts unseen speakers with a bundle and lets the judges of vctrain.metrics score the results.
+r"""Judges a voice converter: a bundle, or any command line that converts a file.
 
-    python tools/evaluate.py --bundle models/default --data DATA --out scores.json --jobs 2
+    python tools/evaluate.py --bundle models/default --float FLOAT/default --data DATA --noises ESC-10 \
+        --baselines --out scores.json --jobs 2
+    python tools/evaluate.py --command 'sox {input} {output} pitch 300' --data DATA --out sox.json
 
-Every voice from every unseen speaker, and two pairs of trained speakers on unseen prompts. Where a speaker has no
-transcript the reference is the recogniser's own reading of the source, so its `wer` is a change, not an error rate.
+Every voice from every unseen speaker, and two pairs of trained speakers on unseen prompts; docs/evaluation.md says what
+the figures mean. Beside --out stands a PNG of spectrograms. Where a speaker has no transcript the reference is the
+recogniser's own reading of the source, so its `wer` is a change, not an error rate. What the slow judges said is kept
+below DATA/scores: an interrupted evaluation goes on where it stopped. Exit status 1: a conversion failed, or
+something is missing.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
+import dataclasses
 import json
 import os
-from concurrent.futures import ProcessPoolExecutor
+import sys
+from collections.abc import Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import soundfile as sf
-from numpy.typing import NDArray
-from vctrain import metrics
-from vctrain.data.corpora import UNSEEN_SPEAKERS, VOICES
-from vctrain.data.voices import normalise
+from vctrain.data.corpora import VOICES
+from vctrain.judge import languages, noise, picture, tables, trials
+from vctrain.judge.scoring import level_dbfs, load, loudest_dbfs, score_all
+from vctrain.judge.statistics import summarise
+from vctrain.judge.systems import (
+    Bundle,
+    Command,
+    ConversionError,
+    McAdams,
+    Natural,
+    PitchAndFormants,
+    System,
+    WorldCopy,
+)
+from vctrain.judge.tables import Known, rounded
+from vctrain.judge.trials import Trial
 
-from edgevc.bundle import ModelBundle
-from edgevc.converter import VoiceConverter
+from edgevc.errors import EdgevcError
 
-PAIRS = (("bdl", "kathleen"), ("slt", "bdl"))
-SECONDS = (2.5, 9.0)
-"""Shortest and longest test utterance: long ones cost minutes to recognise, short ones tell little."""
-
-
-def choose(rows: list[dict], speaker: str, count: int) -> list[dict]:
-    """A fixed selection of a speaker's test utterances."""
-    rows = [
-        r for r in rows if r["speaker"] == speaker and r["split"] == "test" and SECONDS[0] < r["seconds"] < SECONDS[1]
-    ]
-    rows.sort(key=lambda r: hashlib.sha256(r["utterance"].encode()).hexdigest())
-    return rows[:count]
+ROOM_SECONDS = 60.0
+ROOM_DBFS = (-60.0, -50.0, -40.0)
+"""A quiet room, an ordinary one, a loud one; speech is at -26 dBFS."""
+JUDGED_ROOM_DBFS, SILENT_DBFS = -50.0, -55.0
+"""What the ordinary one may become, at most."""
+WORDS_ONLY = frozenset({"words"})
+PARTS = ("languages", "room", "picture")
 
 
-def judge(job: dict) -> dict:
-    """Converts one utterance to one voice (None: leaves it natural) and scores it."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    source = normalise(sf.read(job["path"], dtype="float32")[0])
-    output = source
-    if job["voice"] is not None:
-        converter = _converter(job["bundle"], job["engine"])
-        output = converter.convert(source, job["voice"])
-    if job["keep"]:
-        sf.write(job["keep"], np.clip(output, -1, 1), 16_000)
-    result = {k: job[k] for k in ("speaker", "voice", "utterance")}
-    if job["words_only"]:
-        return result | {"heard": metrics.recognise(output)}
-    result["embedding"] = metrics.embed(output).tolist()
-    # a centroid needs no words, and recognising costs seconds
-    result["heard"] = metrics.recognise(output) if job["words"] else []
-    result |= metrics.dnsmos(output)
-    result["f0_correlation"] = 1.0 if job["voice"] is None else metrics.log_f0_correlation(source, output)
+@dataclass(frozen=True)
+class Session:
+    """What stays the same during an evaluation."""
+
+    args: argparse.Namespace
+    rows: list[dict]
+    pool: Executor
+
+    @property
+    def cache(self) -> Path:
+        """Where the judges' words are kept."""
+        return self.args.data / "scores"
+
+    @property
+    def voices(self) -> list[str]:
+        """Those that have recordings to be compared with."""
+        return [v for v in self.args.voices if v in VOICES]
+
+    def trial(self, row: dict, voice: str, system: System) -> Trial:
+        """One recording of DATA by one system, everything wanted."""
+        return Trial(system, row["speaker"], voice, row["utterance"], self.args.data / row["path"])
+
+    def score(self, trials: Sequence[Trial], what: str) -> list[dict[str, Any]]:
+        """In parallel."""
+        return score_all(trials, self.cache, self.pool, what)
+
+    def judge(self, trials: Sequence[Trial], known: Known, what: str) -> tables.System:
+        """Scores as a system's."""
+        return tables.System(trials, self.score(trials, what), known)
+
+
+def natural_speech(session: Session) -> Known:
+    """Scores of every natural recording that anything is compared with."""
+    args, rows = session.args, session.rows
+    chosen = trials.sources(rows, args.utterances, args.word_utterances)
+    enrolment = trials.enrolment(rows, chosen)
+    for speaker, voice in trials.PAIRS:
+        if voice in args.voices:
+            chosen[speaker] = trials.choose(rows, speaker, args.pair_utterances)
+    voices = {v: trials.choose(rows, v, trials.CENTROID_UTTERANCES) for v in VOICES}
+    wanted: dict[tuple[str, str], Trial] = {}
+    # words cost seconds, and only what is converted needs them
+    ceiling = [r for v in session.voices for r in voices[v][: args.utterances]] if args.baselines else []
+    everything = [(r, trials.ALL) for group in chosen.values() for r in group]
+    everything += [(r, trials.ALL) for r in ceiling]
+    everything += [(r, frozenset({"embedding", "f0"})) for group in voices.values() for r in group]
+    everything += [(r, frozenset({"embedding"})) for group in enrolment.values() for r in group]
+    for row, what in everything:
+        trial = dataclasses.replace(
+            session.trial(row, "", trials.NATURAL), wanted=WORDS_ONLY if args.words_only else what
+        )
+        if not args.words_only or what == trials.ALL:
+            wanted.setdefault(trial.name, trial)
+    results = session.score(list(wanted.values()), "natural speech")
+    names = {s: [(s, r["utterance"]) for r in group] for s, group in chosen.items()}
+    for voice, group in voices.items():
+        names.setdefault(voice, [(voice, r["utterance"]) for r in group[: args.utterances]])
+    return Known(
+        results=dict(zip(wanted, results, strict=True)),
+        texts={(r["speaker"], r["utterance"]): r["text"] for r in rows},
+        voices={v: [(v, r["utterance"]) for r in group] for v, group in voices.items()},
+        enrolment={s: [(s, r["utterance"]) for r in group] for s, group in enrolment.items()},
+        chosen=names,
+    )
+
+
+def conversions(session: Session, known: Known, system: System, voices: Sequence[str], pairs: bool) -> list[Trial]:
+    """Every unseen speaker to every voice, and the pairs of trained speakers."""
+    by_name = {(r["speaker"], r["utterance"]): r for r in session.rows}
+    wanted = [(s, v) for s in known.enrolment for v in voices]
+    wanted += [(s, v) for s, v in trials.PAIRS if v in voices] if pairs else []
+    return [session.trial(by_name[name], voice, system) for s, voice in wanted for name in known.chosen[s]]
+
+
+def kept(trial: Trial, folder: Path | None) -> Trial:
+    """The trial, its output written into the folder."""
+    if folder is None:
+        return trial
+    return dataclasses.replace(trial, keep=folder / f"{trial.speaker}-{trial.utterance}-{trial.voice}.wav")
+
+
+def in_kitchen(trials_: Sequence[Trial], kitchen: noise.Kitchen) -> list[Trial]:
+    """The same trials in noise; unseen speakers only."""
+    return [dataclasses.replace(t, kitchen=kitchen, keep=None) for t in trials_]
+
+
+def judge_baselines(session: Session, known: Known, kitchen: noise.Kitchen | None) -> dict[str, Any]:
+    """What one would use otherwise, and the ceilings, each with its summary."""
+    ranges = {v: known.f0_range(v) for v in session.voices}
+    pitch = PitchAndFormants(tuple((v, float(r[1])) for v, r in ranges.items() if r is not None))
+    result = {}
+    systems: dict[str, System] = {"unprocessed source": Natural(), "pitch and formants": pitch, "McAdams": McAdams()}
+    for name, system in systems.items():
+        jobs = conversions(session, known, system, session.voices, pairs=False)
+        judged = session.judge(jobs, known, name)
+        result[name] = {"summary": judged.summary(session.voices)}
+        if isinstance(system, Natural) and kitchen:
+            noisy = session.judge(in_kitchen(jobs, kitchen), known, f"{name}, kitchen")
+            result[name]["summary"] |= tables.noise_increases(noisy.scores, judged.scores)
+    by_name = {(r["speaker"], r["utterance"]): r for r in session.rows}
+    for name, system in {"WORLD copy of the target": WorldCopy(), "natural target": Natural()}.items():
+        own = {v: known.voices[v][: session.args.utterances] for v in session.voices}
+        jobs = [session.trial(by_name[n], v, system) for v, names in own.items() for n in names]
+        judged = session.judge(jobs, known, name)
+        # similarity to the source is similarity to the target here
+        summary = summarise(judged.scores)
+        summary.pop("similarity_to_source")
+        result[name] = {"summary": summary}
     return result
 
 
-_converters: dict[tuple[str, str], VoiceConverter] = {}
+def judge_languages(session: Session, system: System) -> dict[str, Any]:
+    """Speech in languages that no training heard."""
+    spoken = languages.speak(session.cache / "languages")
+    sounds = frozenset({"phones"})
+    sources = [Trial(Natural(), language, "", name, path, wanted=sounds) for language, name, path in spoken]
+    natural = session.score(sources, "unseen languages")
+    jobs = [
+        Trial(system, language, voice, name, path, wanted=sounds, may_fail=True)
+        for language, name, path in spoken
+        for voice in session.args.voices
+    ]
+    results = session.score(jobs, "unseen languages, converted")
+    heard = {t.name: r for t, r in zip(sources, natural, strict=True)}
+    table = tables.language_table(jobs, results, heard)
+    # how steady the phone loop is: it hears a copy that nobody would mistake for other words
+    copies = [dataclasses.replace(t, system=WorldCopy()) for t in sources]
+    copied = tables.language_table(copies, session.score(copies, "unseen languages, WORLD copies"), heard)
+    return {language: {**row, "copy_phone_change": copied[language]["phone_change"]} for language, row in table.items()}
 
 
-def _converter(bundle: str, engine: str) -> VoiceConverter:
-    if (bundle, engine) not in _converters:
-        _converters[bundle, engine] = VoiceConverter(ModelBundle.open(Path(bundle)), engine=engine)
-    return _converters[bundle, engine]
+def room_levels(system: System, voices: Sequence[str]) -> dict[str, Any]:
+    """What becomes of a minute in a room where nobody speaks."""
+    rooms = []
+    for level in ROOM_DBFS:
+        heard = noise.room(ROOM_SECONDS, level)
+        outputs = {voice: system.convert(heard, voice) for voice in voices}
+        rooms.append(
+            {
+                "input_dbfs": level,
+                "output_dbfs": {voice: level_dbfs(output) for voice, output in outputs.items()},
+                "loudest_100_ms_dbfs": {voice: loudest_dbfs(output) for voice, output in outputs.items()},
+            }
+        )
+    judged = rooms[ROOM_DBFS.index(JUDGED_ROOM_DBFS)]["output_dbfs"]
+    return {"rooms": rooms, "limit_dbfs": SILENT_DBFS, "silent": max(judged.values()) < SILENT_DBFS}
 
 
-def natural(jobs: list[dict], cache_folder: Path, pool: ProcessPoolExecutor) -> dict[tuple[str, str], dict]:
-    """Scores of natural recordings by (speaker, utterance), kept between runs."""
-    cache_folder.mkdir(parents=True, exist_ok=True)
-    file = cache_folder / "natural.json"
-    known = {(r["speaker"], r["utterance"]): r for r in json.loads(file.read_text())} if file.exists() else {}
-    missing = [j for j in jobs if (j["speaker"], j["utterance"]) not in known]
-    for result in pool.map(judge, missing):
-        known[result["speaker"], result["utterance"]] = result
-    file.write_text(json.dumps(list(known.values())))
-    return known
+def draw(session: Session, known: Known, system: System, kitchen: noise.Kitchen | None, path: Path) -> None:
+    """One short utterance of two speakers, as they are and converted; the first voice in the kitchen too."""
+    by_name = {(r["speaker"], r["utterance"]): r for r in session.rows}
+    columns = []
+    for speaker in ("SF1", "TM3"):
+        if not known.chosen.get(speaker):
+            continue
+        name = min(known.chosen[speaker], key=lambda n: by_name[n]["seconds"])
+        source = load(session.args.data / by_name[name]["path"])
+        column = [(f"{speaker} {name[1]}", source)]
+        column += [(f"-> {voice}", system.convert(source, voice)) for voice in session.args.voices]
+        if kitchen:
+            noisy = kitchen.add(source, f"{speaker}/{name[1]}")
+            voice = session.args.voices[0]
+            column += [("in the kitchen", noisy), (f"-> {voice}", system.convert(noisy, voice))]
+        columns.append(column)
+    picture.spectrograms(path, columns)
 
 
-def word_table(results: list[dict], known: dict, texts: dict) -> dict[str, dict[str, float]]:
-    """Word error rates by "speaker -> voice", and the source's own; of all words together."""
-    table: dict[str, dict[str, float]] = {}
-    for speaker, voice in dict.fromkeys((r["speaker"], r["voice"]) for r in results):
-        group = [r for r in results if (r["speaker"], r["voice"]) == (speaker, voice)]
-        errors = source_errors = count = 0
-        for r in group:
-            before = known[speaker, r["utterance"]]
-            text = texts[speaker, r["utterance"]]
-            reference = metrics.words(text) if text else before["heard"]
-            errors += metrics.word_errors(reference, r["heard"])
-            source_errors += metrics.word_errors(reference, before["heard"])
-            count += len(reference)
-        table[f"{speaker} -> {voice}"] = {
-            "wer": errors / count,
-            "source_wer": source_errors / count,
-            "n": len(group),
-            "words": count,
+def words_only(session: Session, known: Known, jobs: Sequence[Trial]) -> dict[str, Any]:
+    """The short table: word error rates and nothing else."""
+    jobs = [dataclasses.replace(t, wanted=WORDS_ONLY) for t in jobs]
+    sums: dict[str, list[float]] = {}
+    for trial, result in zip(jobs, session.score(jobs, "converted"), strict=True):
+        parts = tables.word_parts(trial, result["words"], known)
+        row = sums.setdefault(f"{trial.speaker} -> {trial.voice}", [0.0, 0.0, 0.0, 0.0])
+        for i, value in enumerate((parts["wer"][0], parts["source_wer"][0], 1.0, parts["wer"][1])):
+            row[i] += value
+    return {
+        name: {
+            "wer": wrong / count if count else None,
+            "source_wer": own / count if count else None,
+            "n": int(n),
+            "words": int(count),
         }
-    return table
+        for name, (wrong, own, n, count) in sums.items()
+    }
 
 
-def write_words(args: argparse.Namespace, table: dict[str, dict[str, float]]) -> None:
-    """The short table of --words-only."""
-    args.out.write_text(
-        json.dumps({"bundle": args.bundle.name, "engine": args.engine, "table": table}, indent=1) + "\n"
-    )
-    print(f"{'':22s} WER   source WER  utterances")
-    for name, t in table.items():
-        print(f"{name:22s} {t['wer']:.3f} {t['source_wer']:.3f}       {t['n']}")
+def evaluate(session: Session, system: System) -> dict[str, Any]:
+    """Everything that was asked for."""
+    args = session.args
+    known = natural_speech(session)
+    kitchen = noise.Kitchen(args.noises) if args.noises else None
+    jobs = [kept(t, args.keep) for t in conversions(session, known, system, args.voices, pairs=True)]
+    report: dict[str, Any] = {"bundle": name_of(args), "engine": args.engine if args.bundle else None}
+    if args.words_only:
+        return report | {"table": words_only(session, known, jobs)}
+    judged = session.judge(jobs, known, "converted")
+    other = None
+    if args.float:
+        plain = [dataclasses.replace(t, system=Bundle(args.float, args.engine), keep=None) for t in jobs]
+        other = session.judge(plain, known, "converted, float")
+    report["table"] = judged.table(other)
+    report["summary"] = judged.summary(session.voices)
+    report["voices"] = {voice: judged.summary([voice]) for voice in args.voices}
+    if other:
+        apart = tables.difference(judged.unseen(session.voices), other.unseen(session.voices))
+        report["float"] = {
+            "bundle": args.float.name,
+            "summary": other.summary(session.voices),
+            "difference": summarise(apart),
+        }
+    if kitchen:
+        noisy = session.judge(
+            in_kitchen(conversions(session, known, system, session.voices, False), kitchen), known, "kitchen"
+        )
+        costs = tables.noise_increases(noisy.unseen(session.voices), judged.unseen(session.voices))
+        report["summary"] |= costs
+        report["conditions"] = {
+            f"kitchen, {kitchen.snr_db:g} dB": {
+                "table": noisy.table(),
+                "summary": noisy.summary(session.voices),
+                "noises": noise.kitchen_files(args.noises),
+            }
+        }
+    if args.baselines:
+        report["baselines"] = judge_baselines(session, known, kitchen)
+    if "languages" not in args.skip:
+        report["languages"] = judge_languages(session, system)
+    if "room" not in args.skip:
+        report["room_noise"] = session.pool.submit(room_levels, system, args.voices).result()
+    report["summary_voices"] = session.voices
+    report["trials"] = {
+        "sources": {s: [n[1] for n in names] for s, names in known.chosen.items()},
+        "enrolment": {s: [n[1] for n in names] for s, names in known.enrolment.items()},
+        "targets": {v: [n[1] for n in names] for v, names in known.voices.items()},
+    }
+    if "picture" not in args.skip:
+        draw(session, known, system, kitchen, args.out.with_suffix(".png"))
+    return report
 
 
-def main() -> None:
+def name_of(args: argparse.Namespace) -> str:
+    """How the tables call what was judged."""
+    return args.name or (args.bundle.name if args.bundle else args.command.split()[0])
+
+
+WORD_COLUMNS = (("wer", "WER", 3), ("source_wer", "source WER", 3))
+COLUMNS = (
+    ("similarity", "similarity", 3),
+    ("similarity_to_source", "to source", 3),
+    *WORD_COLUMNS,
+    ("phone_change", "phones", 3),
+    ("ovrl", "OVRL", 2),
+    ("source_ovrl", "source OVRL", 2),
+    ("f0_correlation", "F0 corr.", 3),
+)
+
+
+def show(report: dict[str, Any]) -> None:
+    """The table, and what it says in the mean."""
+    full = "summary" in report
+    columns = COLUMNS if full else WORD_COLUMNS
+    print(f"{'':22s} " + "  ".join(title for _, title, _ in columns) + "  utterances")
+    for name, row in report["table"].items():
+        cells = [
+            f"{float('nan') if row[key] is None else row[key]:<{len(title)}.{decimals}f}"
+            for key, title, decimals in columns
+        ]
+        print(f"{name:22s} " + "  ".join(cells) + f"  {row['n']}")
+    systems = {report["bundle"]: report["summary"]} if full else {}
+    systems |= {name: entry["summary"] for name, entry in report.get("baselines", {}).items()}
+    for name, summary in systems.items():
+        print(f"\n{name}, mean over unseen speakers and {', '.join(report['summary_voices'])} [95 % interval]")
+        for key, figure in summary.items():
+            interval = "" if figure["low"] is None else f" [{figure['low']:.3f}, {figure['high']:.3f}]"
+            print(f"  {key:22s} {figure['mean']:.3f}{interval}")
+
+
+def main() -> int:
     """Prints a table and writes every score."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", type=Path, required=True)
+    judged = parser.add_mutually_exclusive_group(required=True)
+    judged.add_argument("--bundle", type=Path)
+    judged.add_argument("--command", help="a command line with {input}, {output} and perhaps {voice}; no shell")
+    parser.add_argument("--name", help="what the tables call it; default: of the bundle, or of the program")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--float", type=Path, help="the bundle before quantization, to be judged beside it")
+    parser.add_argument("--noises", type=Path, help="ESC-10: judge in a kitchen too, at 10 dB")
+    parser.add_argument("--baselines", action="store_true", help="judge what one would use otherwise, and ceilings")
+    parser.add_argument("--skip", nargs="+", choices=PARTS, default=[], help="parts that are not wanted")
     parser.add_argument("--engine", default="auto")
-    parser.add_argument("--voices", nargs="+", default=[*VOICES, "anon"])
+    parser.add_argument("--voices", nargs="+", help="default: every voice of the bundle, or those with recordings")
     parser.add_argument("--utterances", type=int, default=6, help="per unseen speaker and voice")
+    parser.add_argument("--word-utterances", type=int, default=16, help="the same, of speakers with transcripts")
     parser.add_argument("--pair-utterances", type=int, default=16, help="per pair of trained speakers")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument(
@@ -129,82 +354,25 @@ def main() -> None:
     )
     parser.add_argument("--keep", type=Path, help="folder for the converted files")
     args = parser.parse_args()
-    rows = [json.loads(line) for line in (args.data / "utterances.jsonl").open()]
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if args.voices is None:
+        args.voices = [*VOICES, "anon"] if args.bundle else list(VOICES)
     if args.keep:
         args.keep.mkdir(parents=True, exist_ok=True)
-
-    def job(row: dict, voice: str | None) -> dict:
-        keep = args.keep / f"{row['speaker']}-{row['utterance']}-{voice}.wav" if args.keep and voice else None
-        return {
-            "path": str(args.data / row["path"]),
-            "speaker": row["speaker"],
-            "utterance": row["utterance"],
-            "voice": voice,
-            "bundle": str(args.bundle),
-            "engine": args.engine,
-            "keep": str(keep) if keep else None,
-            "words": True,
-            "words_only": args.words_only,
-        }
-
-    converted = [job(r, v) for s in UNSEEN_SPEAKERS for r in choose(rows, s, args.utterances) for v in args.voices]
-    for speaker, voice in PAIRS:
-        if voice in args.voices:
-            converted += [job(r, voice) for r in choose(rows, speaker, args.pair_utterances)]
-    sources = {(j["speaker"], j["utterance"]): {**j, "voice": None, "keep": None} for j in converted}
-    targets = [{**job(r, None), "words": False} for v in VOICES for r in choose(rows, v, 20)]
-    # a recording may be a source and stand in a centroid; its words are wanted then
-    targets = [t for t in targets if (t["speaker"], t["utterance"]) not in sources]
-    texts = {(r["speaker"], r["utterance"]): r["text"] for r in rows}
-
-    if args.words_only:
+    try:
+        if args.noises:
+            noise.kitchen_files(args.noises)
+        system: System = Bundle(args.bundle, args.engine) if args.bundle else Command(args.command)
+        rows = [json.loads(line) for line in (args.data / "utterances.jsonl").read_text().splitlines()]
         with ProcessPoolExecutor(args.jobs) as pool:
-            known = {(r["speaker"], r["utterance"]): r for r in pool.map(judge, sources.values())}
-            results = list(pool.map(judge, converted))
-        write_words(args, word_table(results, known, texts))
-        return
-    with ProcessPoolExecutor(args.jobs) as pool:
-        known = natural(targets + list(sources.values()), args.data / "scores", pool)
-        results = list(pool.map(judge, converted))
-    centroids = {
-        v: metrics.centroid([np.array(known[v, r["utterance"]]["embedding"]) for r in choose(rows, v, 20)])
-        for v in VOICES
-    }
-
-    def target(speaker: str, voice: str) -> NDArray[np.float32]:
-        if voice in centroids:
-            return centroids[voice]
-        # nobody's voice has no recordings: what it should sound like is what it sounds like for other speakers
-        others = [r for r in results if r["voice"] == voice and r["speaker"] != speaker]
-        return metrics.centroid([np.array(r["embedding"]) for r in others])
-
-    table: dict[str, dict[str, float]] = {}
-    for speaker, voice in dict.fromkeys((r["speaker"], r["voice"]) for r in results):
-        group = [r for r in results if (r["speaker"], r["voice"]) == (speaker, voice)]
-        words = word_table(group, known, texts)[f"{speaker} -> {voice}"]
-        own = metrics.centroid([np.array(known[speaker, r["utterance"]]["embedding"]) for r in group])
-        table[f"{speaker} -> {voice}"] = {
-            "similarity": float(np.mean([np.array(r["embedding"]) @ target(speaker, voice) for r in group])),
-            "similarity_to_source": float(np.mean([np.array(r["embedding"]) @ own for r in group])),
-            "wer": words["wer"],
-            "source_wer": words["source_wer"],
-            "ovrl": float(np.mean([r["ovrl"] for r in group])),
-            "sig": float(np.mean([r["sig"] for r in group])),
-            "bak": float(np.mean([r["bak"] for r in group])),
-            "source_ovrl": float(np.mean([known[speaker, r["utterance"]]["ovrl"] for r in group])),
-            "f0_correlation": float(np.nanmean([r["f0_correlation"] for r in group])),
-            "n": len(group),
-        }
-    args.out.write_text(
-        json.dumps({"bundle": args.bundle.name, "engine": args.engine, "table": table}, indent=1) + "\n"
-    )
-    print(f"{'':22s} sim   to source  WER   source WER  OVRL  source OVRL  F0 corr.")
-    for name, t in table.items():
-        print(
-            f"{name:22s} {t['similarity']:.3f} {t['similarity_to_source']:.3f}      {t['wer']:.3f} "
-            f"{t['source_wer']:.3f}       {t['ovrl']:.2f}  {t['source_ovrl']:.2f}         {t['f0_correlation']:.3f}"
-        )
+            report = evaluate(Session(args, rows, pool), system)
+    except (ConversionError, EdgevcError, OSError, RuntimeError, ValueError) as error:
+        print(f"evaluate.py: {error}", file=sys.stderr)
+        return 1
+    args.out.write_text(json.dumps(rounded(report), indent=1) + "\n")
+    show(report)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

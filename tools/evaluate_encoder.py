@@ -22,6 +22,7 @@ import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
 from vctrain.data.corpora import SAMPLE_RATE, Clone, decode_audio
+from vctrain.judge.noise import Kitchen
 from vctrain.recognition.automaton import compile_grammar
 from vctrain.recognition.decoder import (
     GrammarDecoder,
@@ -34,7 +35,6 @@ from vctrain.recognition.decoder import (
 from vctrain.recognition.expressions import parse_grammar
 from vctrain.recognition.lexicon import pocketsphinx_lexicon
 from vctrain.recognition.network import build_network
-from vctrain.recognition.noise import kitchen
 from vctrain.recognition.phone_loop import decode_phones, edit_distance, spoken
 from vctrain.recognition.posteriors import PhonePosteriors
 
@@ -133,7 +133,7 @@ def judge_phones(
     for recording in recordings:
         samples = recording.samples
         if noises is not None:
-            samples = kitchen(samples, noises, NOISE_DB, recording.name)
+            samples = Kitchen(noises, NOISE_DB).add(samples, recording.name)
         posteriors = model(samples)
         labels, inside = recording.labels(model.centres(len(posteriors)))
         right += int((posteriors.argmax(1) == labels)[inside].sum())
@@ -169,7 +169,7 @@ class CommandJudge:
         """What the encoder makes of a recording, with noise of NOISE_DB from `noises` where given."""
         samples = at_level(decode_audio(self._clone.read(f"data/speech/clean/{name}")))
         if noises is not None:
-            samples = kitchen(samples, noises, NOISE_DB, name)
+            samples = Kitchen(noises, NOISE_DB).add(samples, name)
         return self._model(samples)
 
     def judge(self, noises: Path | None, keep: Path | None = None) -> tuple[list[Command], float]:

@@ -54,7 +54,13 @@ def page(models: list[str], voices: list[str], names: list[str]) -> str:
         "streamed hop by hop, brought to one loudness.",
     ]
     for name in names:
-        lines += ["", f"## {name}: {WHO[name]}", "", "| | " + " | ".join(voices) + " |", "| --- " * (len(voices) + 1) + "|"]
+        lines += [
+            "",
+            f"## {name}: {WHO[name]}",
+            "",
+            "| | " + " | ".join(voices) + " |",
+            "| --- " * (len(voices) + 1) + "|",
+        ]
         lines += [
             f"| {model} | " + " | ".join(f"[{voice}]({model}-{name}-{voice}.opus)" for voice in voices) + " |"
             for model in models

@@ -1,0 +1,86 @@
+"""Noise that no training heard: a kitchen made of ESC-10's held-out recordings, and a quiet room."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vctrain.data.corpora import HELD_OUT_NOISES, SAMPLE_RATE
+from vctrain.data.speech import load_noises
+
+KITCHEN = {"Rain": 0.0, "Fire crackling": -3.0, "Clock tick": -6.0}
+"""Class of ESC-10 to level in dB: running water, frying, and a clock on the wall."""
+
+Sounds = Sequence[tuple[float, Sequence[NDArray[np.float32]]]]
+"""(gain, recordings of unit power) per class."""
+
+
+@dataclass(frozen=True)
+class Kitchen:
+    """Speech in a kitchen: `snr_db` is the power of the whole utterance, pauses included, over the noise's."""
+
+    folder: Path
+    snr_db: float = 10.0
+
+    def add(self, samples: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+        """(T,) samples with noise; the same `name` always gets the same noise."""
+        rng = np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:16], 16))
+        power = float(np.sqrt((samples.astype(np.float64) ** 2).mean()))
+        noise = mix(_sounds(self.folder), len(samples), rng)
+        return (samples + noise * (power * 10 ** (-self.snr_db / 20))).astype(np.float32)
+
+
+def kitchen_files(folder: Path) -> list[str]:
+    """The recordings that the kitchen is made of, relative to the ESC-10 folder.
+
+    Raises:
+        FileNotFoundError: a class is missing.
+    """
+    names = []
+    for kind in KITCHEN:
+        found = [p for p in sorted(folder.glob(f"*{kind}/*.ogg")) if HELD_OUT_NOISES.fullmatch(p.name)]
+        if not found:
+            raise FileNotFoundError(
+                f"expected ESC-10's '{kind}' recordings of fold 5 below {folder}; see docs/training.md"
+            )
+        names += [str(path.relative_to(folder)) for path in found]
+    return names
+
+
+@cache
+def _sounds(folder: Path) -> Sounds:
+    return [
+        (10 ** (level / 20), load_noises(next(folder.glob(f"*{kind}")), held_out=True))
+        for kind, level in KITCHEN.items()
+    ]
+
+
+def mix(sounds: Sounds, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """One recording of each class, looped from a random start, as (n_samples,) of unit power."""
+    noise = np.zeros(n_samples)
+    for gain, recordings in sounds:
+        recording = recordings[rng.integers(len(recordings))]
+        noise += gain * np.resize(np.roll(recording, -int(rng.integers(len(recording)))), n_samples)
+    return (noise / (np.sqrt((noise**2).mean()) + 1e-9)).astype(np.float32)
+
+
+def room(seconds: float, level_dbfs: float, seed: int = 5) -> NDArray[np.float32]:
+    """A room where nobody speaks: noise that falls by 6 dB per octave above 100 Hz, mains hum, breath-like swells."""
+    rng = np.random.default_rng(seed)
+    n = int(seconds * SAMPLE_RATE)
+    spectrum = np.fft.rfft(rng.standard_normal(n))
+    hertz = np.fft.rfftfreq(n, 1 / SAMPLE_RATE)
+    noise = np.fft.irfft(spectrum / np.maximum(hertz, 100), n)
+    noise /= np.sqrt((noise**2).mean())
+    time = np.arange(n) / SAMPLE_RATE
+    hum = sum(0.3 / k * np.sin(2 * np.pi * 50 * k * time) for k in (1, 2, 3))
+    # somebody breathes near the microphone every four seconds
+    breath = rng.standard_normal(n) * 0.5 * np.maximum(0, np.sin(2 * np.pi * time / 4)) ** 4
+    total = noise + hum + breath
+    return (total / np.sqrt((total**2).mean()) * 10 ** (level_dbfs / 20)).astype(np.float32)
