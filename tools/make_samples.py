@@ -2,8 +2,8 @@
 
     python tools/make_samples.py --data DATA --out docs/samples
 
-The first source ships with the project; the others are unseen speakers' recordings (docs/training.md has their licences),
-of which only what the models make is written. Opus, a few kilobytes per second.
+The first source ships with the project; the others are recordings of unseen speakers (docs/training.md has their
+licences), of which only what the models make is written. Opus, a few kilobytes per second.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def page(models: list[str], voices: list[str], names: list[str]) -> str:
     lines = [
         "# Samples",
         "",
-        "Made by `python tools/make_samples.py`: what the models make of a synthesiser's sentence and of five people whom",
-        "no training has heard. Their own recordings are not here; docs/training.md says where they are. int8, LiteRT,",
+        "Made by `python tools/make_samples.py`: what the models make of a synthesiser's sentence and of five people",
+        "whom no training has heard. Their own recordings are not here; docs/training.md says where they are. int8,",
         "streamed hop by hop, brought to one loudness.",
     ]
     for name in names:
