@@ -3,15 +3,16 @@
     python benchmarks/make_results.py
 
 docs/results/*.json are written by the commands that they name: lists of {name, value, unit, command, bar}. The
-evaluations of int8 and float bundles (tools/evaluate.py --out docs/results/voices.int8.json, ...) become tables.
+evaluations of int8 and float bundles (tools/evaluate.py --out docs/results/voices.default.json, ...) become tables.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-from edgevc.bundle import ENGINES, ModelBundle
+from edgevc.bundle import ENGINES, ModelBundle, shipped_models
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 UNSEEN = ("ls19", "SF1", "SM1", "TF2", "TM3")
@@ -62,7 +63,9 @@ TITLES = {
     "live_virtual": "A live session through virtual sound devices (private PulseAudio, no hardware)",
     "live_soak": "Hours of a live session, faster than real time (simulated device, real everything else)",
     "converter": "The whole chain: time, memory, start",
-    "encoder": "What the phone head can do (docs/training.md)",
+    "encoder.default": "What the phone head can do (docs/training.md)",
+    "encoder.low-latency": "What the phone head of low-latency can do",
+    "encoder.tiny": "What the phone head of tiny can do",
     "f0": "F0 and voicing against WORLD's harvest (docs/f0.md)",
     "features": "Log-mel and MFCC, streamed 10 ms at a time from Python",
     "post_chain": "What surrounds the model in a live session, per hop",
@@ -93,25 +96,70 @@ def rows_table(rows: list[dict]) -> list[str]:
     return lines
 
 
+BARS = {
+    "default": {"latency": 40, "work": 0.5, "bytes": 4.0},
+    "low-latency": {"latency": 25, "work": 0.5, "bytes": 4.0},
+    "tiny": {"latency": 40, "work": 0.15, "bytes": 1.0},
+}
+"""Model to the most that it may be: milliseconds, GMAC/s, MB per engine."""
+
+QUALITY_BARS = (
+    ("similarity", "similarity", 3, (">= 0.82", ">= 0.80", ">= 0.78")),
+    ("wer_minus_source", "WER less the source's own", 3, ("<= 0.08", "<= 0.12", "<= 0.15")),
+    ("ovrl", "DNSMOS OVRL", 2, (">= 2.9", ">= 2.8", ">= 2.7")),
+    ("f0_correlation", "log-F0 correlation", 3, (">= 0.93", ">= 0.92", ">= 0.90")),
+    ("noise_wer_increase", "WER increase in a kitchen, 10 dB", 3, ("<= 0.15", "<= 0.18", "<= 0.20")),
+    ("float similarity", "int8 less float: similarity", 4, ("+-0.005",) * 3),
+    ("float wer", "int8 less float: WER", 3, ("+-0.01",) * 3),
+    ("float ovrl", "int8 less float: OVRL", 3, ("+-0.03",) * 3),
+    ("phone frame accuracy, unseen speaker ls19, clean", "phone frame accuracy", 3, (">= 0.68", ">= 0.66", ">= 0.64")),
+    ("commands fully right, all 619", "spoken commands fully right", 3, (">= 0.90", ">= 0.88", ">= 0.85")),
+)
+"""Key of a figure, its words, decimals, and what is wanted of each model."""
+
+
+def beside_each_other(results: dict[str, Any]) -> list[str]:
+    """What is wanted of every model that comes along, and what was measured; one column per model."""
+    columns = {}
+    for model in BARS:
+        evaluation, encoder = results.get(f"voices.{model}", {}), results.get(f"encoder.{model}", [])
+        known = dict(evaluation.get("summary", {}))
+        known |= {f"float {key}": figure for key, figure in evaluation.get("float", {}).get("difference", {}).items()}
+        single = {row["name"].partition(": ")[2]: row["value"] for row in encoder}
+        columns[model] = known | {name: {"mean": value, "low": None, "high": None} for name, value in single.items()}
+    lines = [
+        "| | " + " | ".join(f"{model} | wanted" for model in columns) + " |",
+        "|---" * (2 * len(columns) + 1) + "|",
+    ]
+    for key, words, decimals, wanted in QUALITY_BARS:
+        cells = [
+            f"{with_interval(found.get(key), decimals)} | {bar}"
+            for found, bar in zip(columns.values(), wanted, strict=True)
+        ]
+        lines.append(f"| {words} | " + " | ".join(cells) + " |")
+    return lines
+
+
 def model_rows(bundle: ModelBundle) -> list[dict]:
-    """What the default bundle's manifest and files say."""
+    """What a bundle's manifest and files say."""
+    bars = BARS[bundle.name]
     hop, rate = bundle.latency.hop_samples, bundle.features.sample_rate
     latency = 1000 * (bundle.latency.latency_samples + hop) / rate
     work = sum(graph.macs_per_hop for graph in bundle.graphs.values()) * rate / hop / 1e9
     rows = [
-        {"name": "algorithmic latency, 1 hop per call", "value": latency, "unit": "ms", "bar": 45},
-        {"name": "multiply-accumulates", "value": work, "unit": "GMAC/s", "bar": 0.5},
+        {"name": "algorithmic latency, 1 hop per call", "value": latency, "unit": "ms", "bar": bars["latency"]},
+        {"name": "multiply-accumulates", "value": work, "unit": "GMAC/s", "bar": bars["work"]},
     ]
     for engine in ENGINES:
         size = sum(len(bundle.read(graph.files[engine])) for graph in bundle.graphs.values()) / 1e6
-        rows.append({"name": f"encoder and decoder, int8, {engine}", "value": size, "unit": "MB", "bar": 4})
+        rows.append({"name": f"encoder and decoder, int8, {engine}", "value": size, "unit": "MB", "bar": bars["bytes"]})
     for name, graph in bundle.graphs.items():
         for engine, figures in graph.quantization.items():
             for key, value in figures.items():
                 if key.endswith("_snr_db"):
                     what = f"{name}: int8 {key[:-7]} against float, {engine}"
                     rows.append({"name": what, "value": value, "unit": "dB SNR", "bar": None})
-    return [{**row, "command": "edgevc info"} for row in rows]
+    return [{**row, "name": f"{bundle.name}: {row['name']}", "command": f"edgevc info {bundle.name}"} for row in rows]
 
 
 def voices_table(evaluation: dict) -> list[str]:
@@ -216,14 +264,16 @@ def main() -> None:
         "figure here stands for one.",
         "",
     ]
-    lines += ["## Size and work", "", *rows_table(model_rows(ModelBundle.default())), ""]
-    for path in sorted((DOCS / "results").glob("*.json")):
-        content = json.loads(path.read_text())
+    sizes = [row for name in shipped_models() for row in model_rows(ModelBundle.find(name))]
+    lines += ["## Size and work", "", *rows_table(sizes), ""]
+    results = {path.stem: json.loads(path.read_text()) for path in sorted((DOCS / "results").glob("*.json"))}
+    lines += ["## The models beside each other", "", *SUMMARY_NOTE.split("\n"), *beside_each_other(results), ""]
+    for stem, content in results.items():
         if isinstance(content, list):
-            lines += [f"## {TITLES[path.stem]}", "", *rows_table(content), ""]
+            lines += [f"## {TITLES[stem]}", "", *rows_table(content), ""]
         elif "table" in content:
             lines += [
-                f"## Voices, bundle {content['bundle']}, engine {content['engine']} ({path.stem})",
+                f"## Voices, bundle {content['bundle']}, engine {content['engine']} ({stem})",
                 "",
                 *VOICES_NOTE.split("\n"),
                 *voices_table(content),

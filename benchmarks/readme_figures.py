@@ -29,7 +29,7 @@ FIGURES = {
 
 # Means over every shipped voice and every speaker that no training heard (tools/evaluate.py).
 UNSEEN = ("ls19", "SF1", "SM1", "TF2", "TM3")
-EVALUATION = "voices.int8"
+EVALUATION = "voices.default"
 VOICES = {
     "similarity": "similarity to the target voice (Resemblyzer), speakers never heard in training",
     "ovrl": "quality (DNSMOS OVRL), the same speakers",

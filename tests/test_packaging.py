@@ -77,7 +77,7 @@ def test_the_readme_table_takes_the_figures_it_names_and_nothing_else():
         "table": {"ls19 -> slt": dict.fromkeys(figures.VOICES, 0.8), "bdl -> slt": dict.fromkeys(figures.VOICES, 9)}
     }
     rows = figures.measured_rows(
-        {"a": [named], "b": {"rows": [{**named, "name": "other"}, own]}, "voices.int8": voices}
+        {"a": [named], "b": {"rows": [{**named, "name": "other"}, own]}, "voices.default": voices}
     )
     assert rows[:2] == [(words, "0.012", "measure"), ("weight", "3 MB", "weigh")]
     assert [figure for _, figure, _ in rows[2:]] == ["0.80"] * len(figures.VOICES)

@@ -1,6 +1,6 @@
 """Writes what evaluate.py measured of a bundle into its manifest, for `edgevc voices` to show.
 
-python tools/add_quality.py --bundle models/default --scores docs/results/voices.int8.json
+python tools/add_quality.py --bundle models/default --scores docs/results/voices.default.json
 """
 
 from __future__ import annotations
