@@ -27,6 +27,10 @@ LARGEST_SAMPLE = 1e6
 """Full scale is 1; what is beyond this, or not finite, is no sound and is taken as silence."""
 
 _FLOAT32 = np.dtype(np.float32)
+# A sum of squares below this has no sample beyond LARGEST_SAMPLE in it, and none that is not finite.
+_CLEAR_ENERGY = 0.9 * LARGEST_SAMPLE**2
+
+_NOTHING = np.zeros(0, np.float32)
 
 
 class VoiceConverter:
@@ -271,10 +275,8 @@ class ConverterStream:
         """
         _check_samples(samples)
         self._samples_in += len(samples)
-        sound = np.abs(samples) <= LARGEST_SAMPLE
-        if not sound.all():
-            self._n_bad_samples += len(samples) - int(np.count_nonzero(sound))
-            samples = np.where(sound, samples, np.float32(0))
+        samples, n_bad = without_bad(samples)
+        self._n_bad_samples += n_bad
         joined = np.concatenate([self._pending, samples]) if len(self._pending) else np.ascontiguousarray(samples)
         n_chunks = len(joined) // self._chunk_samples
         output = np.empty(n_chunks * self._chunk_samples, np.float32)
@@ -282,7 +284,7 @@ class ConverterStream:
             end = start + self._chunk_samples
             self._process_chunk(joined[start:end], output[start:end])
         # a copy: the caller may write into its array again
-        self._pending = joined[len(output) :].copy()
+        self._pending = joined[len(output) :].copy() if len(output) < len(joined) else _NOTHING
         self._samples_out += len(output)
         return output
 
@@ -313,7 +315,20 @@ class ConverterStream:
         self._synthesis.process_into(filters, self._f0, output)
         if self._gain != 1.0:
             output *= self._gain
-        np.clip(output, -1.0, 1.0, out=output)
+        # one call instead of three where the sum of squares shows that there is nothing to clip
+        if not output.dot(output) < 1.0:
+            np.clip(output, -1.0, 1.0, out=output)
+
+
+def without_bad(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+    """Return float32 samples (T,) with zeros for what is not finite or beyond 1e6, and how many those were."""
+    # one call instead of three where all is well; dot() warns of no overflow
+    if samples.dot(samples) <= _CLEAR_ENERGY:
+        return samples, 0
+    sound = np.abs(samples) <= LARGEST_SAMPLE
+    if sound.all():
+        return samples, 0
+    return np.where(sound, samples, np.float32(0)), len(samples) - int(np.count_nonzero(sound))
 
     def _gate_filters(self, filters: NDArray[np.float32], log_silence: list[float]) -> NDArray[np.float32]:
         """Turn the frames' filters down as the gate says; log-probabilities of silence, one per hop."""

@@ -75,7 +75,7 @@ class PortAudioPort(AudioPort):
 
     def counters(self) -> PortCounters:
         """Return a snapshot; may be called from any thread."""
-        return PortCounters(*self._port.counters())
+        return PortCounters._make(self._port.counters())
 
     @property
     def failure(self) -> str | None:
