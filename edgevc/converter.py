@@ -27,9 +27,6 @@ LARGEST_SAMPLE = 1e6
 """Full scale is 1; what is beyond this, or not finite, is no sound and is taken as silence."""
 
 _FLOAT32 = np.dtype(np.float32)
-# A sum of squares below this has no sample beyond LARGEST_SAMPLE in it, and none that is not finite.
-_CLEAR_ENERGY = 0.9 * LARGEST_SAMPLE**2
-
 _NOTHING = np.zeros(0, np.float32)
 
 
@@ -315,20 +312,7 @@ class ConverterStream:
         self._synthesis.process_into(filters, self._f0, output)
         if self._gain != 1.0:
             output *= self._gain
-        # one call instead of three where the sum of squares shows that there is nothing to clip
-        if not output.dot(output) < 1.0:
-            np.clip(output, -1.0, 1.0, out=output)
-
-
-def without_bad(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
-    """Return float32 samples (T,) with zeros for what is not finite or beyond 1e6, and how many those were."""
-    # one call instead of three where all is well; dot() warns of no overflow
-    if samples.dot(samples) <= _CLEAR_ENERGY:
-        return samples, 0
-    sound = np.abs(samples) <= LARGEST_SAMPLE
-    if sound.all():
-        return samples, 0
-    return np.where(sound, samples, np.float32(0)), len(samples) - int(np.count_nonzero(sound))
+        np.clip(output, -1.0, 1.0, out=output)
 
     def _gate_filters(self, filters: NDArray[np.float32], log_silence: list[float]) -> NDArray[np.float32]:
         """Turn the frames' filters down as the gate says; log-probabilities of silence, one per hop."""
@@ -341,6 +325,14 @@ def without_bad(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]
         for i, gain in enumerate(gains):
             gated[i, ::2] += np.float32(gain * math.log(10) / 20)
         return gated.reshape(filters.shape)
+
+
+def without_bad(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+    """Return float32 samples (T,) with zeros for what is not finite or beyond 1e6, and how many those were."""
+    sound = np.abs(samples) <= LARGEST_SAMPLE
+    if sound.all():
+        return samples, 0
+    return np.where(sound, samples, np.float32(0)), len(samples) - int(np.count_nonzero(sound))
 
 
 def _checked_semitones(semitones: float) -> float:
