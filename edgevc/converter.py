@@ -27,6 +27,7 @@ LARGEST_SAMPLE = 1e6
 """Full scale is 1; what is beyond this, or not finite, is no sound and is taken as silence."""
 
 _FLOAT32 = np.dtype(np.float32)
+_NOTHING = np.zeros(0, np.float32)
 
 
 class VoiceConverter:
@@ -271,10 +272,8 @@ class ConverterStream:
         """
         _check_samples(samples)
         self._samples_in += len(samples)
-        sound = np.abs(samples) <= LARGEST_SAMPLE
-        if not sound.all():
-            self._n_bad_samples += len(samples) - int(np.count_nonzero(sound))
-            samples = np.where(sound, samples, np.float32(0))
+        samples, n_bad = without_bad(samples)
+        self._n_bad_samples += n_bad
         joined = np.concatenate([self._pending, samples]) if len(self._pending) else np.ascontiguousarray(samples)
         n_chunks = len(joined) // self._chunk_samples
         output = np.empty(n_chunks * self._chunk_samples, np.float32)
@@ -282,7 +281,7 @@ class ConverterStream:
             end = start + self._chunk_samples
             self._process_chunk(joined[start:end], output[start:end])
         # a copy: the caller may write into its array again
-        self._pending = joined[len(output) :].copy()
+        self._pending = joined[len(output) :].copy() if len(output) < len(joined) else _NOTHING
         self._samples_out += len(output)
         return output
 
@@ -326,6 +325,14 @@ class ConverterStream:
         for i, gain in enumerate(gains):
             gated[i, ::2] += np.float32(gain * math.log(10) / 20)
         return gated.reshape(filters.shape)
+
+
+def without_bad(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+    """Return float32 samples (T,) with zeros for what is not finite or beyond 1e6, and how many those were."""
+    sound = np.abs(samples) <= LARGEST_SAMPLE
+    if sound.all():
+        return samples, 0
+    return np.where(sound, samples, np.float32(0)), len(samples) - int(np.count_nonzero(sound))
 
 
 def _checked_semitones(semitones: float) -> float:

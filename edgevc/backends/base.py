@@ -119,7 +119,7 @@ def copy_inputs(graph: Graph, targets: tuple[FloatArray, ...], inputs: tuple[Flo
                 f"{graph.spec.inputs[i].name} must have shape {target.shape} at chunk_hops {graph.chunk_hops}, "
                 f"got {value.shape}"
             )
-        np.copyto(target, value)
+        target[...] = value
 
 
 def check_state_arrays(own: Mapping[str, FloatArray], arrays: Mapping[str, FloatArray]) -> None:

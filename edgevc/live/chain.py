@@ -109,13 +109,17 @@ class VoiceChain:
         # what is heard while the converter is not
         self._instead = config.mode if not wet else "mute"
         self._when_overloaded = "mute" if config.overload == "silence" else "bypass"
+        # the converted voice alone is heard, and no fade is left
+        self._settled = False
         self._last_wet = np.float32(0)
         self._delay = np.zeros(self._converter.latency, np.float32)
 
         self._gain = _core.FadeGain(FADE_LENGTH, 10 ** (config.gain_db / 20))
-        self._eq = _core.PeakingEq(SAMPLE_RATE)
-        for index, (centre, gain_db, quality) in enumerate(config.eq):
-            self._eq.set(index, centre, gain_db, quality)
+        self._eq = None
+        if config.eq:
+            self._eq = _core.PeakingEq(SAMPLE_RATE)
+            for index, (centre, gain_db, quality) in enumerate(config.eq):
+                self._eq.set(index, centre, gain_db, quality)
         # a singer hears the accompaniment while singing: it belongs to the voice that went in with it
         self._backing = None
         if config.backing is not None:
@@ -207,6 +211,8 @@ class VoiceChain:
 
     def _choose(self, convert: bool, hops: int) -> None:
         """Set what is to be heard, and for how long the converter has yet to warm up."""
+        if self._settled and convert and self.mode == "convert" and self._hold_hops <= 0:
+            return
         if not convert:
             self._instead = self._when_overloaded
             self._cold_hops = WARM_UP_HOPS
@@ -220,6 +226,7 @@ class VoiceChain:
         dry = not wet and self._instead == "bypass" and not held
         self._wet_fade.set_target(1.0 if wet else 0.0)
         self._dry_fade.set_target(1.0 if dry else 0.0)
+        self._settled = wet and not (self._wet_fade.remaining or self._dry_fade.gain)
         heard = wet or dry or self._wet_fade.gain > 0 or self._dry_fade.gain > 0
         self._silent_hops = 0 if heard else self._silent_hops + hops
         if self._cold_hops > 0 and convert and self.converting:
@@ -228,6 +235,10 @@ class VoiceChain:
     def _voice(self, dry: NDArray[np.float32], late: NDArray[np.float32], convert: bool) -> NDArray[np.float32]:
         """Mix the converted and the dry voice as the fades say."""
         wet = None
+        if self._settled:
+            wet = self._convert(dry)
+            self._last_wet = wet[-1]
+            return wet
         if not convert:
             wet = self._cut(len(dry))
         elif self.converting:
@@ -281,7 +292,8 @@ class VoiceChain:
             self._now_gain_db = self.gain_db
             self._gain.set_target(10 ** (self._now_gain_db / 20))
         output = self._gain.process(output)
-        self._eq.process_into(output, output)
+        if self._eq is not None:
+            self._eq.process_into(output, output)
         if self._backing is not None:
             self._mix_backing(self._backing, output)
         self._limiter.process_into(output, output)

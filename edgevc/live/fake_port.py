@@ -186,8 +186,8 @@ class FakePort(AudioPort):
             self._count(input_overflows=1, captured_samples_lost=lost)
 
     def _count(self, **more: int) -> None:
-        counts = vars(self._counters)
-        self._counters = PortCounters(**counts | {name: counts[name] + n for name, n in more.items()})
+        counts = self._counters
+        self._counters = counts._replace(**{name: getattr(counts, name) + n for name, n in more.items()})
 
     # --- the scheduler's side
 

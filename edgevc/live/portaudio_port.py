@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc.errors import AudioDeviceError
-from edgevc.live.ports import AudioPort, PortCounters
+from edgevc.live.device_port import DevicePort
+from edgevc.live.ports import PortCounters
 
 if TYPE_CHECKING:
     from edgevc._portaudio import Side
     from edgevc.live.devices import Endpoint
 
 
-class PortAudioPort(AudioPort):
-    """One device for both directions (one stream, one clock), or two devices with a clock each."""
+class PortAudioPort(DevicePort):
+    """The callback in C++."""
 
     def __init__(self, source: Endpoint, target: Endpoint) -> None:
         """Open the devices, which PortAudio must have listed; `start` begins to exchange samples.
@@ -27,15 +27,12 @@ class PortAudioPort(AudioPort):
         from edgevc import _portaudio
         from edgevc.live.devices import quiet_stderr
 
-        self.input_rate, self.output_rate = source.sample_rate, target.sample_rate
-        self.block_length = source.block_length
-        self.shared_clock = source.device.index == target.device.index and source.sample_rate == target.sample_rate
-        self._name = " and ".join(dict.fromkeys((source.device.name, target.device.name)))
+        super().__init__(source, target)
         try:
             with quiet_stderr():
                 self._port = _portaudio.Port(_side(source), _side(target))
         except RuntimeError as error:
-            raise _refusal(self._name, error) from error
+            raise self._refusal(error) from error
         self.input_latency, self.output_latency = self._port.input_latency, self._port.output_latency
 
     def start(self) -> None:
@@ -43,7 +40,7 @@ class PortAudioPort(AudioPort):
         try:
             self._port.start()
         except RuntimeError as error:
-            raise _refusal(self._name, error) from error
+            raise self._refusal(error) from error
 
     def stop(self) -> None:
         """Stop the exchange, empty both queues, release the device; may be called twice, never raises."""
@@ -75,7 +72,7 @@ class PortAudioPort(AudioPort):
 
     def counters(self) -> PortCounters:
         """Return a snapshot; may be called from any thread."""
-        return PortCounters(*self._port.counters())
+        return PortCounters._make(self._port.counters())
 
     @property
     def failure(self) -> str | None:
@@ -93,9 +90,3 @@ def _side(endpoint: Endpoint) -> Side:
         "latency": endpoint.latency,
         "capacity": endpoint.capacity,
     }
-
-
-def _refusal(name: str, error: Exception) -> AudioDeviceError:
-    return AudioDeviceError(
-        f"{name} cannot be opened: {error}; close the program that uses it, or choose another device (`edgevc devices`)"
-    )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
-class PortCounters:
+class PortCounters(NamedTuple):
     """What went wrong at the device since the port was made; none of these ever falls."""
 
     blocks: int = 0

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from edgevc import _core
 from edgevc.errors import AudioDeviceError
-from edgevc.live.ports import AudioPort, PortCounters
+from edgevc.live.device_port import DevicePort
+from edgevc.live.ports import PortCounters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +29,8 @@ LONGEST_SLEEP = 0.1
 _Answer = tuple["bytes | None", int]
 
 
-class PyAudioPort(AudioPort):
-    """One device for both directions (one stream, one clock), or two devices with a clock each."""
+class PyAudioPort(DevicePort):
+    """The callback in Python."""
 
     def __init__(self, source: Endpoint, target: Endpoint) -> None:
         """Open the devices, which PortAudio must have listed; `start` begins to exchange samples.
@@ -41,10 +42,7 @@ class PyAudioPort(AudioPort):
 
         from edgevc.live.devices import quiet_stderr
 
-        self.input_rate, self.output_rate = source.sample_rate, target.sample_rate
-        self.block_length = source.block_length
-        self.shared_clock = source.device.index == target.device.index and source.sample_rate == target.sample_rate
-        self._name = " and ".join(dict.fromkeys((source.device.name, target.device.name)))
+        super().__init__(source, target)
         self._source, self._target = source, target
         self._captured, self._playback = _core.RingBuffer(source.capacity), _core.RingBuffer(target.capacity)
         self._block_came = threading.Event()
@@ -61,10 +59,7 @@ class PyAudioPort(AudioPort):
                 self._open(pyaudio)
         except (OSError, ValueError) as error:
             self.stop()
-            raise AudioDeviceError(
-                f"{self._name} cannot be opened: {error}; close the program that uses it, or choose another device "
-                "(`edgevc devices`)"
-            ) from error
+            raise self._refusal(error) from error
         self.input_latency = float(self._streams[0].get_input_latency())
         self.output_latency = float(self._streams[-1].get_output_latency())
 

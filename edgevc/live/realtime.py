@@ -25,6 +25,8 @@ LIMITS_COMMAND = (
 # sys/mman.h of Linux
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 _CAP_IPC_LOCK = 14
+_MADV_HUGEPAGE, _MADV_COLLAPSE = 14, 25
+_LARGE_PAGE = Path("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
 
 _reported = False
 
@@ -76,9 +78,38 @@ def lock_memory() -> str | None:
 
 
 def settle() -> None:
-    """Keep the garbage collector from walking again and again through what was loaded at the start."""
+    """Make what was loaded cheap to keep: no garbage collector walks through it again, and it lies on large pages."""
     gc.collect()
     gc.freeze()
+    use_large_pages()
+
+
+def use_large_pages() -> int:
+    """Move the heap to pages of 2 MB as far as the system allows; return how many bytes it was asked for.
+
+    The model's weights lie there, and every hop reads all of them. Between two hops other programs run, so on pages of
+    4 kB a hop begins with a thousand look-ups in page tables, a sixth of its time.
+    """
+    try:
+        page = int(_LARGE_PAGE.read_text(encoding="ascii"))
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
+        libc = ctypes.CDLL(None)
+    except (OSError, ValueError):
+        return 0
+    asked = 0
+    for line in maps.splitlines():
+        if not line.endswith("[heap]"):
+            continue
+        first, last = (int(address, 16) for address in line.split()[0].split("-"))
+        # only what is filled to the last byte: memory in use stays what it is
+        first, last = -(-first // page) * page, last // page * page
+        if first < last:
+            area = ctypes.c_void_p(first), ctypes.c_size_t(last - first)
+            # the second one does it at once, since Linux 6.1; the kernel's own thread takes minutes
+            if libc.madvise(*area, _MADV_HUGEPAGE) == 0:
+                libc.madvise(*area, _MADV_COLLAPSE)
+                asked += last - first
+    return asked
 
 
 def _take_priority(priority: int) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+from collections import deque
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc.converter import LARGEST_SAMPLE, SAMPLE_RATE
+from edgevc.converter import SAMPLE_RATE, without_bad
 from edgevc.live.clock import Clock
 from edgevc.live.drift import ClockFollower
 from edgevc.live.meters import Meters
@@ -32,6 +33,8 @@ _SHORTEST_FADE = 80
 # A lag that stays for so many calls is none of the moment, but something that the device did not count.
 _STEADY_CALLS = 50
 _WARN_SECONDS = 60.0
+# Pieces of output that are kept: more than the longest tail needs, since some may be short.
+_KEPT_PIECES = 16
 
 
 class Chain(Protocol):
@@ -112,11 +115,14 @@ class FrameScheduler:
         self._chain = chain
         self._meters = meters
         self._clock = clock
-        self._resampler = Resampler(port.input_rate, SAMPLE_RATE)
+        # None at equal rates, where there is nothing to do
+        self._resampler = Resampler(port.input_rate, SAMPLE_RATE) if port.input_rate != SAMPLE_RATE else None
         follow = port.paced and not port.shared_clock
         self._adaptive = AdaptiveResampler(SAMPLE_RATE, port.output_rate) if follow else None
         # what follows no clock costs no latency at equal rates
-        self._output: Resampler | AdaptiveResampler = self._adaptive or Resampler(SAMPLE_RATE, port.output_rate)
+        self._output: Resampler | AdaptiveResampler | None = self._adaptive
+        if self._output is None and port.output_rate != SAMPLE_RATE:
+            self._output = Resampler(SAMPLE_RATE, port.output_rate)
         self._to_hops = SAMPLE_RATE / port.input_rate
         self._from_hops = SAMPLE_RATE / port.output_rate
         self._batcher = Batcher(batch_sizes, chain.chunk_hops) if overload == "batch" else None
@@ -126,10 +132,12 @@ class FrameScheduler:
         self._cap = max_latency_ms * SAMPLE_RATE / 1000
         self._follower = ClockFollower(self._block / SAMPLE_RATE) if follow else None
 
-        self._captured = np.zeros(0, np.float32)
         self._pending = np.zeros(0, np.float32)
         # the last output, long enough to lengthen it for the largest chunk
-        self._tail = np.zeros(max(batch_sizes) * HOP_LENGTH, np.float32)
+        self._tail_length = max(batch_sizes) * HOP_LENGTH
+        self._played = deque([np.zeros(self._tail_length, np.float32)], maxlen=_KEPT_PIECES)
+        # samples per chunk to the target without what was written ahead
+        self._targets: dict[int, float] = {}
         self._started = False
         # samples at 16 kHz that are to be skipped, because silence was played in their place
         self._owed = 0.0
@@ -156,54 +164,57 @@ class FrameScheduler:
     def target(self) -> float:
         """Samples at 16 kHz that wait in both queues, a chunk that is being filled included."""
         chunk = self._chunk
-        # the device may take a block at the worst moment: when all but one step of a chunk has arrived
-        step = math.gcd(round(self._block), chunk) if abs(self._block - round(self._block)) < 1e-6 else 1
-        return self._block + chunk - step + self._preroll + self._ahead
+        if chunk not in self._targets:
+            # the device may take a block at the worst moment: when all but one step of a chunk has arrived
+            step = math.gcd(round(self._block), chunk) if abs(self._block - round(self._block)) < 1e-6 else 1
+            self._targets[chunk] = self._block + chunk - step + self._preroll
+        return self._targets[chunk] + self._ahead
 
     @property
     def _chunk(self) -> int:
         """Samples that the next call takes."""
         hops = self._chain.chunk_hops
-        return HOP_LENGTH * (max(hops, RESTING_HOPS) if self._resting else hops)
+        if self._resting and hops < RESTING_HOPS:
+            hops = RESTING_HOPS
+        return HOP_LENGTH * hops
 
     @property
     def input_resampler_latency(self) -> float:
         """Samples at 16 kHz."""
-        return float(self._resampler.latency)
+        return float(self._resampler.latency) if self._resampler is not None else 0.0
 
     @property
     def output_resampler_latency(self) -> float:
         """Samples at 16 kHz."""
-        return self._output.latency * self._from_hops
-
-    @property
-    def capture_wait(self) -> float:
-        """Samples at 16 kHz that wait on the input side now."""
-        return self._port.available() * self._to_hops + len(self._pending)
+        return self._output.latency * self._from_hops if self._output is not None else 0.0
 
     def queued(self) -> float:
         """Return the samples at 16 kHz that wait on both sides; meaningful between two steps."""
+        captured, fill = self._look()
+        return captured * self._to_hops + len(self._pending) + fill * self._from_hops
+
+    def _look(self) -> tuple[int, int]:
+        """Return what waits in the capture and in the playback queue at one moment, in samples of the devices."""
         captured = self._port.available()
         while True:
             fill = self._port.playback_fill()
             again = self._port.available()
             if again == captured:
-                return captured * self._to_hops + len(self._pending) + fill * self._from_hops
+                return captured, fill
             # the device came between the two; ask again
             captured = again
 
     def step(self, timeout: float) -> bool:
         """Wait for the next chunk and take it through; return False where none came within `timeout` seconds."""
-        self._look_for_stall(timeout)
         if self._started and self._resting != self._chain.silent:
             self._rest_or_rise()
         chunk = self._chunk
         needed = max(0, math.ceil((chunk - len(self._pending)) / self._to_hops))
         self._waited = self._port.available() < needed
-        if not self._port.wait(needed, timeout):
-            self._look_for_stall(timeout)
-            return False
+        came = self._port.wait(needed, timeout)
         self._look_for_stall(timeout)
+        if not came:
+            return False
         if self._started:
             self._stay_in_time()
         elif self._port.paced:
@@ -224,12 +235,13 @@ class FrameScheduler:
         chunk = self._chunk
         rest = np.zeros(self._port.available(), np.float32)
         self._port.read_into(rest)
-        end = np.zeros(n + self._resampler.latency, np.float32)
-        line = np.concatenate([self._pending, self._resampler.process(rest), end])
+        end = np.zeros(n + round(self.input_resampler_latency), np.float32)
+        line = np.concatenate([self._pending, self._at_16k(rest), end])
         line = np.concatenate([line, np.zeros(-len(line) % chunk, np.float32)])
         for start in range(0, len(line), chunk):
             self._take_through(self._clean(line[start : start + chunk]))
-        self._port.write(self._output.flush())
+        if self._output is not None:
+            self._port.write(self._output.flush())
 
     def _look_for_stall(self, timeout: float) -> None:
         now = self._clock.now()
@@ -246,22 +258,22 @@ class FrameScheduler:
             self._follower.forget()
 
     def _read(self, n: int) -> None:
-        if len(self._captured) < n:
-            self._captured = np.zeros(n, np.float32)
-        taken = self._port.read_into(self._captured[:n])
+        captured = np.empty(n, np.float32)
+        taken = self._port.read_into(captured)
         self._n_read += taken
-        samples = self._resampler.process(self._captured[:taken])
-        self._pending = np.concatenate([self._pending, samples]) if len(self._pending) else samples.copy()
+        samples = self._at_16k(captured if taken == n else captured[:taken])
+        self._pending = np.concatenate([self._pending, samples]) if len(self._pending) else samples
+
+    def _at_16k(self, captured: NDArray[np.float32]) -> NDArray[np.float32]:
+        return captured if self._resampler is None else self._resampler.process(captured)
 
     def _clean(self, dry: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take what is no sound as silence, and count it: one NaN would stay in a filter for ever."""
-        replaced = self._resampler.replaced_samples
-        sound = np.abs(dry) <= LARGEST_SAMPLE
-        n_bad = replaced - self._replaced
-        self._replaced = replaced
-        if not sound.all():
-            n_bad += len(dry) - int(np.count_nonzero(sound))
-            dry = np.where(sound, dry, np.float32(0))
+        dry, n_bad = without_bad(dry)
+        if self._resampler is not None:
+            replaced = self._resampler.replaced_samples
+            n_bad += replaced - self._replaced
+            self._replaced = replaced
         if n_bad and not self._meters.bad_samples:
             _LOG.warning(
                 "the device brings samples that are no sound (not finite, or absurdly large); taken as silence"
@@ -335,9 +347,10 @@ class FrameScheduler:
         The end of what was played before, or this output's own end, fades into its beginning.
         """
         if n > 0:
-            n = min(n, len(wet), len(self._tail))
+            tail = np.concatenate(self._played)[-self._tail_length :]
+            n = min(n, len(wet), len(tail))
             ramp = np.linspace(0, 1, n, dtype=np.float32)
-            return np.concatenate([wet[:n] * (1 - ramp) + self._tail[-n:] * ramp, wet])
+            return np.concatenate([wet[:n] * (1 - ramp) + tail[-n:] * ramp, wet])
         if n < 0:
             kept = max(min(_SHORTEST_FADE, len(wet)), len(wet) + n)
             ramp = np.linspace(0, 1, kept, dtype=np.float32)
@@ -360,8 +373,7 @@ class FrameScheduler:
             n = min(_FADE_IN, len(wet))
             wet[:n] *= np.linspace(0, 1, n, dtype=np.float32)
             self._fade_in = False
-        if self._port.paced:
-            self._tail = np.concatenate([self._tail, wet])[-len(self._tail) :]
+        self._played.append(wet)
         self._meters.playback_fill_ms.add(1000 * self._port.playback_fill() / self._port.output_rate)
         self._play(wet)
 
@@ -375,7 +387,7 @@ class FrameScheduler:
         self._started = True
 
     def _play(self, samples: NDArray[np.float32]) -> None:
-        self._n_written += self._port.write(self._output.process(samples))
+        self._n_written += self._port.write(samples if self._output is None else self._output.process(samples))
 
     def _stay_in_time(self) -> None:
         """Pay back silence that was played and input that was lost, hold the cap, follow the clocks."""
@@ -384,7 +396,9 @@ class FrameScheduler:
         lost = counters.captured_samples_lost - self._loss_seen
         self._silence_seen += silence
         self._loss_seen += lost
-        queued = self.queued()
+        captured, fill = self._look()
+        waiting = captured * self._to_hops + len(self._pending)
+        queued = waiting + fill * self._from_hops
         lag = queued - self.target
         if lost:
             ms = 1000 * lost / self._port.input_rate
@@ -413,11 +427,11 @@ class FrameScheduler:
         if self._port.shared_clock and self._port.paced:
             self._correct_steady(lag)
         self._meters.queued = self.target + lag
-        self._meters.capture_wait += 0.1 * (self.capture_wait - self._meters.capture_wait)
+        self._meters.capture_wait += 0.1 * (waiting - self._meters.capture_wait)
         if self._follower is not None and not self._owed:
-            captured = self._n_read + self._port.available() + counters.captured_samples_lost
-            played = self._n_written - self._port.playback_fill() + counters.silent_samples_played
-            self._follow_clocks(captured / self._port.input_rate, played / self._port.output_rate, lag)
+            n_captured = self._n_read + self._port.available() + counters.captured_samples_lost
+            n_played = self._n_written - self._port.playback_fill() + counters.silent_samples_played
+            self._follow_clocks(n_captured / self._port.input_rate, n_played / self._port.output_rate, lag)
 
     def _correct_steady(self, lag: float) -> None:
         """Take back what one clock cannot have caused: a device that restarted inside moves its sides by themselves."""

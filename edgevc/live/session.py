@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 
 import numpy as np
 
@@ -244,12 +243,13 @@ class LiveSession:
 
     def _may_rest(self) -> bool:
         """Return whether nobody would miss the device: long muted, and nothing records or is mixed in."""
-        now = self._clock.now()
         if not self._chain.silent or self._recorder is not None or self._port is None or not self._port.paced:
             self._silent_since = None
-        elif self._silent_since is None:
+            return False
+        now = self._clock.now()
+        if self._silent_since is None:
             self._silent_since = now
-        return self._silent_since is not None and now - self._silent_since >= REST_SECONDS
+        return now - self._silent_since >= REST_SECONDS
 
     def _rest(self) -> None:
         if self._chain.mode == "mute":
@@ -416,4 +416,4 @@ def load_converters(config: LiveConfig) -> tuple[dict[int, Converter], tuple[str
 
 
 def _sum(a: PortCounters, b: PortCounters) -> PortCounters:
-    return PortCounters(*(getattr(a, field.name) + getattr(b, field.name) for field in fields(PortCounters)))
+    return PortCounters._make(before + now for before, now in zip(a, b, strict=True))

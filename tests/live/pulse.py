@@ -100,6 +100,22 @@ class VirtualSound:
             "norewinds=1",
         )
 
+    def unload_sink(self, name):
+        self.pactl("unload-module", self.module(f"sink_name={name}"))
+
+    def load_microphone(self):
+        """Load again what goes with the sink `vmic_feed`."""
+        self.load_sink("vmic_feed")
+        form = FORMAT.format(rate=self.rate).split()
+        self.pactl(
+            "load-module",
+            "module-remap-source",
+            "source_name=vmic",
+            "master=vmic_feed.monitor",
+            *form,
+            "master_channel_map=mono",
+        )
+
     def _pcm(self):
         return ["--raw", f"--rate={self.rate}", "--channels=1", "--format=s16le"]
 

@@ -100,3 +100,29 @@ def test_what_the_system_grants_holds_for_the_thread_alone_and_costs_no_memory()
     assert found["main"] == os.SCHED_OTHER
     assert found["locked"] == (found["locked_kb"] > 0)
     assert found["grown_kb"] < 4000
+
+
+HEAP = """
+import json, re
+from pathlib import Path
+from edgevc.live.realtime import use_large_pages
+kept = [bytes(100_000) for _ in range(100)]
+asked = use_large_pages()
+parts = re.split(r"^(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text(), flags=re.M)
+sizes = [re.search(r"AnonHugePages: +(\\d+) kB", part) for part in parts if "[heap]" in part.partition("\\n")[0]]
+print(json.dumps([asked, sum(1024 * int(size[1]) for size in sizes)]))
+"""
+
+
+def test_the_heap_lies_on_large_pages_where_the_system_has_them():
+    asked, large = json.loads(subprocess.run([sys.executable, "-c", HEAP], capture_output=True, check=True).stdout)
+    has = realtime._LARGE_PAGE.is_file() and int(realtime._LARGE_PAGE.read_text()) == 2 << 20
+    assert (asked >= 6_000_000) == has
+    at_once = tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (6, 1)
+    allowed = has and "[never]" not in realtime._LARGE_PAGE.with_name("enabled").read_text()
+    assert (large > 0) == (allowed and at_once)
+
+
+def test_a_system_without_large_pages_is_asked_for_none(monkeypatch, tmp_path):
+    monkeypatch.setattr(realtime, "_LARGE_PAGE", tmp_path / "none")
+    assert realtime.use_large_pages() == 0

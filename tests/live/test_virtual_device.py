@@ -28,6 +28,8 @@ MAX_MUTED_CPU = 0.01
 """Of a session that rests; the clock of the measurement ticks in hundredths of a second."""
 MAX_RESIDENT_MB = 80
 MAX_START_S = 3.0
+MIN_SPOKEN = 0.03
+"""RMS of a converted sentence with the pauses around it; measured 0.077."""
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +126,43 @@ def test_load_is_survived_and_latency_is_back_at_its_value(sound, sentence, tmp_
         assert later["hops"] - before["hops"] > 600
 
     patiently(attempt, sound)
+
+
+@pytest.mark.parametrize("gone", [("vspk",), ("vmic_feed",), ("vspk", "vmic_feed")], ids="+".join)
+def test_a_device_is_unloaded_and_loaded_again_and_the_voice_is_back(gone, sentence, tmp_path):
+    """PulseAudio moves a stream to what is left, and back when its device is back; with nothing left it ends it."""
+
+    def attempt(sound):
+        folder = tmp_path / str(time.monotonic_ns())
+        folder.mkdir()
+        with Live(sound, folder, *BLOCKS) as live:
+            live.wait_until_running()
+            for sink in gone:
+                sound.unload_sink(sink)
+            if len(gone) > 1:
+                live.wait_for(lambda stats: stats["state"] == "reconnecting")
+            else:
+                moved = live.stats()["hops"]
+                live.wait_for(lambda stats: stats["hops"] > moved + 50)
+            if "vspk" in gone:
+                sound.load_sink("vspk")
+            if "vmic_feed" in gone:
+                sound.load_microphone()
+            hops = live.stats()["hops"]
+            live.wait_for(lambda stats: stats["state"] == "running" and stats["hops"] > hops + 20)
+            with sound.recording() as finish:
+                sound.play(sentence[:32_000]).wait(30)
+                time.sleep(0.7)
+                heard = finish() / 32768
+            stats = live.stats()
+            assert live.stop() == 0
+        spoken = np.sqrt(np.mean(heard**2))
+        assert spoken > MIN_SPOKEN, "the voice is played on the device that came back"
+        # a busy machine may make the driver lose its way beside that
+        assert stats["device_restarts"] >= (len(gone) > 1)
+        told = [line for line in live.log().splitlines() if "the sound device" in line]
+        pair = ["the sound device stopped working", "the sound device works again"]
+        assert [line.partition(" (")[0] for line in told] == pair * stats["device_restarts"]
+
+    with virtual_sound() as sound:
+        patiently(attempt, sound)
