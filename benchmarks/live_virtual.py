@@ -86,8 +86,13 @@ def measure_long(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]
 def measure_latency(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]:
     """Mouth to ear over a cable between the virtual devices, and whether its parts add up."""
     rows = []
-    for mode, name in (("bypass", "dry voice, delayed like the converted one"), ("convert", "converted voice")):
-        command = [sys.executable, "-m", "edgevc", "latency", "--through-converter", "--json", f"--mode={mode}"]
+    for mode, model, bar, name in (
+        ("bypass", "default", 90, "dry voice, delayed like the converted one"),
+        ("convert", "default", 90, "converted voice"),
+        ("convert", "low-latency", 70, "converted voice, low-latency model"),
+    ):
+        options = f"--mode={mode}", f"--bundle={model}"
+        command = [sys.executable, "-m", "edgevc", "latency", "--through-converter", "--json", *options]
         environment = {**sound.variables, "PULSE_SINK": "vmic_feed"}
         done = subprocess.run([*command, *BLOCKS], env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -95,7 +100,7 @@ def measure_latency(sound: VirtualSound, folder: Path, seconds: float) -> list[R
         found = json.loads(done.stdout)
         whole = found["mouth_to_ear"]["milliseconds"]
         rows += [
-            row(f"mouth to ear, {name}, default settings", whole, "ms", 90),
+            row(f"mouth to ear, {name}, default settings", whole, "ms", bar),
             row(f"its parts add up to, {name}", found["parts"]["total"], "ms"),
             row(f"difference, {name}", abs(found["parts"]["total"] - whole), "ms", 3),
             row(

@@ -26,6 +26,7 @@ ALLOWED = {
     # the public names, imported when somebody asks for one
     "": {"_core", "bundle", "converter", "errors", "wavfile"},
     "errors": set(),
+    "gate": set(),
     "config": {"errors"},
     "features": {"_core", "config", "errors"},
     "f0": {"_core", "config", "errors"},
@@ -36,7 +37,7 @@ ALLOWED = {
     "bundle": {"errors"},
     "backends": {"backends", "bundle", "config", "errors", "trust"},
     "trust": {"backends", "bundle", "errors"},
-    "converter": FRONT_END | {"backends", "bundle", "pitch"},
+    "converter": FRONT_END | {"backends", "bundle", "gate", "pitch"},
     "convert": FRONT_END | {"backing", "bundle", "converter", "wavfile"},
     "plot": FRONT_END,
     "bench": FRONT_END | {"backends", "bundle", "converter"},

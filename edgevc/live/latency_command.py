@@ -70,8 +70,9 @@ def run(arguments: argparse.Namespace) -> int:
     config = settings.resolve(arguments)
     if arguments.through_converter and config.mode == "mute":
         raise ConfigError("a muted session cannot be heard; use --mode convert or --mode bypass")
-    # nothing of the session comes out, so nothing can howl; recordings and songs are not asked for here
-    config = dataclasses.replace(config, feedback_guard=False, backing=None, record=None)
+    # nothing of the session comes out, so nothing can howl; recordings and songs are not asked for here, and the test
+    # sound is no speech, so the gate would take it away
+    config = dataclasses.replace(config, feedback_guard=False, gate=False, backing=None, record=None)
     found = measure_all(config, arguments.level, arguments.repetitions, through_converter=arguments.through_converter)
     if arguments.json:
         print(json.dumps(as_json(config, *found), indent=1))
