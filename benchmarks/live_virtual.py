@@ -114,8 +114,7 @@ def measure_latency(sound: VirtualSound, folder: Path, seconds: float) -> list[R
 
 def measure_cpu(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]:
     """What the process costs while it converts and while it is muted, its start and its memory."""
-    tone = (0.2 * np.sin(2 * np.pi * 200 * np.arange(16_000 * 90) / 16_000)).astype(np.float32)
-    player = sound.play(tone)
+    player = sound.play(speech(90))
     time.sleep(0.5)
     try:
         with sound.recording() as finish:

@@ -14,7 +14,6 @@ from edgevc.bundle import ModelBundle, Voice
 from edgevc.errors import ConfigError, ModelError
 from edgevc.features import LogMel
 from edgevc.gate import SilenceGate
-from edgevc.pitch import N_PITCH, PitchMapper, write_pitch_features
 
 SAMPLE_RATE = 16_000
 SILENCE = "SIL"
@@ -161,7 +160,7 @@ class ConverterStream:
         self.converter = converter
         self.voice = voice
         self._semitones = _checked_semitones(semitones)
-        self._gain = np.float32(10 ** (gain_db / 20))
+        self._gain = 10 ** (gain_db / 20)
         hops = converter.chunk_hops
         features = converter.bundle.features
         self._chunk_samples = hops * features.hop_length
@@ -179,13 +178,13 @@ class ConverterStream:
         self._start()
         # buffers of one chunk, written anew at every call
         self._log_mel = np.zeros((hops, features.n_mels), np.float32)
-        self._pitch = np.zeros((hops, N_PITCH), np.float32)
+        self._pitch = np.zeros((hops, _core.PitchMapper.n_features), np.float32)
         self._f0 = np.zeros(hops, np.float32)
         self._gated = np.zeros((hops, 3, converter.bundle.synthesis.n_fft // 2 + 1), np.float32)
 
     def _start(self) -> None:
         """Set what Python remembers of a stream; the parts in C++ and in the engine have a reset of their own."""
-        self._mapper = PitchMapper(self.voice.spec.log2_f0_mean, self._semitones)
+        self._mapper = _core.PitchMapper(self.voice.spec.log2_f0_mean, self._semitones)
         self._gate = SilenceGate()
         self._pending = np.zeros(0, np.float32)
         self._samples_in = 0
@@ -272,9 +271,9 @@ class ConverterStream:
         """
         _check_samples(samples)
         self._samples_in += len(samples)
-        samples, n_bad = without_bad(samples)
+        samples, n_bad = without_bad(np.ascontiguousarray(samples))
         self._n_bad_samples += n_bad
-        joined = np.concatenate([self._pending, samples]) if len(self._pending) else np.ascontiguousarray(samples)
+        joined = np.concatenate([self._pending, samples]) if len(self._pending) else samples
         n_chunks = len(joined) // self._chunk_samples
         output = np.empty(n_chunks * self._chunk_samples, np.float32)
         for start in range(0, len(output), self._chunk_samples):
@@ -301,18 +300,13 @@ class ConverterStream:
 
     def _process_chunk(self, chunk: NDArray[np.float32], output: NDArray[np.float32]) -> None:
         self._front_end.process_into(chunk, self._log_mel)
-        for i, (f0, periodicity, level) in enumerate(self._tracker.process(chunk).tolist()):
-            target = self._mapper.map(f0)
-            self._f0[i] = target
-            write_pitch_features(self._pitch[i], target, periodicity, level)
+        self._mapper.process_into(self._tracker.process(chunk), self._pitch, self._f0)
         content, phones = self.converter.encoder.run(self._encoder_state, self._log_mel)
         filters = self.converter.decoder.run(self._decoder_state, content, self._pitch, self.voice.conditioning)[0]
         if self._silence is not None:
             filters = self._gate_filters(filters, phones[:, self._silence].tolist())
         self._synthesis.process_into(filters, self._f0, output)
-        if self._gain != 1.0:
-            output *= self._gain
-        np.clip(output, -1.0, 1.0, out=output)
+        _core.scale_and_clip(output, self._gain)
 
     def _gate_filters(self, filters: NDArray[np.float32], log_silence: list[float]) -> NDArray[np.float32]:
         """Turn the frames' filters down as the gate says; log-probabilities of silence, one per hop."""
@@ -328,11 +322,11 @@ class ConverterStream:
 
 
 def without_bad(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
-    """Return float32 samples (T,) with zeros for what is not finite or beyond 1e6, and how many those were."""
-    sound = np.abs(samples) <= LARGEST_SAMPLE
-    if sound.all():
+    """Return contiguous float32 samples (T,), zeros for what is not finite or beyond 1e6, and how many those were."""
+    n_bad = _core.count_beyond(samples, LARGEST_SAMPLE)
+    if not n_bad:
         return samples, 0
-    return np.where(sound, samples, np.float32(0)), len(samples) - int(np.count_nonzero(sound))
+    return np.where(np.abs(samples) <= LARGEST_SAMPLE, samples, np.float32(0)), n_bad
 
 
 def _checked_semitones(semitones: float) -> float:

@@ -3,6 +3,7 @@
 #include "array_checks.h"
 #include "bindings.h"
 #include "edgevc/pitch_analysis.h"
+#include "edgevc/pitch_mapper.h"
 #include "edgevc/pitch_tracker.h"
 
 namespace py = pybind11;
@@ -58,6 +59,18 @@ FloatArray Probabilities(const FloatArray& samples, int latency) {
   });
 }
 
+void Map(PitchMapper& self, const FloatArray& frames, FloatArray& features, FloatArray& f0) {
+  RequireShape(frames, {-1, kColumns}, "frames");
+  const py::ssize_t n_frames = frames.shape(0);
+  RequireShape(features, {n_frames, PitchMapper::kFeatures}, "features");
+  RequireShape(f0, {n_frames}, "f0");
+  const float* in = frames.data();
+  float *out = features.mutable_data(), *hertz = f0.mutable_data();
+  for (py::ssize_t i = 0; i < n_frames; ++i, in += kColumns, out += PitchMapper::kFeatures) {
+    hertz[i] = self.Process({in[0], in[1], in[2]}, out);
+  }
+}
+
 }  // namespace
 
 void BindPitch(py::module_& module) {
@@ -78,6 +91,13 @@ void BindPitch(py::module_& module) {
            "(160 n,) float32 to (n, 3) float32: F0 in Hz or 0, periodicity, level in dB.")
       .def("reset", &PitchTracker::Reset)
       .def("__copy__", [](const PitchTracker& self) { return PitchTracker(self); });
+  py::class_<PitchMapper> mapper(module, "PitchMapper", "Moves a melody into a voice's range, for the decoder.");
+  mapper.attr("n_features") = PitchMapper::kFeatures;
+  mapper.def(py::init<double, double>(), py::arg("target_log2_f0"), py::arg("semitones") = 0.0)
+      .def("retarget", &PitchMapper::Retarget, py::arg("target_log2_f0"), py::arg("semitones"))
+      .def("process_into", &Map, py::arg("frames").noconvert(), py::arg("features").noconvert(),
+           py::arg("f0").noconvert(), "Frames (n, 3) of PitchTracker to the decoder's features (n, 4) and F0 (n,).")
+      .def("__copy__", [](const PitchMapper& self) { return PitchMapper(self); });
 }
 
 }  // namespace edgevc

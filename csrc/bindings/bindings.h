@@ -11,6 +11,7 @@ void BindPitch(pybind11::module_& module);
 void BindPostChain(pybind11::module_& module);
 void BindResampler(pybind11::module_& module);
 void BindRingBuffer(pybind11::module_& module);
+void BindSamples(pybind11::module_& module);
 void BindSynthesis(pybind11::module_& module);
 
 }  // namespace edgevc

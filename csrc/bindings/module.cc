@@ -8,5 +8,6 @@ PYBIND11_MODULE(_core, module) {
   edgevc::BindPostChain(module);
   edgevc::BindResampler(module);
   edgevc::BindRingBuffer(module);
+  edgevc::BindSamples(module);
   edgevc::BindSynthesis(module);
 }

@@ -9,9 +9,12 @@
 
 #include "alloc_counter.h"
 #include "check.h"
+#include "edgevc/pitch_mapper.h"
 #include "edgevc/pitch_tracker.h"
 
+using edgevc::PitchAnalysis;
 using edgevc::PitchFrame;
+using edgevc::PitchMapper;
 using edgevc::PitchTracker;
 
 namespace {
@@ -39,10 +42,11 @@ std::vector<float> Difficult() {
   return signal;
 }
 
-void TestHotPathAllocatesNothing() {
+void TestHotPathAllocatesNothing(int latency) {
   const std::vector<float> signal = Difficult();
   const int64_t before_control = alloc_counter::count;
-  PitchTracker tracker(16000, kHop, 60.0f, 500.0f);
+  PitchTracker tracker(16000, kHop, 60.0f, 500.0f, latency);
+  PitchMapper mapper(7.5);
   // The control: a count that cannot grow would prove nothing.
   CHECK(alloc_counter::count > before_control);
   int n_voiced = 0;
@@ -54,6 +58,11 @@ void TestHotPathAllocatesNothing() {
             CHECK(frame.periodicity >= 0.0f && frame.periodicity <= 1.0f);
             CHECK(std::isfinite(frame.level));
             n_voiced += frame.f0 > 0.0f;
+            float features[PitchMapper::kFeatures];
+            const float f0 = mapper.Process(frame, features);
+            // 2^7.5 Hz, 0.7 octaves up or down
+            CHECK(f0 == 0.0f || (f0 > 111.0f && f0 < 295.0f));
+            for (float feature : features) CHECK(std::abs(feature) <= 3.0f);
           }
           tracker.Reset();
         }) == 0);
@@ -107,7 +116,8 @@ void TestWrongSettingsThrow() {
 }  // namespace
 
 int main() {
-  TestHotPathAllocatesNothing();
+  TestHotPathAllocatesNothing(PitchAnalysis::kLatency);
+  TestHotPathAllocatesNothing(PitchAnalysis::kLowLatency);
   TestResetEqualsNew();
   TestExtremeLimitsStayInBounds();
   TestWrongSettingsThrow();
