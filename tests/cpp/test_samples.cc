@@ -1,11 +1,10 @@
 // The loops over samples around the model.
-#include "edgevc/samples.h"
-
 #include <limits>
 #include <vector>
 
 #include "alloc_counter.h"
 #include "check.h"
+#include "edgevc/samples.h"
 
 namespace {
 
