@@ -10,6 +10,7 @@ hardware at 16 kHz. Each row of the output is {name, value, unit, command, bar};
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -25,6 +26,7 @@ sys.path[:0] = [str(ROOT / "tests" / "live")]
 
 from live_process import Live, equal_share  # noqa: E402
 from pulse import VirtualSound, to_pcm, virtual_sound  # noqa: E402
+from stalls import STALL_MS, sentinels  # noqa: E402
 
 from edgevc.bundle import ModelBundle  # noqa: E402
 from edgevc.converter import VoiceConverter  # noqa: E402
@@ -56,13 +58,23 @@ def measure_long(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]
     """Faults over so many seconds of speech, and how the output differs from `edgevc convert`'s."""
     samples = speech(seconds)
     record = [str(folder / "in.wav"), str(folder / "out.wav")]
-    with Live(sound, folder, *BLOCKS, "--record", *record) as live, sound.recording() as finish:
-        live.wait_until_running()
-        sound.play(samples).wait(seconds + 60)
+    with (
+        sentinels(folder) as stalls,
+        Live(sound, folder, *BLOCKS, "--record", *record) as live,
+        sound.recording() as finish,
+    ):
+        stats = live.wait_until_running()
+        player = sound.play(samples)
+        seen = [(time.monotonic(), stats)]
+        while player.poll() is None:
+            time.sleep(2)
+            seen.append((time.monotonic(), live.stats()))
         time.sleep(0.7)
         stats = live.stats()
+        seen.append((time.monotonic(), stats))
         live.stop()
         heard = finish()
+        stood_still = stalls()
     dry, wet = (read_audio(path)[0] for path in record)
     taken, _ = equal_share(to_pcm(dry), to_pcm(samples))
     sounding = np.flatnonzero(np.abs(to_pcm(wet)) > 300)
@@ -73,14 +85,32 @@ def measure_long(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]
     distance = np.abs(LogMel().process(expected[:n]) - LogMel().process(wet[:n])).mean() * DB
     length = f"{seconds:.0f} s at 10 ms blocks"
     rows = [row(f"{name.replace('_', ' ')}, {length}", stats[name], "", 0) for name in FAULTS]
+    within = [ms for moment, ms in stood_still if seen[0][0] < moment < seen[-1][0]]
     return [
         *rows,
+        row(
+            f"of all these, where the machine itself had not stood still, {length}",
+            own_faults(seen, stood_still),
+            "",
+            0,
+        ),
+        row(f"times that the machine itself stood still for more than {STALL_MS:g} ms meanwhile", len(within), ""),
+        row("longest of them", max(within, default=0.0), "ms"),
         row("samples of the input that the session heard unchanged", 100 * taken, "%"),
         row("samples of the session's output that the speaker played unchanged", 100 * played, "%"),
         row("log-mel distance of the session's output to `edgevc convert` of its input", float(distance), "dB", 0.1),
         row("largest difference of the two, 16 bit", float(np.max(np.abs(expected[:n] - wet[:n])) * 32768), "", 2),
         row("time of a hop, 99th percentile", stats["processing_ms"]["p99"], "ms", 5),
     ]
+
+
+def own_faults(seen: list[tuple[float, dict[str, float]]], stood_still: list[tuple[float, float]]) -> float:
+    """Faults between two looks at the session, but for those where the machine stood still then, or shortly before."""
+    total = 0.0
+    for (before, old), (after, new) in itertools.pairwise(seen):
+        if not any(before - 0.5 < moment < after for moment, _ in stood_still):
+            total += sum(new[name] - old[name] for name in FAULTS)
+    return total
 
 
 def measure_latency(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]:
