@@ -66,11 +66,13 @@ class LevelNet(TinyNet):
         self.voices[:, 0] = 1.0
 
 
-def write_tiny_bundle(folder, name="tiny", net=None, filterbank_sha256="0" * 64, latency_samples=560):
+def write_tiny_bundle(
+    folder, name="tiny", net=None, filterbank_sha256="0" * 64, latency_samples=560, pitch_latency_samples=480
+):
     """Write the bundle to `folder` and return its manifest as a dictionary.
 
     The converter runs it if `filterbank_sha256` is that of `edgevc.features.LogMel()`; TinyNet's and LevelNet's true
-    latency is then that of the pitch tracker, 480 samples.
+    latency is then that of the pitch tracker.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,7 +140,7 @@ def write_tiny_bundle(folder, name="tiny", net=None, filterbank_sha256="0" * 64,
         },
         "latency": {"lookahead_samples": 0, "latency_samples": latency_samples, "hop_samples": 160},
         "synthesis": {"kind": "source-filter", "n_fft": 512, "segment_length": 320},
-        "pitch": {"f0_min": 60.0, "f0_max": 500.0, "latency_samples": 480},
+        "pitch": {"f0_min": 60.0, "f0_max": 500.0, "latency_samples": pitch_latency_samples},
         "graphs": {
             "encoder": graph(
                 "encoder",
