@@ -49,7 +49,7 @@ GOLDEN_TOLERANCE = 1e-3
 VOICE_FACTS = {
     "kathleen": ("US English, female, 50 to 70 years", "CC0-1.0", "recorded by the speaker for free speech technology"),
     "slt": (
-        "US English, female, with a little of bdl",
+        "US English, female, with a little of kathleen and bdl",
         "BSD-like (CMU ARCTIC)",
         "recorded for the CMU ARCTIC databases, free for any use",
     ),
