@@ -27,7 +27,7 @@ SENTENCE = ROOT / "examples" / "sentence.wav"
 LOUDEST = 0.7
 
 WHO = {
-    "sentence": "espeak-ng, a synthesiser",
+    "sentence": "flite, a synthesiser",
     "ls19": "LibriSpeech reader 19, a woman (CC BY 4.0, LibriVox volunteers; V. Panayotov et al.)",
     "SF1": "npVCC2016 SF1, a woman (CC BY 4.0, after the Voice Conversion Challenge 2016)",
     "SM1": "npVCC2016 SM1, a man (the same)",

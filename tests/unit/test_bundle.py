@@ -182,7 +182,8 @@ def test_a_path_that_is_no_bundle_is_refused(tmp_path):
 def test_the_default_bundle_is_named_when_missing_or_opened(tmp_path, monkeypatch):
     import edgevc.bundle
 
-    monkeypatch.setattr(edgevc.bundle, "__file__", str(tmp_path / "edgevc" / "bundle.py"))
+    folders = tmp_path / "edgevc" / "models", tmp_path / "models"
+    monkeypatch.setattr(edgevc.bundle, "_MODEL_FOLDERS", folders)
     with pytest.raises(ModelError, match="no default model"):
         ModelBundle.default()
     write_tiny_bundle(tmp_path / "models" / "default")
@@ -198,9 +199,10 @@ def test_the_schema_accepts_the_tiny_manifest_and_has_the_readers_keys(tiny_bund
 
     schema = json.loads((Path(edgevc.__file__).parent / "manifest.schema.json").read_text())
     manifest = json.loads((tiny_bundle_path / "manifest.json").read_text())
-    assert set(manifest) | {"phones"} == set(schema["properties"])
+    assert set(manifest) | {"phones", "quality"} == set(schema["properties"])
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(manifest, schema)
+    jsonschema.validate(manifest | {"quality": {"similarity": 0.85, "command": "a judge"}}, schema)
     manifest["features"]["surprise"] = 1
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(manifest, schema)
