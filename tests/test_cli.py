@@ -336,7 +336,7 @@ def test_folders_that_cannot_be_meant_are_refused(run, recordings, wav, tmp_path
         (["convert", "IN", "OUT", "--voice", "slt", "--backing-gain", "3"], 2, "--backing-gain needs --backing FILE"),
         (["convert", "IN", "OUT", "--voice", "slt", "--chunk-hops", "3"], 2, "invalid choice: 3"),
         (["convert", "IN", "OUT", "--voice", "slt", "--engine", "torch"], 2, "invalid choice: 'torch'"),
-        (["convert", "IN", "OUT", "--voice", "slt", "--bundle", "none"], 3, "found no 'none'; edgevc voices lists them"),
+        (["convert", "IN", "OUT", "--voice", "slt", "--bundle", "none"], 3, "found no 'none'; edgevc voices"),
         (["convert", "IN", "IN/out.wav", "--voice", "slt"], 5, "cannot make the folder"),
         (["convert", "IN", "/proc/edgevc/out.wav", "--voice", "slt"], 5, "cannot make the folder /proc/edgevc"),
         (["convert", "IN", "/proc/out.wav", "--voice", "slt"], 5, "/proc/out.wav: cannot be written"),
