@@ -142,7 +142,8 @@ def beside_each_other(results: dict[str, Any]) -> list[str]:
 
 def model_rows(bundle: ModelBundle) -> list[dict]:
     """What a bundle's manifest and files say."""
-    bars = BARS[bundle.name]
+    # a model that somebody added has none
+    bars = BARS.get(bundle.name, dict.fromkeys(("latency", "work", "bytes")))
     hop, rate = bundle.latency.hop_samples, bundle.features.sample_rate
     latency = 1000 * (bundle.latency.latency_samples + hop) / rate
     work = sum(graph.macs_per_hop for graph in bundle.graphs.values()) * rate / hop / 1e9

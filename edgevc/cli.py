@@ -401,7 +401,8 @@ class ProgressBar:
 
 def _voices(arguments: argparse.Namespace) -> int:
     bundle = ModelBundle.find(arguments.bundle)
-    models = [bundle] if arguments.bundle else [ModelBundle.find(name) for name in shipped_models()]
+    others = [] if arguments.bundle else [name for name in shipped_models() if name != "default"]
+    models = [bundle, *map(ModelBundle.find, others)]
     if arguments.json:
         listed = {
             "models": [_model_figures(model) | {"quality": dict(model.quality)} for model in models],
@@ -456,12 +457,8 @@ def _is_number(value: object) -> bool:
 
 def _info(arguments: argparse.Namespace) -> int:
     bundle = ModelBundle.find(arguments.bundle)
-    model = _model_figures(bundle)
-    rate, latency_ms, gmac_per_second = (
-        bundle.features.sample_rate,
-        model["algorithmic_latency_ms"],
-        model["gmac_per_second"],
-    )
+    model, rate = _model_figures(bundle), bundle.features.sample_rate
+    latency_ms, gmac_per_second = model["algorithmic_latency_ms"], model["gmac_per_second"]
     graphs = {
         name: {
             "n_parameters": graph.n_parameters,

@@ -26,6 +26,7 @@ LARGEST_SAMPLE = 1e6
 """Full scale is 1; what is beyond this, or not finite, is no sound and is taken as silence."""
 
 _FLOAT32 = np.dtype(np.float32)
+_LOG_PER_DB = math.log(10) / 20
 _NOTHING = np.zeros(0, np.float32)
 
 
@@ -317,7 +318,7 @@ class ConverterStream:
         gated = self._gated
         np.copyto(gated.reshape(filters.shape), filters)
         for i, gain in enumerate(gains):
-            gated[i, ::2] += np.float32(gain * math.log(10) / 20)
+            gated[i, ::2] += np.float32(gain * _LOG_PER_DB)
         return gated.reshape(filters.shape)
 
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <stdexcept>
+#include <string>
 
 #include "pitch_network_weights.h"
 
@@ -38,8 +40,11 @@ const PitchNetwork::Weights& PitchNetwork::Learnt(int latency) {
     static const Weights weights(kPitchNetwork480);
     return weights;
   }
-  static const Weights weights(kPitchNetwork240);
-  return weights;
+  if (latency == PitchAnalysis::kLowLatency) {
+    static const Weights weights(kPitchNetwork240);
+    return weights;
+  }
+  throw std::invalid_argument("no pitch network has a latency of " + std::to_string(latency) + " samples");
 }
 
 void PitchNetwork::Apply(const Layer& layer, const float* input, float* output) noexcept {

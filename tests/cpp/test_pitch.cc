@@ -95,9 +95,9 @@ void TestExtremeLimitsStayInBounds() {
 }
 
 void TestWrongSettingsThrow() {
-  const auto throws = [](int rate, int hop, float low, float high) {
+  const auto throws = [](int rate, int hop, float low, float high, int latency = PitchAnalysis::kLatency) {
     try {
-      PitchTracker tracker(rate, hop, low, high);
+      PitchTracker tracker(rate, hop, low, high, latency);
     } catch (const std::invalid_argument&) {
       return true;
     }
@@ -111,6 +111,8 @@ void TestWrongSettingsThrow() {
   CHECK(throws(16000, kHop, 500.0f, 500.0f));
   CHECK(throws(16000, kHop, nan, 500.0f));
   CHECK(throws(16000, kHop, 60.0f, nan));
+  CHECK(throws(16000, kHop, 60.0f, 500.0f, 320));
+  CHECK(!throws(16000, kHop, 60.0f, 500.0f, PitchAnalysis::kLowLatency));
 }
 
 }  // namespace

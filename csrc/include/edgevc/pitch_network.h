@@ -17,7 +17,7 @@ class PitchNetwork {
   static constexpr int kHidden = 64;
   static constexpr int kOutputs = 1 + PitchAnalysis::kGridSize;
 
-  // latency: PitchAnalysis::kLatency, or anything else for PitchAnalysis::kLowLatency.
+  // Throws std::invalid_argument unless latency is PitchAnalysis::kLatency or kLowLatency.
   explicit PitchNetwork(int latency = PitchAnalysis::kLatency) : weights_(&Learnt(latency)) {}
 
   // features: (PitchAnalysis::kFeatures,). Advances by one hop. Returns the probabilities (kOutputs,), which add up to

@@ -35,8 +35,8 @@ class PhonePosteriors:
     def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return natural logs of phone probabilities, (L, n_phones), for samples (T,) at the bundle's rate.
 
-        Frame k is centred at sample hop_length * k: the stream's delay is already taken off, and silence is fed behind
-        the end until the last sound has come out, so L is T // hop_length.
+        The stream's delay is taken off in whole hops (`centres` says what is left), and silence is fed behind the end
+        until the last sound has come out, so L is T // hop_length.
         """
         n_frames = len(samples) // self.hop_length
         # output m is centred at hop_length * (m + 1) - latency
