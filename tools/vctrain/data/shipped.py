@@ -11,7 +11,7 @@ MIXTURES = {
     "anon": {"kathleen": 0.3, "slt": 0.25, "bdl": 0.45},
 }
 """Shipped voice to the weights of the trained voices whose conditioning makes it up. slt alone was the least
-intelligible. Chosen on 16 LibriSpeech speakers outside the test list, by how much the recogniser's reading changes and
+intelligible. Chosen with tools/try_mixtures.py on 16 LibriSpeech speakers outside the test list, by how much the recogniser's reading changes and
 by the similarity to her: 0.85 slt and 0.15 bdl 0.288 and 0.805; 0.75, 0.10 kathleen and 0.15 bdl 0.256 and 0.792; 0.75
 and 0.25 bdl 0.248 and 0.782; 0.65 and 0.35 bdl 0.246 and 0.750. The decoder's last training heard the first of them."""
 
