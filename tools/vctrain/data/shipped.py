@@ -11,9 +11,9 @@ MIXTURES = {
     "anon": {"kathleen": 0.3, "slt": 0.25, "bdl": 0.45},
 }
 """Shipped voice to the weights of the trained voices whose conditioning makes it up. slt alone was the least
-intelligible. Chosen with tools/try_mixtures.py on 16 LibriSpeech speakers outside the test list, by how much the recogniser's reading changes and
-by the similarity to her: 0.85 slt and 0.15 bdl 0.288 and 0.805; 0.75, 0.10 kathleen and 0.15 bdl 0.256 and 0.792; 0.75
-and 0.25 bdl 0.248 and 0.782; 0.65 and 0.35 bdl 0.246 and 0.750. The decoder's last training heard the first of them."""
+intelligible; tools/try_mixtures.py on 16 LibriSpeech speakers outside the test list (words changed, similarity to
+her): 0.85 slt and 0.15 bdl 0.290 and 0.809, 0.75 slt, 0.10 kathleen and 0.15 bdl 0.264 and 0.796, 0.75 slt and 0.25
+bdl 0.252 and 0.785. The decoder's last training heard the first of them."""
 
 SPOKEN_LOWER = {"slt": 2.0}
 """Semitones below her recordings' mean at which a voice speaks: for slt a change of 0.36 instead of 0.47 over nine
