@@ -2,6 +2,7 @@
 
     python benchmarks/live_virtual.py --seconds 600 --out docs/results/live_virtual.json
     python benchmarks/live_virtual.py --only latency,cpu
+    python benchmarks/live_virtual.py --only long --preroll-ms 20 --out docs/results/live_virtual.json
 
 Run it on a machine that does nothing else. The devices are those of tests/live/pulse.py: a private PulseAudio without
 hardware at 16 kHz. Each row of the output is {name, value, unit, command, bar}; bar is the largest allowed value.
@@ -31,6 +32,7 @@ from stalls import STALL_MS, sentinels  # noqa: E402
 from edgevc.bundle import ModelBundle  # noqa: E402
 from edgevc.converter import VoiceConverter  # noqa: E402
 from edgevc.features import LogMel  # noqa: E402
+from edgevc.live.config import LiveConfig  # noqa: E402
 from edgevc.live.session import REST_SECONDS  # noqa: E402
 from edgevc.wavfile import read_audio  # noqa: E402
 
@@ -54,13 +56,13 @@ def row(name: str, value: float, unit: str, bar: float | None = None) -> Row:
     return {"name": name, "value": value, "unit": unit, "bar": bar}
 
 
-def measure_long(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]:
+def measure_long(sound: VirtualSound, folder: Path, seconds: float, preroll_ms: float) -> list[Row]:
     """Faults over so many seconds of speech, and how the output differs from `edgevc convert`'s."""
     samples = speech(seconds)
     record = [str(folder / "in.wav"), str(folder / "out.wav")]
     with (
         sentinels(folder) as stalls,
-        Live(sound, folder, *BLOCKS, "--record", *record) as live,
+        Live(sound, folder, *BLOCKS, f"--preroll-ms={preroll_ms:g}", "--record", *record) as live,
         sound.recording() as finish,
     ):
         stats = live.wait_until_running()
@@ -83,7 +85,7 @@ def measure_long(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]
     expected = np.concatenate([np.zeros(LIMITER, np.float32), stream.process(dry[: len(dry) // 160 * 160])])
     n = min(len(expected), len(wet))
     distance = np.abs(LogMel().process(expected[:n]) - LogMel().process(wet[:n])).mean() * DB
-    length = f"{seconds:.0f} s at 10 ms blocks"
+    length = f"{seconds:.0f} s at 10 ms blocks, {preroll_ms:g} ms of pre-roll"
     rows = [row(f"{name.replace('_', ' ')}, {length}", stats[name], "", 0) for name in FAULTS]
     within = [ms for moment, ms in stood_still if seen[0][0] < moment < seen[-1][0]]
     return [
@@ -113,7 +115,7 @@ def own_faults(seen: list[tuple[float, dict[str, float]]], stood_still: list[tup
     return total
 
 
-def measure_latency(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]:
+def measure_latency(sound: VirtualSound, folder: Path) -> list[Row]:
     """Mouth to ear over a cable between the virtual devices, and whether its parts add up."""
     rows = []
     for mode, model, bar, name in (
@@ -142,7 +144,7 @@ def measure_latency(sound: VirtualSound, folder: Path, seconds: float) -> list[R
     return rows
 
 
-def measure_cpu(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]:
+def measure_cpu(sound: VirtualSound, folder: Path) -> list[Row]:
     """What the process costs while it converts and while it is muted, its start and its memory."""
     player = sound.play(speech(90))
     time.sleep(0.5)
@@ -185,7 +187,7 @@ def first_sound(path: Path, live: Live) -> float:
     raise RuntimeError(f"nothing was heard: {live.log()}")
 
 
-def measure_load(sound: VirtualSound, folder: Path, seconds: float) -> list[Row]:
+def measure_load(sound: VirtualSound, folder: Path) -> list[Row]:
     """Both cores busy for 10 s: what is counted, and how long it takes until all is as before."""
     player = sound.play(speech(40))
     try:
@@ -232,11 +234,10 @@ def median_latency(live: Live) -> float:
     return float(np.median(found))
 
 
-PARTS: dict[str, Callable[[VirtualSound, Path, float], list[Row]]] = {
+PARTS: dict[str, Callable[[VirtualSound, Path], list[Row]]] = {
     "latency": measure_latency,
     "cpu": measure_cpu,
     "load": measure_load,
-    "long": measure_long,
 }
 
 
@@ -244,22 +245,32 @@ def main() -> int:
     """Measure, print, and write the rows; return 1 where a bar is missed."""
     parser = argparse.ArgumentParser(description="A live session through virtual devices.")
     parser.add_argument("--seconds", type=float, default=600.0, help="of the long run (default 600)")
-    parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
+    parser.add_argument(
+        "--preroll-ms",
+        type=float,
+        default=LiveConfig.preroll_ms,
+        help="of the long run: how long the machine may stand still without a fault (default: that of `edgevc live`)",
+    )
+    every = [*PARTS, "long"]
+    parser.add_argument("--only", default=",".join(every), help=f"some of {','.join(every)}")
     parser.add_argument("--out", type=Path, help="JSON file; rows of other parts that it has already stay")
     arguments = parser.parse_args()
     rows: list[Row] = []
     for name in arguments.only.split(","):
         # a server of its own for each: what one part did to it is not the next one's
         with virtual_sound() as sound, tempfile.TemporaryDirectory() as folder:
-            found = PARTS[name](sound, Path(folder), arguments.seconds)
-        extra = f" --seconds {arguments.seconds:g}" if name == "long" else ""
-        rows += [{**entry, "command": f"python benchmarks/live_virtual.py --only {name}{extra}"} for entry in found]
+            if name == "long":
+                found = measure_long(sound, Path(folder), arguments.seconds, arguments.preroll_ms)
+                name += f" --seconds {arguments.seconds:g} --preroll-ms {arguments.preroll_ms:g}"  # noqa: PLW2901
+            else:
+                found = PARTS[name](sound, Path(folder))
+        rows += [{**entry, "command": f"python benchmarks/live_virtual.py --only {name}"} for entry in found]
         for entry in found:
             print(f"{entry['name']:85s} {entry['value']:10.3f} {entry['unit']}", flush=True)
     if arguments.out is not None:
-        made = {entry["command"].split(" --seconds")[0] for entry in rows}  # type: ignore[attr-defined]
+        made = {entry["command"] for entry in rows}
         old = json.loads(arguments.out.read_text()) if arguments.out.exists() else []
-        kept = [entry for entry in old if entry["command"].split(" --seconds")[0] not in made]
+        kept = [entry for entry in old if entry["command"] not in made]
         arguments.out.write_text(json.dumps(kept + rows, indent=1) + "\n")
     missed = [entry["name"] for entry in rows if entry["bar"] is not None and entry["value"] > entry["bar"]]  # type: ignore[operator]
     for name in missed:
