@@ -35,6 +35,7 @@ from vctrain.judge.systems import (
     McAdams,
     Natural,
     PitchAndFormants,
+    Run,
     System,
     WorldCopy,
 )
@@ -293,9 +294,16 @@ def evaluate(session: Session, system: System) -> dict[str, Any]:
     return report
 
 
+def judged_system(args: argparse.Namespace) -> System:
+    """What is to be judged."""
+    if args.bundle:
+        return Bundle(args.bundle, args.engine)
+    return Run(args.run) if args.run else Command(args.command)
+
+
 def name_of(args: argparse.Namespace) -> str:
     """How the tables call what was judged."""
-    return args.name or (args.bundle.name if args.bundle else args.command.split()[0])
+    return args.name or (args.command.split()[0] if args.command else (args.bundle or args.run).name)
 
 
 WORD_COLUMNS = (("wer", "WER", 3), ("source_wer", "source WER", 3))
@@ -335,6 +343,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     judged = parser.add_mutually_exclusive_group(required=True)
     judged.add_argument("--bundle", type=Path)
+    judged.add_argument("--run", type=Path, help="a training run, as it is: in float, and no gate")
     judged.add_argument("--command", help="a command line with {input}, {output} and perhaps {voice}; no shell")
     parser.add_argument("--name", help="what the tables call it; default: of the bundle, or of the program")
     parser.add_argument("--data", type=Path, required=True)
@@ -356,13 +365,13 @@ def main() -> int:
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     if args.voices is None:
-        args.voices = [*VOICES, "anon"] if args.bundle else list(VOICES)
+        args.voices = list(VOICES) if args.command else [*VOICES, "anon"]
     if args.keep:
         args.keep.mkdir(parents=True, exist_ok=True)
     try:
         if args.noises:
             noise.kitchen_files(args.noises)
-        system: System = Bundle(args.bundle, args.engine) if args.bundle else Command(args.command)
+        system = judged_system(args)
         rows = [json.loads(line) for line in (args.data / "utterances.jsonl").read_text().splitlines()]
         with ProcessPoolExecutor(args.jobs) as pool:
             report = evaluate(Session(args, rows, pool), system)

@@ -12,13 +12,14 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter
 from vctrain import checkpoint
+from vctrain.alternatives import SYNTHESES
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.voices import CONTEXT_FRAMES, SourceSampler, VoiceSampler, f0_statistics, load_voices
 from vctrain.losses import multi_resolution_stft
@@ -66,6 +67,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--variant", choices=VARIANTS, default="default")
+    parser.add_argument("--synthesis", choices=SYNTHESES, default="learnt-phase", help="the others are for comparison")
     parser.add_argument("--start-from", type=Path, help="another run's decoder.pt, whose weights are taken at step 0")
     parser.add_argument("--judges-from", type=Path, help="another run's decoder.pt: only its discriminators are taken")
     parser.add_argument("--teacher", type=Path, help="another run, whose conversions are learnt as well")
@@ -91,7 +93,7 @@ def main() -> None:
     recordings = load_voices(args.data, "train", latency)
     statistics = f0_statistics(recordings)
 
-    config = VARIANTS[args.variant].decoder
+    config = replace(VARIANTS[args.variant].decoder, synthesis=args.synthesis)
     decoder, judges = Decoder(config), Discriminators(config.n_voices)
     average = torch.optim.swa_utils.AveragedModel(decoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA))
     speaker_optimizer = torch.optim.AdamW(decoder.parameters(), 1e-3, betas=(0.8, 0.99))

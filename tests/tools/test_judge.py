@@ -15,10 +15,13 @@ import soxr
 from scipy.signal import lfilter
 from vctrain import baselines, metrics
 from vctrain.data.speech import load_noises
+from vctrain.data.voices import normalise
 from vctrain.judge import noise, picture, scoring, statistics, tables, trials
 from vctrain.judge.statistics import Score, difference, equal_error_rate, summarise
-from vctrain.judge.systems import Command, ConversionError, Natural
+from vctrain.judge.systems import Bundle, Command, ConversionError, Natural, Run
 from vctrain.judge.trials import Trial
+
+from edgevc.features import LogMel
 
 pytestmark = pytest.mark.tools
 
@@ -59,6 +62,20 @@ def resonance(samples, low, high):
 
 def scores_of(values, voice="a"):
     return [Score("s", voice, f"u{i}", {"x": (float(v), 1.0)}) for i, v in enumerate(values)]
+
+
+def test_a_training_run_sounds_like_the_bundle_that_was_made_of_it(sentence):
+    source = normalise(sentence)
+    run = Run(ROOT / "tools" / "weights").convert(source, "kathleen")
+    bundle = Bundle(BUNDLE).convert(source, "kathleen")
+    assert len(run) == len(bundle) == len(source)
+    frames = [LogMel().process(sound) for sound in (run, bundle, source)]
+    loud = frames[2].mean(1) > frames[2].mean(1).max() - 4
+    to_bundle, to_source = (np.abs(frames[0] - other)[loud].mean() for other in frames[1:])
+    # half of it is the noise that both draw, and int8; shifted by one hop it is twice as far
+    assert to_bundle < 0.35 * to_source
+    shifted = np.abs(frames[0][1:] - frames[1][:-1])[loud[1:]].mean()
+    assert to_bundle < 0.7 * shifted
 
 
 # Baselines

@@ -24,7 +24,7 @@ HIGHEST_HARMONIC = 7600.0
 """Hertz; harmonics above are left out."""
 LOG_MAGNITUDE_RANGE = (-14.0, 4.0)
 
-_WINDOW = 0.5 - 0.5 * torch.cos(2 * math.pi * torch.arange(SEGMENT_LENGTH) / SEGMENT_LENGTH)
+WINDOW = 0.5 - 0.5 * torch.cos(2 * math.pi * torch.arange(SEGMENT_LENGTH) / SEGMENT_LENGTH)
 
 
 def phases(f0: Tensor) -> Tensor:
@@ -73,14 +73,17 @@ def synthesize(filters: Tensor, f0: Tensor, noise: Tensor) -> Tensor:
     harmonic = filters[..., :N_BINS].clamp(low, high).exp()
     phase = filters[..., N_BINS : 2 * N_BINS]
     breath = filters[..., 2 * N_BINS :].clamp(low, high).exp()
-    window = _WINDOW.to(filters.device)
+    window = WINDOW.to(filters.device)
     pulses = torch.fft.rfft(pulse_segments(f0) * window, N_FFT)
     noises = torch.fft.rfft(noise_segments(noise) * window, N_FFT)
-    spectrum = pulses * torch.polar(harmonic, phase) + noises * breath
-    segments = torch.fft.irfft(spectrum, N_FFT)
-    n_frames = filters.shape[1]
-    total = (n_frames - 1) * HOP_LENGTH + N_FFT
+    return overlap_add(torch.fft.irfft(pulses * torch.polar(harmonic, phase) + noises * breath, N_FFT))
+
+
+def overlap_add(segments: Tensor) -> Tensor:
+    """(B, N, L) laid over each other, HOP_LENGTH apart: (B, 160 * N), what rings beyond left out."""
+    n_frames, length = segments.shape[1:]
+    total = (n_frames - 1) * HOP_LENGTH + length
     sound = torch.nn.functional.fold(
-        segments.transpose(1, 2), (1, total), kernel_size=(1, N_FFT), stride=(1, HOP_LENGTH)
+        segments.transpose(1, 2), (1, total), kernel_size=(1, length), stride=(1, HOP_LENGTH)
     )
     return sound[:, 0, 0, : n_frames * HOP_LENGTH]

@@ -9,19 +9,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vctrain.alternatives import SYNTHESES
 from vctrain.data.front_end import HOP_LENGTH, log_mel
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
 from vctrain.models.decoder import Decoder, load_decoder
-from vctrain.synthesis import synthesize
 
 
 def speak(decoder: Decoder, batch: dict[str, Tensor]) -> Tensor:
     """Output at the reference level, context included: (B, 160 * W), an encoder's latency behind the source."""
     size, width = batch["f0"].shape
     with torch.autocast("cpu", torch.bfloat16):
-        filters = decoder(batch["content"], batch["pitch"], decoder.voice(batch["voice"]), decoder.new_state(size))[0]
+        voice = decoder.voice(batch["voice"])
+        filters = decoder(batch["content"], batch["pitch"], voice, decoder.new_state(size), batch["f0"])[0]
     noise = (torch.rand(size, HOP_LENGTH * (width + 1)) - 0.5) * math.sqrt(12)
-    return synthesize(filters.float(), batch["f0"], noise) / batch["gain"]
+    synthesis = SYNTHESES[decoder.config.synthesis]
+    return synthesis(filters.float(), batch["f0"], noise) / batch["gain"]
 
 
 def hear(encoder: ContentEncoder, samples: Tensor) -> tuple[Tensor, Tensor]:

@@ -122,6 +122,10 @@ class FoldedDecoder(nn.Module):
 
     def __init__(self, decoder: Decoder) -> None:
         super().__init__()
+        if decoder.config.synthesis != "learnt-phase":
+            raise ValueError(
+                f"the runtime has no synthesis {decoder.config.synthesis!r}; it exists for comparison only"
+            )
         self.config = decoder.config
         self.input = _copy(decoder.input)
         self.blocks = nn.ModuleList(FoldedBlock(block, True) for block in decoder.stack.blocks)

@@ -1,4 +1,4 @@
-"""Whatever converts speech: a bundle, a command line, a baseline, or nothing at all."""
+"""Whatever converts speech: a bundle, a training run, a command line, a baseline, or nothing at all."""
 
 from __future__ import annotations
 
@@ -14,13 +14,22 @@ from typing import Protocol
 import numpy as np
 import soundfile as sf
 import soxr
+import torch
 from numpy.typing import NDArray
 
+from edgevc import _core
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
 from vctrain import baselines
 from vctrain.data.corpora import SAMPLE_RATE
+from vctrain.data.front_end import HOP_LENGTH
+from vctrain.data.shipped import spoken_f0, weights
+from vctrain.data.voices import track_pitch
+from vctrain.export.trained import Trained
+from vctrain.export.trained import load as load_trained
 from vctrain.metrics import f0, f0_range
+from vctrain.models.decoder import N_PITCH
+from vctrain.teachers import hear, speak
 
 
 class ConversionError(RuntimeError):
@@ -59,6 +68,42 @@ class Bundle:
 @cache
 def _converter(path: Path, engine: str) -> VoiceConverter:
     return VoiceConverter(ModelBundle.open(path), engine=engine)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The networks of a training run, in float and without an engine or a gate."""
+
+    path: Path
+
+    def convert(self, samples: NDArray[np.float32], voice: str) -> NDArray[np.float32]:
+        """In one piece, then lined up."""
+        networks = _networks(self.path)
+        latency = networks.encoder.config.latency
+        tail = latency + -(len(samples) + latency) % HOP_LENGTH
+        padded = np.concatenate([samples, np.zeros(tail, np.float32)])
+        frames = track_pitch(padded, latency)
+        pitch = np.empty((len(frames), N_PITCH), np.float32)
+        f0 = np.empty(len(frames), np.float32)
+        mean, _ = spoken_f0(voice, networks.f0_statistics)
+        _core.PitchMapper(mean).process_into(frames, pitch, f0)
+        with torch.no_grad():
+            batch = {
+                "content": hear(networks.encoder, torch.from_numpy(padded)[None])[0],
+                "pitch": torch.from_numpy(pitch)[None],
+                "f0": torch.from_numpy(f0)[None],
+                "voice": torch.tensor([weights(voice)]),
+                "gain": torch.ones(1, 1),
+            }
+            # the same noise for every run
+            torch.manual_seed(1)
+            return speak(networks.decoder, batch)[0, latency : latency + len(samples)].numpy()
+
+
+@cache
+def _networks(path: Path) -> Trained:
+    torch.set_num_threads(1)
+    return load_trained(path)
 
 
 @dataclass(frozen=True)

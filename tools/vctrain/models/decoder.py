@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vctrain import checkpoint
+from vctrain.alternatives import N_EXCITATION, excitation_spectrum
 from vctrain.modules.causal import CausalStack
 from vctrain.synthesis import N_BINS, N_FILTERS
 
@@ -27,6 +28,8 @@ class DecoderConfig:
     expansion: int = 3
     n_voices: int = 3
     embedding_size: int = 64
+    synthesis: str = "learnt-phase"
+    """One of `vctrain.alternatives.SYNTHESES`; only the first can be exported."""
 
     @property
     def conditioning_size(self) -> int:
@@ -51,6 +54,7 @@ class Decoder(nn.Module):
         self.stack = CausalStack(config.channels, config.n_blocks, config.kernel_size, config.expansion)
         self.norm = nn.LayerNorm(config.channels)
         self.filters = nn.Linear(config.channels, N_FILTERS)
+        self.excitation = nn.Linear(N_EXCITATION, config.channels) if config.synthesis == "excited-istft" else None
         self.embedding = nn.Embedding(config.n_voices, config.embedding_size)
         self.conditioning = nn.Linear(config.embedding_size, config.conditioning_size)
         nn.init.normal_(self.filters.weight, std=0.01)
@@ -71,13 +75,18 @@ class Decoder(nn.Module):
         return self.conditioning(weights @ self.embedding.weight)
 
     def forward(
-        self, content: Tensor, pitch: Tensor, voice: Tensor, state: list[Tensor]
+        self, content: Tensor, pitch: Tensor, voice: Tensor, state: list[Tensor], f0: Tensor | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """content: (B, N, 48), pitch: (B, N, 4), voice: (B, conditioning_size). Returns filters (B, N, 771), state."""
+        """content: (B, N, 48), pitch: (B, N, 4), voice: (B, conditioning_size). Returns filters (B, N, 771), state.
+
+        f0: (B, N), for the synthesis "excited-istft" only.
+        """
         channels = self.config.channels
         parts = voice[:, None].split(channels, dim=-1)
         conditioning = [(parts[2 * i], parts[2 * i + 1]) for i in range(self.config.n_blocks)]
         x = self.input(torch.cat([content, pitch], dim=-1))
+        if self.excitation is not None:
+            x = x + self.excitation(excitation_spectrum(f0))
         x, state = self.stack(x, state, conditioning)
         return self.filters(self.norm(x)), state
 
