@@ -1,9 +1,9 @@
-"""Packs a .tflite file anew without what it carries for nothing, a sixth of an int8 file of three signatures."""
+"""Packs a .tflite file anew without what it carries for nothing, a fifth of an int8 file of three signatures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> bytes:
     """Return the file with short tensor names and shared tables, and its signatures' tensors named.
 
-    Tensor names shrink (the runtime finds its tensors by the signatures), and equal quantization parameters, repeated
-    for each signature, are stored once.
+    Tensor names shrink (the runtime finds its tensors by the signatures), and what is equal is stored once: shapes and
+    other arrays, quantization parameters, and operators' options. flatbuffers may share all of them.
 
     Args:
         data: a .tflite file.
@@ -27,18 +27,33 @@ def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = ())
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(data, 0)
-    stored: dict[bytes, int] = {}
+    arrays: dict[tuple[str, bytes], int] = {}
+    tables: dict[tuple[Any, ...], int] = {}
 
-    class SharedQuantization(schema.QuantizationParametersT):  # type: ignore[misc]
-        """Packs to the offset of an equal one where there is one: flatbuffers may share tables."""
+    class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
+        """Writes equal arrays once."""
 
-        def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802
-            """As the generated method, which writes a new table each time."""
-            content = [self.scale, self.zeroPoint, self.min, self.max, self.quantizedDimension]
-            key = b"|".join(np.asarray(() if part is None else part, np.float64).tobytes() for part in content)
-            if key not in stored:
-                stored[key] = super().Pack(builder)
-            return stored[key]
+        def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802
+            """As the original."""
+            key = (x.dtype.str, x.tobytes())
+            if key not in arrays:
+                arrays[key] = super().CreateNumpyVector(x)
+            return arrays[key]
+
+    def share(table: Any) -> None:
+        """Let the table pack to the offset of an equal one where there is one."""
+        original = type(table)
+
+        class Shared(original):  # type: ignore[misc, valid-type]
+            def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802
+                fields = sorted(vars(self).items())
+                contents = (np.asarray(() if value is None else value).tobytes() for _, value in fields)
+                key = (original, *contents)
+                if key not in tables:
+                    tables[key] = super().Pack(builder)
+                return tables[key]
+
+        table.__class__ = Shared
 
     for buffer in model.buffers:
         if buffer.offset:
@@ -50,11 +65,14 @@ def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = ())
             # ai_edge_quantizer wants them unique
             tensor.name = f"{i}.{j}".encode()
             if tensor.quantization is not None:
-                tensor.quantization.__class__ = SharedQuantization
+                share(tensor.quantization)
+        for operator in subgraph.operators:
+            if operator.builtinOptions is not None:
+                share(operator.builtinOptions)
     for signature in model.signatureDefs:
         for tensors, wanted in ((signature.inputs, inputs), (signature.outputs, outputs)):
             for tensor in tensors if wanted else ():
                 tensor.name = wanted[int(tensor.name.decode().rsplit("_", 1)[-1])].encode()
-    builder = flatbuffers.Builder(len(data))
+    builder = SharingBuilder(len(data))
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
