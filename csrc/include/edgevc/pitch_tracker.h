@@ -20,7 +20,7 @@ struct PitchFrame {
 // A small recurrent network, taught by WORLD's harvest (M. Morise, "Harvest: A high-performance fundamental frequency
 // estimator from speech signals", Interspeech 2017), says from the features of PitchAnalysis whether the frame is
 // voiced and about which F0 it has; the peak of the fundamental's similarity that is nearest to that gives the exact
-// F0. Accuracy: docs/f0.md.
+// F0, where the similarity's window has the frame in its middle. Accuracy: docs/f0.md.
 class PitchTracker {
  public:
   static constexpr float kLowestF0 = 60.0f;    // Hz: what the network was taught

@@ -1,4 +1,4 @@
-"""Speech whose F0 three trackers agree upon, and signals whose F0 is known by construction, to teach the core's."""
+"""Speech with WORLD's F0, and signals whose F0 is known by construction, to teach the pitch tracker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import parselmouth
 import pyworld
 import soundfile as sf
 import soxr
@@ -23,8 +22,6 @@ from vctrain.data.speech import reverberate, shape_spectrum
 
 UNKNOWN = -1.0
 """F0 of a frame that must not count."""
-VOICED = -2.0
-"""F0 of a voiced frame about whose F0 the trackers do not agree."""
 F0_RANGE = (60.0, 500.0)
 MAX_SECONDS = 8
 PER_SPEAKER = {"kathleen": 120, "slt": 120, "bdl": 120, "ls26": 120, "ls27": 120}
@@ -34,7 +31,7 @@ N_HELD_OUT = 20
 
 @dataclass(frozen=True)
 class Labelled:
-    """One recording, cut to MAX_SECONDS; f0[k] in Hz, 0 (unvoiced), VOICED or UNKNOWN is centred at sample 160 k."""
+    """One recording, cut to MAX_SECONDS; f0[k] in Hz is centred at sample 160 k, 0 where harvest says unvoiced."""
 
     samples: NDArray[np.float32]
     f0: NDArray[np.float32]
@@ -72,41 +69,18 @@ def training_files(data: Path) -> list[Path]:
 
 
 def label(path: Path) -> Labelled:
-    """Asks three trackers."""
+    """Asks harvest, once: the answer stays beside the data as DATA/f0/<speaker>/<utterance>.npy."""
     samples = sf.read(path, dtype="float32")[0][: MAX_SECONDS * SAMPLE_RATE]
     samples = samples[: len(samples) // HOP_LENGTH * HOP_LENGTH]
-    signal = samples.astype(np.float64)
-    period = 1000 * HOP_LENGTH / SAMPLE_RATE
-    # harvest is slow: its answer stays beside the data as DATA/f0/<speaker>/<utterance>.npy
     kept = path.parents[2] / "f0" / path.parent.name / (path.stem + ".npy")
     if kept.exists():
-        harvest = np.load(kept)
-    else:
-        harvest = pyworld.harvest(signal, SAMPLE_RATE, *F0_RANGE, frame_period=period)[0].astype(np.float32)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.save(kept, harvest)
-    coarse, times = pyworld.dio(signal, SAMPLE_RATE, *F0_RANGE, frame_period=period)
-    dio = pyworld.stonemask(signal, coarse, times, SAMPLE_RATE)
-    praat = parselmouth.Sound(signal, SAMPLE_RATE).to_pitch_ac(0.01, F0_RANGE[0], pitch_ceiling=F0_RANGE[1])
-    nearest = np.rint((times - praat.xs()[0]) / praat.time_step).astype(int).clip(0, praat.n_frames - 1)
-    return Labelled(samples, consensus(harvest, dio, praat.selected_array["frequency"][nearest]))
-
-
-def consensus(
-    harvest: NDArray[np.floating], dio: NDArray[np.floating], praat: NDArray[np.floating]
-) -> NDArray[np.float32]:
-    """Voiced where harvest says so, with the F0 of which two of three contours in Hz (N,) are sure; VOICED without."""
-    n = min(len(harvest), len(dio), len(praat))
-    harvest, dio, praat = harvest[:n], dio[:n], praat[:n]
-    rest = np.where(same(dio, praat), dio, VOICED)
-    f0 = np.where(same(harvest, dio) | same(harvest, praat), harvest, rest)
-    return np.where(harvest > 0, f0, 0).astype(np.float32)
-
-
-def same(first: NDArray[np.floating], second: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Where both contours in Hz are voiced, and less than a semitone apart."""
-    voiced = (first > 0) & (second > 0)
-    return voiced & (np.abs(np.log2(np.where(voiced, first, 1) / np.where(voiced, second, 1))) < 1 / 12)
+        return Labelled(samples, np.load(kept))
+    f0 = pyworld.harvest(
+        samples.astype(np.float64), SAMPLE_RATE, *F0_RANGE, frame_period=1000 * HOP_LENGTH / SAMPLE_RATE
+    )[0].astype(np.float32)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    np.save(kept, f0)
+    return Labelled(samples, f0)
 
 
 def label_all(paths: list[Path], jobs: int) -> Iterator[Labelled]:
@@ -115,21 +89,28 @@ def label_all(paths: list[Path], jobs: int) -> Iterator[Labelled]:
         yield from pool.map(label, paths, chunksize=4)
 
 
-def features(speech: Labelled, latency: int) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
-    """What the core's network hears, (N, 121), and what it should say: the F0 on either side, (N, 2).
+def between(f0: NDArray[np.float32]) -> NDArray[np.float32]:
+    """F0 halfway between frames k and k + 1, (N - 1,): UNKNOWN where they disagree about voicing or by a semitone."""
+    first, second = f0[:-1], f0[1:]
+    both = (first > 0) & (second > 0)
+    mean = np.sqrt(np.maximum(first, 1) * np.maximum(second, 1))
+    apart = np.abs(np.log2(np.maximum(first, 1) / np.maximum(second, 1))) > 1 / 12
+    return np.where(both & ~apart, mean, np.where((first == 0) & (second == 0), 0, UNKNOWN)).astype(np.float32)
 
-    After row m the frame centred at sample 160 (m + 1) - latency is judged; latency is a multiple of 80. Where that
-    lies on a frame of the labels both sides are that frame; outside the recording they are UNKNOWN.
+
+def features(speech: Labelled, latency: int) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
+    """What the core's network hears, (N, 121), and the F0 that it should say, (N,), UNKNOWN outside the recording.
+
+    After row m the frame centred at sample 160 (m + 1) - latency is judged; latency is a multiple of 80.
     """
-    before = -(-latency // HOP_LENGTH)
-    heard = _core.pitch_features(np.concatenate([speech.samples, np.zeros(before * HOP_LENGTH, np.float32)]))
-    # row m judges label m + 1 - latency / 160, or lies between the two next to it
-    ahead = latency // HOP_LENGTH
-    wanted = np.full((len(heard), 2), UNKNOWN, np.float32)
-    for side, offset in enumerate((before, ahead)):
-        n = min(len(speech.f0), len(heard) - offset + 1)
-        first = max(0, 1 - offset)
-        wanted[first + offset - 1 : n + offset - 1, side] = speech.f0[first:n]
+    heard = _core.pitch_features(
+        np.concatenate([speech.samples, np.zeros(-(-latency // HOP_LENGTH) * HOP_LENGTH, np.float32)])
+    )
+    f0 = speech.f0 if latency % HOP_LENGTH == 0 else between(speech.f0)
+    wanted = np.full(len(heard), UNKNOWN, np.float32)
+    first = -(-latency // HOP_LENGTH) - 1
+    n = min(len(f0), len(heard) - first)
+    wanted[first : first + n] = f0[:n]
     return heard.astype(np.float16), wanted
 
 
@@ -139,8 +120,7 @@ def distort(speech: Labelled, noises: list[NDArray[np.float32]], rng: np.random.
     samples = soxr.resample(speech.samples, SAMPLE_RATE, SAMPLE_RATE * stretch).astype(np.float32)
     samples = samples[: len(samples) // HOP_LENGTH * HOP_LENGTH]
     index = np.minimum(np.round(np.arange(len(samples) // HOP_LENGTH) / stretch).astype(int), len(speech.f0) - 1)
-    f0 = speech.f0[index]
-    f0 = np.where(f0 > 0, f0 / np.float32(stretch), f0)
+    f0 = speech.f0[index] / np.float32(stretch)
     f0[(f0 > 0) & ((f0 < F0_RANGE[0] * 0.95) | (f0 > F0_RANGE[1] * 1.05))] = UNKNOWN
     if rng.random() < 0.5:
         samples = shape_spectrum(samples, rng)
