@@ -50,7 +50,7 @@ ROOM_DBFS = (-60.0, -50.0, -40.0)
 JUDGED_ROOM_DBFS, SILENT_DBFS = -50.0, -55.0
 """What the ordinary one may become, at most."""
 WORDS_ONLY = frozenset({"words"})
-PARTS = ("languages", "room", "picture")
+PARTS = ("phones", "languages", "room", "picture")
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,15 @@ class Session:
         """Those that have recordings to be compared with."""
         return [v for v in self.args.voices if v in VOICES]
 
+    @property
+    def wanted(self) -> frozenset[str]:
+        """What is asked of every conversion."""
+        return trials.ALL - frozenset(self.args.skip)
+
     def trial(self, row: dict, voice: str, system: System) -> Trial:
         """One recording of DATA by one system, everything wanted."""
-        return Trial(system, row["speaker"], voice, row["utterance"], self.args.data / row["path"])
+        path = self.args.data / row["path"]
+        return Trial(system, row["speaker"], voice, row["utterance"], path, wanted=self.wanted)
 
     def score(self, trials: Sequence[Trial], what: str) -> list[dict[str, Any]]:
         """In parallel."""
@@ -96,15 +102,15 @@ def natural_speech(session: Session) -> Known:
     wanted: dict[tuple[str, str], Trial] = {}
     # words cost seconds, and only what is converted needs them
     ceiling = [r for v in session.voices for r in voices[v][: args.utterances]] if args.baselines else []
-    everything = [(r, trials.ALL) for group in chosen.values() for r in group]
-    everything += [(r, trials.ALL) for r in ceiling]
+    everything = [(r, session.wanted) for group in chosen.values() for r in group]
+    everything += [(r, session.wanted) for r in ceiling]
     everything += [(r, frozenset({"embedding", "f0"})) for group in voices.values() for r in group]
     everything += [(r, frozenset({"embedding"})) for group in enrolment.values() for r in group]
     for row, what in everything:
         trial = dataclasses.replace(
             session.trial(row, "", trials.NATURAL), wanted=WORDS_ONLY if args.words_only else what
         )
-        if not args.words_only or what == trials.ALL:
+        if not args.words_only or what == session.wanted:
             wanted.setdefault(trial.name, trial)
     results = session.score(list(wanted.values()), "natural speech")
     names = {s: [(s, r["utterance"]) for r in group] for s, group in chosen.items()}
@@ -351,7 +357,7 @@ def main() -> int:
     parser.add_argument("--float", type=Path, help="the bundle before quantization, to be judged beside it")
     parser.add_argument("--noises", type=Path, help="ESC-10: judge in a kitchen too, at 10 dB")
     parser.add_argument("--baselines", action="store_true", help="judge what one would use otherwise, and ceilings")
-    parser.add_argument("--skip", nargs="+", choices=PARTS, default=[], help="parts that are not wanted")
+    parser.add_argument("--skip", nargs="+", choices=PARTS, default=[], help="parts that are not wanted; phones are half of the time")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--voices", nargs="+", help="default: every voice of the bundle, or those with recordings")
     parser.add_argument("--utterances", type=int, default=6, help="per unseen speaker and voice")

@@ -118,8 +118,9 @@ class System:
         parts["similarity_to_source"] = _plain(float(embedding @ own))
         if "words" in result:
             parts |= word_parts(trial, result["words"], self.known)
-        phones = before["phones"]
-        parts["phone_change"] = (float(metrics.edit_errors(phones, result["phones"])), float(len(phones)))
+        if "phones" in result:
+            phones = before["phones"]
+            parts["phone_change"] = (float(metrics.edit_errors(phones, result["phones"])), float(len(phones)))
         parts |= {name: _plain(value) for name, value in result["dnsmos"].items()}
         parts["source_ovrl"] = _plain(before["dnsmos"]["ovrl"])
         if "f0_correlation" in result:
