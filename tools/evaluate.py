@@ -327,7 +327,9 @@ COLUMNS = (
 def show(report: dict[str, Any]) -> None:
     """The table, and what it says in the mean."""
     full = "summary" in report
-    columns = COLUMNS if full else WORD_COLUMNS
+    first = next(iter(report["table"].values()))
+    # phones may have been skipped
+    columns = [column for column in (COLUMNS if full else WORD_COLUMNS) if column[0] in first]
     print(f"{'':22s} " + "  ".join(title for _, title, _ in columns) + "  utterances")
     for name, row in report["table"].items():
         cells = [
@@ -357,7 +359,9 @@ def main() -> int:
     parser.add_argument("--float", type=Path, help="the bundle before quantization, to be judged beside it")
     parser.add_argument("--noises", type=Path, help="ESC-10: judge in a kitchen too, at 10 dB")
     parser.add_argument("--baselines", action="store_true", help="judge what one would use otherwise, and ceilings")
-    parser.add_argument("--skip", nargs="+", choices=PARTS, default=[], help="parts that are not wanted; phones are half of the time")
+    parser.add_argument(
+        "--skip", nargs="+", choices=PARTS, default=[], help="parts that are not wanted; phones are half of the time"
+    )
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--voices", nargs="+", help="default: every voice of the bundle, or those with recordings")
     parser.add_argument("--utterances", type=int, default=6, help="per unseen speaker and voice")

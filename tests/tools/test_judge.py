@@ -527,6 +527,14 @@ def test_one_command_judges_everything(monkeypatch, data, esc10, quick_judges):
     assert make_results.judged_parts(report)
 
 
+def test_a_figure_that_was_skipped_has_no_column(capsys):
+    row = {"similarity": 0.8, "wer": 0.25, "source_wer": None, "n": 3}
+    evaluate.show({"bundle": "x", "table": {"a -> b": row}, "summary": {}, "summary_voices": ["b"]})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].split() == ["similarity", "WER", "source", "WER", "utterances"]
+    assert printed[1].split() == ["a", "->", "b", "0.800", "0.250", "nan", "3"]
+
+
 def rows_of(data):
     return [json.loads(line) for line in (data / "utterances.jsonl").read_text().splitlines()]
 
