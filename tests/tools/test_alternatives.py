@@ -1,4 +1,4 @@
-"""The syntheses that the shipped one was compared with do what their names say."""
+"""The syntheses to compare the shipped one with do what their names say."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Ways from a decoder's frames to sound: the one that is shipped, and those that it was compared with.
+"""Ways from a decoder's frames to sound: the one that is shipped, and others to compare it with.
 
 All take what `vctrain.synthesis.synthesize` takes, return what it returns, and have the same latency. Only
 "learnt-phase" exists in C++.
