@@ -22,9 +22,7 @@ double PitchMapper::Map(double f0) noexcept {
   if (!(f0 > 0.0)) return 0.0;
   const double octaves = std::log2(f0);
   n_voiced_ = std::min(n_voiced_ + 1, kFirstFrames + 1);
-  const bool first = n_voiced_ <= kFirstFrames;
-  mean_ += (octaves - opening_ - mean_) / (first ? kPriorFrames + n_voiced_ : kSlowFrames);
-  if (!first) opening_ -= opening_ / kSlowFrames;
+  mean_ += (octaves - mean_) / (n_voiced_ <= kFirstFrames ? kPriorFrames + n_voiced_ : kSlowFrames);
   return std::exp2(std::min(std::max(octaves - mean_, -kMaxOctaves), kMaxOctaves) + target_);
 }
 

@@ -32,8 +32,8 @@ def test_a_sentence_keeps_its_melody_and_arrives_in_the_voices_range(mean):
     # the first word finds the mean
     assert np.corrcoef(said[20:], heard[20:])[0, 1] > 0.99
     assert np.polyfit(heard[20:], said[20:], 1)[0] == pytest.approx(1, abs=0.12)
-    # the guess before the first word still counts for a fifth
-    assert abs(said.mean() - TARGET) < 0.25
+    # the guess before the first word still counts for a fifth, and a sentence begins above its mean
+    assert abs(said.mean() - TARGET) < 0.36
 
 
 def test_after_a_minute_the_mean_is_known():

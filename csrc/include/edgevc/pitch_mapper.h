@@ -28,8 +28,6 @@ class PitchMapper {
 
   double target_ = 0.0;
   double mean_ = 7.228818690495881;  // log2(150 Hz): a speaker's mean is not known before the first word
-  // Octaves by which the first words lie above the mean of a reader's sentence; counts less the more has been heard.
-  double opening_ = 0.12;
   int n_voiced_ = 0;
 };
 
