@@ -254,7 +254,11 @@ def evaluate(session: Session, system: System) -> dict[str, Any]:
     jobs = [kept(t, args.keep) for t in conversions(session, known, system, args.voices, pairs=True)]
     report: dict[str, Any] = {"bundle": name_of(args), "engine": args.engine if args.bundle else None}
     if args.words_only:
-        return report | {"table": words_only(session, known, jobs)}
+        table = words_only(session, known, jobs)
+        if kitchen:
+            noisy = in_kitchen(conversions(session, known, system, session.voices, False), kitchen)
+            table |= {f"{name}, kitchen": row for name, row in words_only(session, known, noisy).items()}
+        return report | {"table": table}
     judged = session.judge(jobs, known, "converted")
     other = None
     if args.float:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,10 +22,11 @@ from torch.utils.tensorboard import SummaryWriter
 from vctrain import checkpoint
 from vctrain.alternatives import SYNTHESES
 from vctrain.data.front_end import HOP_LENGTH
+from vctrain.data.noise import Noises
 from vctrain.data.voices import CONTEXT_FRAMES, SourceSampler, VoiceSampler, f0_statistics, load_voices
 from vctrain.losses import multi_resolution_stft
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
-from vctrain.models.decoder import Decoder
+from vctrain.models.decoder import Decoder, load_decoder
 from vctrain.models.discriminators import Discriminators
 from vctrain.teachers import VoiceTeacher, divergence, hear, speak
 from vctrain.variants import VARIANTS
@@ -61,6 +63,27 @@ def misheard(encoder: ContentEncoder, output: torch.Tensor, phones: torch.Tensor
     return divergence(phones[:, CONTEXT_FRAMES : -delay - 2], heard[:, CONTEXT_FRAMES + delay : -2]).mean()
 
 
+Judgement = Sequence[tuple[torch.Tensor, Sequence[torch.Tensor]]]
+"""Of each discriminator: its verdict, near 1 for what it takes for natural, and what its layers made of the sound."""
+
+
+def disagreement(natural: Judgement, false: Judgement) -> torch.Tensor:
+    """What the judges are to make small: least-squares GAN, Mao et al. 2017."""
+    pairs = zip(natural, false, strict=True)
+    return sum(((1 - n[0]) ** 2).mean() + (f[0] ** 2).mean() for n, f in pairs) / len(natural)
+
+
+def opinion(natural: Judgement, false: Judgement) -> tuple[torch.Tensor, torch.Tensor]:
+    """How unnatural the decoder's speech is to the judges, and how far their layers hear it from the recordings.
+
+    The first of `false` answer `natural` one by one; what follows has no recording. The second is the feature matching
+    of Kumar et al., MelGAN, 2019.
+    """
+    fooled = sum(((1 - f[0]) ** 2).mean() for f in false) / len(false)
+    layers = [(a, b) for n, f in zip(natural, false, strict=True) for a, b in zip(n[1], f[1], strict=True)]
+    return fooled, sum((a.float() - b[: len(a)].float()).abs().mean() for a, b in layers) / len(layers)
+
+
 def main() -> None:
     """Writes RUN/decoder.pt and TensorBoard logs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -71,8 +94,10 @@ def main() -> None:
     parser.add_argument("--start-from", type=Path, help="another run's decoder.pt, whose weights are taken at step 0")
     parser.add_argument("--judges-from", type=Path, help="another run's decoder.pt: only its discriminators are taken")
     parser.add_argument("--teacher", type=Path, help="another run, whose conversions are learnt as well")
+    parser.add_argument("--noises", type=Path, help="ESC-10: a share of the speech is then heard in noise")
     parser.add_argument("--steps", type=int, default=12000)
     parser.add_argument("--adversarial-from", type=int, default=4000)
+    parser.add_argument("--judges-first", type=int, default=0, help="adversarial steps in which only the judges learn")
     parser.add_argument("--batch", type=int, default=9)
     parser.add_argument("--converted", type=int, default=4, help="crops of other speakers, converted, in every batch")
     parser.add_argument("--frames", type=int, default=80)
@@ -107,21 +132,25 @@ def main() -> None:
         "judge_optimizer": judge_optimizer,
     }
     step = 0
-    for option, file, taken in (
-        ("--start-from", args.start_from, ("model", "average", "judges")),
-        ("--judges-from", args.judges_from, ("judges",)),
-    ):
-        if file is not None:
-            if (other := checkpoint.load(file)) is None:
-                parser.error(f"{option}: no file {file}")
-            for name in taken:
-                parts[name].load_state_dict(other[name])
+    for option, file in (("--start-from", args.start_from), ("--judges-from", args.judges_from)):
+        if file is not None and not file.is_file():
+            parser.error(f"{option}: no file {file}")
+    if args.start_from is not None:
+        decoder.load_state_dict(load_decoder(args.start_from).state_dict())
+        average.module.load_state_dict(decoder.state_dict())
+    if (file := args.judges_from or args.start_from) is not None:
+        # saved weights come without judges
+        if "judges" in (other := checkpoint.load(file)):
+            judges.load_state_dict(other["judges"])
+        elif args.judges_from is not None or not args.judges_first:
+            parser.error(f"{file} has no judges; let them learn first, as in --judges-first 400")
     if (saved := checkpoint.load(path)) is not None:
         for name, part in parts.items():
             part.load_state_dict(saved[name])
         step = saved["step"]
-    sampler = VoiceSampler(recordings, encoder, args.seed + step)
-    sources = SourceSampler(args.data, encoder, statistics, args.seed + step, teacher)
+    noises = Noises.load(args.noises) if args.noises is not None else None
+    sampler = VoiceSampler(recordings, encoder, args.seed + step, noises)
+    sources = SourceSampler(args.data, encoder, statistics, args.seed + step, teacher, noises)
     n_parameters = sum(p.numel() for p in decoder.parameters())
     print(
         f"{n_parameters / 1e6:.2f} M parameters, {len(recordings)} recordings, {statistics}, from step {step}",
@@ -157,31 +186,24 @@ def main() -> None:
             heard, meant, other = (x[:, start : start + JUDGED_SAMPLES] for x in (output, target, converted[:, keep]))
             heard = torch.cat([heard, other])
             voices = torch.cat([batch["voice"], converting["voice"]])
-            natural = judges(meant, batch["voice"])
-            false = judges(heard.detach(), voices)
-            judged = sum(
-                ((1 - n[0]) ** 2).mean() + (f[0] ** 2).mean() for n, f in zip(natural, false, strict=True)
-            ) / len(natural)
+            judged = disagreement(judges(meant, batch["voice"]), judges(heard.detach(), voices))
             judge_optimizer.zero_grad()
             judged.backward()
             judge_optimizer.step()
+        learning = not adversarial or step >= args.adversarial_from + args.judges_first
+        if adversarial and learning:
             judges.requires_grad_(False)
             with torch.no_grad():
                 natural = judges(meant, batch["voice"])
-            false = judges(heard, voices)
+            fooled, matched = opinion(natural, judges(heard, voices))
             judges.requires_grad_(True)
-            fooled = sum(((1 - f[0]) ** 2).mean() for f in false) / len(false)
-            matched = sum(
-                (a.float() - b[: args.batch].float()).abs().mean()
-                for n, f in zip(natural, false, strict=True)
-                for a, b in zip(n[1], f[1], strict=True)
-            ) / (len(false) * len(false[0][1]))
             loss = 4 * spectral + fooled + 2 * matched + UNCLEAR_WEIGHT * unclear
-        speaker_optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 5.0)
-        speaker_optimizer.step()
-        average.update_parameters(decoder)
+        if learning:
+            speaker_optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(decoder.parameters(), 5.0)
+            speaker_optimizer.step()
+            average.update_parameters(decoder)
         step += 1
         sums += [spectral.item(), judged.item(), fooled.item(), matched.item(), unclear.item()]
         if step % 100 == 0:

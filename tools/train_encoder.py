@@ -23,7 +23,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from vctrain import checkpoint
 from vctrain.data.front_end import HOP_LENGTH, log_mel
-from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_noises, load_utterances
+from vctrain.data.noise import Noises
+from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_utterances
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
 from vctrain.teachers import ContentTeacher
 from vctrain.variants import VARIANTS
@@ -106,7 +107,7 @@ def main() -> None:
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
         step = saved["step"]
-    sampler = EncoderSampler(utterances, load_noises(args.noises), latency, args.seed + step)
+    sampler = EncoderSampler(utterances, Noises.load(args.noises), latency, args.seed + step)
     n_parameters = sum(p.numel() for p in encoder.parameters())
     print(f"{n_parameters / 1e6:.2f} M parameters, {len(utterances)} utterances, from step {step}", flush=True)
 

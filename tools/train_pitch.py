@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from vctrain import checkpoint
 from vctrain.data import pitch
-from vctrain.data.speech import load_noises
+from vctrain.data.noise import load_noises
 from vctrain.models.pitch_network import GRID_MIN, GRID_PER_OCTAVE, GRID_SIZE, LATENCIES, PitchNetwork, weights_file
 
 CROP = 250

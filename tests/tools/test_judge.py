@@ -14,7 +14,7 @@ import soundfile as sf
 import soxr
 from scipy.signal import lfilter
 from vctrain import baselines, metrics
-from vctrain.data.speech import load_noises
+from vctrain.data.noise import load_noises
 from vctrain.data.voices import normalise
 from vctrain.judge import noise, picture, scoring, statistics, tables, trials
 from vctrain.judge.statistics import Score, difference, equal_error_rate, summarise

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from edgevc import _core
 from vctrain.data.corpora import SAMPLE_RATE
+from vctrain.data.distortions import reverberate, shape_spectrum
 from vctrain.data.front_end import HOP_LENGTH
-from vctrain.data.speech import reverberate, shape_spectrum
 
 UNKNOWN = -1.0
 """F0 of a frame that must not count."""

@@ -11,8 +11,10 @@ import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
-from vctrain.data.corpora import HELD_OUT_NOISES, SAMPLE_RATE
+from vctrain.data.corpora import SAMPLE_RATE
+from vctrain.data.distortions import companded, reverberate, shape_spectrum
 from vctrain.data.front_end import HOP_LENGTH, WIN_LENGTH
+from vctrain.data.noise import Noises, in_noise
 from vctrain.models.content_encoder import PHONE_INDEX
 
 SPEAKER_WEIGHTS = {
@@ -58,57 +60,10 @@ def load_utterances(data: Path) -> list[Utterance]:
     return utterances
 
 
-def load_noises(folder: Path, held_out: bool = False) -> list[NDArray[np.float32]]:
-    """Noise recordings of any rate below a folder, at 16 kHz and unit power; silent files are left out.
-
-    `held_out`: those that are kept for judging, instead of those that training may hear.
-    """
-    noises = []
-    for path in sorted(folder.rglob("*.ogg")):
-        if bool(HELD_OUT_NOISES.fullmatch(path.name)) != held_out:
-            continue
-        samples, rate = sf.read(path, dtype="float32")
-        samples = soxr.resample(samples, rate, SAMPLE_RATE).astype(np.float32)
-        power = float(np.sqrt((samples**2).mean()))
-        if power > 1e-3:
-            noises.append(samples / power)
-    return noises
-
-
-def shape_spectrum(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """A random smooth equaliser of some +-6 dB: microphones and rooms colour, phones stay."""
-    spectrum = np.fft.rfft(samples)
-    octaves = np.log2(np.maximum(np.arange(len(spectrum)) / len(spectrum) * 8000, 50) / 50)
-    curve = np.interp(octaves, np.linspace(0, 7.4, 8), rng.normal(0, 4.0, 8))
-    return np.fft.irfft(spectrum * 10 ** (curve / 20), len(samples)).astype(np.float32)
-
-
-def reverberate(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """A random room: the sound itself, and behind it noise that falls by 60 dB within 0.1 to 0.6 s."""
-    n = int(SAMPLE_RATE * 0.4)
-    seconds = np.arange(n) / SAMPLE_RATE
-    decay = 10 ** (-3 * seconds / rng.uniform(0.1, 0.6))
-    tail = rng.standard_normal(n) * decay * (seconds > 0.002)
-    direct_to_reverberant = rng.uniform(0, 15)
-    tail *= 10 ** (-direct_to_reverberant / 20) / np.sqrt((tail**2).sum())
-    tail[0] = 1.0
-    size = 1 << (len(samples) + n - 1).bit_length()
-    wet = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(tail, size), size)[: len(samples)]
-    return wet.astype(np.float32)
-
-
-def companded(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Through the 8 bits of a telephone: mu-law of ITU-T G.711, mu = 255, on the whole range of the samples."""
-    loudest = float(np.abs(samples).max()) + 1e-9
-    small = np.sign(samples) * np.log1p(255 * np.abs(samples) / loudest) / np.log(256)
-    coarse = np.round(small * 127) / 127
-    return (np.sign(coarse) * (256 ** np.abs(coarse) - 1) / 255 * loudest).astype(np.float32)
-
-
 class EncoderSampler:
     """Random augmented crops with their frame labels, for an encoder of `latency` samples."""
 
-    def __init__(self, utterances: list[Utterance], noises: list[NDArray[np.float32]], latency: int, seed: int) -> None:
+    def __init__(self, utterances: list[Utterance], noises: Noises, latency: int, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         self.latency = latency
         self.noises = noises
@@ -160,28 +115,15 @@ class EncoderSampler:
         if rng.random() < 0.25:
             samples = reverberate(samples, rng)
         samples = samples * (10 ** (rng.uniform(-42, -16) / 20) / level)
-        if rng.random() < 0.8:
-            power = float(np.sqrt((samples**2).mean())) + 1e-6
-            decibels = rng.uniform(0, 20) if rng.random() < 0.6 else rng.uniform(20, 40)
-            noise = self._noise(len(samples))
-            if rng.random() < 0.4:
-                noise = noise + rng.uniform(0.3, 1) * self._noise(len(samples))
-            noise *= power / (float(np.sqrt((noise**2).mean())) + 1e-6)
-            samples = samples + noise * 10 ** (-decibels / 20)
+        if rng.random() < 0.85:
+            decibels = rng.uniform(0, 20) if rng.random() < 0.75 else rng.uniform(20, 40)
+            samples = in_noise(samples, self.noises.draw(len(samples), rng), decibels)
         if rng.random() < 0.05:
             loudest = float(np.abs(samples).max())
             samples = np.clip(samples, -0.4 * loudest, 0.4 * loudest)
         if rng.random() < 0.05:
             samples = companded(samples)
         return np.clip(samples, -1, 1).astype(np.float32)
-
-    def _noise(self, n: int) -> NDArray[np.float32]:
-        """Of about unit power: recorded, or coloured at random."""
-        rng = self.rng
-        if self.noises and rng.random() < 0.6:
-            noise = self.noises[rng.integers(len(self.noises))]
-            return np.roll(np.resize(noise, n), rng.integers(n))
-        return shape_spectrum(rng.standard_normal(n).astype(np.float32), rng)
 
     def batch(self, size: int, n_frames: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
         """Distorted and clean samples, (B, 160 * N) each, and labels (B, N)."""

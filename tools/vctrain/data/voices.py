@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from edgevc import _core
 from vctrain.data.corpora import SAMPLE_RATE, VOICES
+from vctrain.data.distortions import shape_spectrum
 from vctrain.data.front_end import HOP_LENGTH
+from vctrain.data.noise import Noises, in_noise
 from vctrain.data.shipped import MIXTURES, spoken_f0, weights
-from vctrain.data.speech import shape_spectrum
 from vctrain.models.content_encoder import ContentEncoder
 from vctrain.models.decoder import pitch_features
 from vctrain.teachers import VoiceTeacher, hear
@@ -27,6 +28,10 @@ F0_RANGE = (60.0, 500.0)
 """Hertz, search range of the pitch tracker."""
 CONTEXT_FRAMES = 48
 """Frames that are heard before the first one that is judged."""
+NOISY_VOICES, NOISY_SOURCES = 0.35, 0.6
+"""Shares of crops that are heard in noise, of the voices' own recordings and of other speakers'."""
+SNR_DB = (2.0, 25.0)
+"""Decibels, range of the signal-to-noise ratio of these."""
 N_PER_SOURCE = 40
 """Recordings of one speaker, at most, that a converter in training hears."""
 
@@ -84,6 +89,11 @@ def degrade(piece: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
     return piece.astype(np.float32)
 
 
+def overheard(piece: NDArray[np.float32], noises: Noises, rng: np.random.Generator) -> NDArray[np.float32]:
+    """The piece in noise."""
+    return in_noise(piece, noises.draw(len(piece), rng), rng.uniform(*SNR_DB))
+
+
 def slice_samples(samples: NDArray[np.float32], start: int, length: int) -> NDArray[np.float32]:
     """(length,), zero outside the recording."""
     out = np.zeros(length, np.float32)
@@ -115,8 +125,9 @@ class SourceRecording:
 class SourceSampler:
     """Random crops of many speakers, to be spoken in another voice: what a converter meets, but no recording answers.
 
-    The content and level are those of a degraded recording; the phones that should be heard are those of the clean one.
-    A teacher hears those phones and shows how the clean recording should sound as the voice.
+    Content, pitch and level are those of a degraded recording, in noise where there are `noises`; the phones that
+    should be heard are those of the clean one. A teacher hears those phones and shows how the clean recording should
+    sound as the voice.
     """
 
     def __init__(
@@ -126,8 +137,10 @@ class SourceSampler:
         statistics: dict[str, tuple[float, float]],
         seed: int,
         teacher: VoiceTeacher | None = None,
+        noises: Noises | None = None,
     ) -> None:
         self.rng = np.random.default_rng(seed)
+        self.noises = noises
         self.encoder = encoder.eval()
         self.teacher = teacher
         self.judge = encoder if teacher is None else teacher.encoder
@@ -166,17 +179,19 @@ class SourceSampler:
             recording = self.speakers[speaker][rng.integers(len(self.speakers[speaker]))]
             start = int(rng.integers(-CONTEXT_FRAMES, max(1, len(recording.pitch) - width)))
             piece = slice_samples(recording.samples, start * HOP_LENGTH, teachers_width * HOP_LENGTH)
+            source, rows = piece[: width * HOP_LENGTH], slice_rows(recording.pitch, start, width)
+            if self.noises is not None and rng.random() < NOISY_SOURCES:
+                source = overheard(source, self.noises, rng)
+                rows = track_pitch(source, self.encoder.config.latency)
+            pitch.append(rows)
+            teachers_pitch.append(slice_rows(recording.teachers_pitch, start, teachers_width))
             shares, log2_f0 = self.voices[rng.integers(len(self.voices))]
             shift = 2 ** (log2_f0 - self.means[speaker] + rng.normal(0, 0.04))
-            for rows, wanted, out in (
-                (recording.pitch, width, pitch),
-                (recording.teachers_pitch, teachers_width, teachers_pitch),
-            ):
-                out.append(slice_rows(rows, start, wanted))
-                f0 = out[-1][:, 0]
+            for rows in (pitch[-1], teachers_pitch[-1]):
+                f0 = rows[:, 0]
                 f0[f0 > 0] = np.clip(f0[f0 > 0] * shift, *F0_RANGE)
             clean.append(piece)
-            heard.append(degrade(piece[: width * HOP_LENGTH], rng))
+            heard.append(degrade(source, rng))
             voices.append(shares)
         whole = torch.from_numpy(np.stack(clean))
         gain = torch.from_numpy(rng.uniform(-16, 8, (size, 1)).astype(np.float32))
@@ -200,10 +215,13 @@ def pitch_batch(pitch: list[NDArray[np.float32]], gain: torch.Tensor) -> dict[st
 
 
 class VoiceSampler:
-    """Random crops: content of a distorted recording, pitch and sound of the clean one."""
+    """Random crops: content of a distorted recording, pitch of the same in noise or not, sound of the clean one."""
 
-    def __init__(self, recordings: list[VoiceRecording], encoder: ContentEncoder, seed: int) -> None:
+    def __init__(
+        self, recordings: list[VoiceRecording], encoder: ContentEncoder, seed: int, noises: Noises | None = None
+    ) -> None:
         self.rng = np.random.default_rng(seed)
+        self.noises = noises
         self.encoder = encoder.eval()
         self.latency = encoder.config.latency
         self.by_voice = [[r for r in recordings if r.voice == v] for v in range(len(VOICES))]
@@ -215,16 +233,19 @@ class VoiceSampler:
         """
         rng = self.rng
         width = CONTEXT_FRAMES + n_frames
-        crops, pieces, frames = [], [], []
+        crops, pieces, frames, pitch = [], [], [], []
         for i in range(size):
             group = self.by_voice[i % len(VOICES)]
             recording = group[rng.integers(len(group))]
             # some crops begin before the recording: a stream's first words
             start = int(rng.integers(-CONTEXT_FRAMES, max(1, len(recording.pitch) - width)))
             crops.append((recording, start))
-            piece, frame = self._heard(
-                slice_samples(recording.samples, start * HOP_LENGTH, (width + 4) * HOP_LENGTH), width
-            )
+            piece, rows = slice_samples(recording.samples, start * HOP_LENGTH, (width + 4) * HOP_LENGTH), None
+            if self.noises is not None and rng.random() < NOISY_VOICES:
+                piece = overheard(piece, self.noises, rng)
+                rows = track_pitch(piece, self.latency)[:width]
+            pitch.append(slice_rows(recording.pitch, start, width) if rows is None else rows)
+            piece, frame = self._heard(piece, width)
             pieces.append(piece)
             frames.append(frame)
         longest = max(len(p) for p in pieces)
@@ -237,7 +258,7 @@ class VoiceSampler:
         gain = torch.from_numpy(rng.uniform(-16, 8, (size, 1)).astype(np.float32))
         starts = [s * HOP_LENGTH - self.latency for _, s in crops]
         target = [slice_samples(r.samples, s, width * HOP_LENGTH) for (r, _), s in zip(crops, starts, strict=True)]
-        return pitch_batch([slice_rows(r.pitch, s, width) for r, s in crops], gain) | {
+        return pitch_batch(pitch, gain) | {
             "content": content,
             "target": torch.from_numpy(np.stack(target)),
             "gain": 10 ** (gain / 20),

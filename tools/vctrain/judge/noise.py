@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,13 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vctrain.data.corpora import HELD_OUT_NOISES, SAMPLE_RATE
-from vctrain.data.speech import load_noises
-
-KITCHEN = {"Rain": 0.0, "Fire crackling": -3.0, "Clock tick": -6.0}
-"""Class of ESC-10 to level in dB: running water, frying, and a clock on the wall."""
-
-Sounds = Sequence[tuple[float, Sequence[NDArray[np.float32]]]]
-"""(gain, recordings of unit power) per class."""
+from vctrain.data.noise import KITCHEN, Sounds, in_noise, kitchen_sounds, mix
 
 
 @dataclass(frozen=True)
@@ -31,9 +24,7 @@ class Kitchen:
     def add(self, samples: NDArray[np.float32], name: str) -> NDArray[np.float32]:
         """(T,) samples with noise; the same `name` always gets the same noise."""
         rng = np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:16], 16))
-        power = float(np.sqrt((samples.astype(np.float64) ** 2).mean()))
-        noise = mix(_sounds(self.folder), len(samples), rng)
-        return (samples + noise * (power * 10 ** (-self.snr_db / 20))).astype(np.float32)
+        return in_noise(samples, mix(_sounds(self.folder), len(samples), rng), self.snr_db)
 
 
 def kitchen_files(folder: Path) -> list[str]:
@@ -55,19 +46,7 @@ def kitchen_files(folder: Path) -> list[str]:
 
 @cache
 def _sounds(folder: Path) -> Sounds:
-    return [
-        (10 ** (level / 20), load_noises(next(folder.glob(f"*{kind}")), held_out=True))
-        for kind, level in KITCHEN.items()
-    ]
-
-
-def mix(sounds: Sounds, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """One recording of each class, looped from a random start, as (n_samples,) of unit power."""
-    noise = np.zeros(n_samples)
-    for gain, recordings in sounds:
-        recording = recordings[rng.integers(len(recordings))]
-        noise += gain * np.resize(np.roll(recording, -int(rng.integers(len(recording)))), n_samples)
-    return (noise / (np.sqrt((noise**2).mean()) + 1e-9)).astype(np.float32)
+    return kitchen_sounds(folder, held_out=True)
 
 
 def room(seconds: float, level_dbfs: float, seed: int = 5) -> NDArray[np.float32]:

@@ -1,0 +1,91 @@
+"""Noise that training hears, and decoders that learn in it."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+from vctrain.data.front_end import HOP_LENGTH
+from vctrain.data.noise import KITCHEN, Noises, in_noise
+from vctrain.data.voices import CONTEXT_FRAMES, VoiceRecording, VoiceSampler, normalise, track_pitch
+from vctrain.models.content_encoder import load_encoder
+
+pytestmark = pytest.mark.tools
+
+RATE = 16_000
+ROOT = Path(__file__).resolve().parents[2]
+LATENCY = 480
+
+
+def decibels(power):
+    return 10 * np.log10(power)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Recordings that training may hear are low tones, those of the judge high ones."""
+    seconds = np.arange(RATE) / RATE
+    for number, kind in enumerate((*KITCHEN, "Dog bark"), 1):
+        (tmp_path / f"{number:03d} - {kind}").mkdir()
+        for fold, hertz in ((1, 300 + 50 * number), (5, 6000)):
+            path = tmp_path / f"{number:03d} - {kind}" / f"{fold}-1-A.ogg"
+            sf.write(path, 0.3 * np.sin(2 * np.pi * hertz * seconds), RATE)
+    return tmp_path
+
+
+@pytest.fixture
+def noises(folder):
+    return Noises.load(folder)
+
+
+def test_noise_is_of_unit_power_and_another_one_each_time(noises, rng):
+    drawn = [noises.draw(8000, rng) for _ in range(20)]
+    assert all(noise.shape == (8000,) and noise.dtype == np.float32 for noise in drawn)
+    assert [float((noise**2).mean()) for noise in drawn] == pytest.approx([1.0] * 20, abs=1e-4)
+    assert not any(np.array_equal(a, b) for a, b in itertools.pairwise(drawn))
+
+
+def test_what_the_judge_hears_is_never_drawn(noises, rng):
+    assert len(noises.recordings) == 4
+    assert [len(recordings) for _, recordings in noises.kitchen] == [1, 1, 1]
+    for recording in (*noises.recordings, *(r for _, recordings in noises.kitchen for r in recordings)):
+        spectrum = np.abs(np.fft.rfft(recording)) ** 2
+        assert spectrum[5000:].sum() < 0.01 * spectrum.sum()
+
+
+def test_without_a_kitchen_or_any_recording_noise_is_coloured_at_random(tmp_path, rng):
+    noises = Noises.load(tmp_path)
+    assert (noises.recordings, noises.kitchen) == ([], [])
+    assert float((noises.draw(4000, rng) ** 2).mean()) == pytest.approx(1, abs=1e-4)
+
+
+def test_noise_lies_as_far_below_speech_as_was_asked_for(rng):
+    speech = rng.normal(0, 0.1, 16_000).astype(np.float32)
+    noise = np.sign(rng.normal(size=16_000)).astype(np.float32)
+    added = in_noise(speech, noise, 7.0) - speech
+    assert decibels((speech**2).mean() / (added**2).mean()) == pytest.approx(7.0, abs=0.01)
+
+
+def test_a_decoder_learns_clean_speech_from_what_is_heard_in_noise(noises):
+    samples = normalise(sf.read(ROOT / "examples" / "sentence.wav", dtype="float32")[0])
+    samples = np.pad(samples, (0, -len(samples) % HOP_LENGTH))
+    recordings = [VoiceRecording(voice, samples, track_pitch(samples, LATENCY)) for voice in range(3)]
+    encoder = load_encoder(ROOT / "tools" / "weights" / "encoder.pt")
+    clean, noisy = (VoiceSampler(recordings, encoder, 4, source).batch(24, 60) for source in (None, noises))
+    width = CONTEXT_FRAMES + 60
+    for batch in (clean, noisy):
+        assert batch["content"].shape == (24, width, 48)
+        assert batch["pitch"].shape == (24, width, 4)
+        assert batch["f0"].shape == (24, width)
+        assert torch.isfinite(batch["content"]).all()
+        # the target is a piece of the recording, bit for bit
+        for target in batch["target"].numpy():
+            piece = target[CONTEXT_FRAMES * HOP_LENGTH :][:4000]
+            assert piece.any()
+            where = np.flatnonzero(samples == piece[np.abs(piece).argmax()])
+            at = [w - np.abs(piece).argmax() for w in where]
+            assert any(np.array_equal(samples[a : a + 4000], piece[: len(samples[a : a + 4000])]) for a in at)
+    # pauses are not silent any more
+    assert noisy["pitch"][..., 3].quantile(0.05) > clean["pitch"][..., 3].quantile(0.05)

@@ -1,0 +1,95 @@
+"""Noise to learn in and to be judged in: recordings, kitchens made of them, noise coloured at random."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import soxr
+from numpy.typing import NDArray
+
+from vctrain.data.corpora import HELD_OUT_NOISES, SAMPLE_RATE
+from vctrain.data.distortions import shape_spectrum
+
+KITCHEN = {"Rain": 0.0, "Fire crackling": -3.0, "Clock tick": -6.0}
+"""Class of ESC-10 to level in dB: running water, frying, and a clock on the wall."""
+
+Sounds = Sequence[tuple[float, Sequence[NDArray[np.float32]]]]
+"""(gain, recordings of unit power) per class."""
+
+
+def load_noises(folder: Path, held_out: bool = False) -> list[NDArray[np.float32]]:
+    """Noise recordings of any rate below a folder, at 16 kHz and unit power; silent files are left out.
+
+    `held_out`: those that are kept for judging, instead of those that training may hear.
+    """
+    noises = []
+    for path in sorted(folder.rglob("*.ogg")):
+        if bool(HELD_OUT_NOISES.fullmatch(path.name)) != held_out:
+            continue
+        samples, rate = sf.read(path, dtype="float32")
+        samples = soxr.resample(samples, rate, SAMPLE_RATE).astype(np.float32)
+        power = float(np.sqrt((samples**2).mean()))
+        if power > 1e-3:
+            noises.append(samples / power)
+    return noises
+
+
+def kitchen_sounds(folder: Path, held_out: bool = False) -> Sounds:
+    """What a kitchen is made of, from ESC-10; classes that the folder lacks are left out."""
+    found = [(10 ** (level / 20), next(folder.glob(f"*{kind}"), None)) for kind, level in KITCHEN.items()]
+    return [(gain, load_noises(path, held_out)) for gain, path in found if path is not None]
+
+
+def mix(sounds: Sounds, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """One recording of each class, looped from a random start, as (n_samples,) of unit power."""
+    noise = np.zeros(n_samples)
+    for gain, recordings in sounds:
+        recording = recordings[rng.integers(len(recordings))]
+        noise += gain * np.resize(np.roll(recording, -int(rng.integers(len(recording)))), n_samples)
+    return unit_power(noise)
+
+
+def unit_power(noise: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Brought to a mean square of one; silence stays silence."""
+    return (noise / (np.sqrt((noise**2).mean()) + 1e-9)).astype(np.float32)
+
+
+def in_noise(samples: NDArray[np.float32], noise: NDArray[np.float32], snr_db: float) -> NDArray[np.float32]:
+    """Adds noise (T,) of unit power, `snr_db` below the power of all of samples (T,)."""
+    power = float(np.sqrt((samples.astype(np.float64) ** 2).mean()))
+    return (samples + noise * (power * 10 ** (-snr_db / 20))).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Noises:
+    """What training hears behind speech."""
+
+    recordings: Sequence[NDArray[np.float32]]
+    kitchen: Sounds
+
+    @classmethod
+    def load(cls, folder: Path) -> Noises:
+        """ESC-10, or any folder of .ogg files; what is kept for judging is left out."""
+        return cls(load_noises(folder), kitchen_sounds(folder))
+
+    def draw(self, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        """(n_samples,) of unit power, another one each time."""
+        kind = rng.random()
+        if self.kitchen and kind < 0.4:
+            gains = 10 ** (rng.normal(0, 4, len(self.kitchen)) / 20)
+            noise = mix([(gain * g, r) for (gain, r), g in zip(self.kitchen, gains, strict=True)], n_samples, rng)
+        elif self.recordings and kind < 0.75:
+            noise = self._recorded(n_samples, rng)
+            if rng.random() < 0.4:
+                noise = noise + rng.uniform(0.3, 1) * self._recorded(n_samples, rng)
+        else:
+            return unit_power(shape_spectrum(rng.standard_normal(n_samples).astype(np.float32), rng))
+        return unit_power(shape_spectrum(noise, rng) if rng.random() < 0.5 else noise)
+
+    def _recorded(self, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        recording = self.recordings[rng.integers(len(self.recordings))]
+        return np.resize(np.roll(recording, -int(rng.integers(len(recording)))), n_samples)
