@@ -2,9 +2,11 @@
 
     OMP_WAIT_POLICY=PASSIVE python tools/train_decoder.py --data DATA --run RUN --steps 12000 --adversarial-from 4000
     ... --run TINY --variant tiny --teacher RUN
+    ... --run RUN --teacher OTHER --noises ESC-10 --encoder-too
 
-Needs RUN/encoder.pt. A teacher converts other speakers, and what it says is learnt beside the voices' recordings. Stops
-at any time; the same command goes on from the last checkpoint.
+Needs RUN/encoder.pt. A teacher converts other speakers, and what it says is learnt beside the voices' recordings. With
+--encoder-too the encoder goes on learning, from how its words come out; RUN/encoder.pt is then replaced at the end.
+Stops at any time; the same command goes on from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from vctrain.losses import multi_resolution_stft
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
 from vctrain.models.decoder import Decoder, load_decoder
 from vctrain.models.discriminators import Discriminators
-from vctrain.teachers import VoiceTeacher, divergence, hear, speak
+from vctrain.teachers import ContentTeacher, VoiceTeacher, divergence, hear, listen, speak
 from vctrain.variants import VARIANTS
 
 WARM_UP = 200
@@ -37,9 +39,24 @@ EMA = 0.999
 """The exported weights are this moving average: adversarial training wanders."""
 
 UNCLEAR_WEIGHT = 0.5
+KEPT_WEIGHT = 0.5
+"""Of what the teacher's encoder makes of clean speech, where the encoder learns too."""
+ENCODER_RATE = 0.4
+"""Its learning rate, as a share of the decoder's."""
 
 JUDGED_SAMPLES = 44 * HOP_LENGTH
 """Length of the excerpt that the discriminators hear of each crop."""
+
+
+def moving_average(network: torch.nn.Module) -> torch.optim.swa_utils.AveragedModel:
+    """Starts as the network is."""
+    return torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Of every group."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 def learning_rate(step: int, args: argparse.Namespace) -> float:
@@ -95,6 +112,7 @@ def main() -> None:
     parser.add_argument("--judges-from", type=Path, help="another run's decoder.pt: only its discriminators are taken")
     parser.add_argument("--teacher", type=Path, help="another run, whose conversions are learnt as well")
     parser.add_argument("--noises", type=Path, help="ESC-10: a share of the speech is then heard in noise")
+    parser.add_argument("--encoder-too", action="store_true", help="the encoder learns as well; needs --teacher")
     parser.add_argument("--steps", type=int, default=12000)
     parser.add_argument("--adversarial-from", type=int, default=4000)
     parser.add_argument("--judges-first", type=int, default=0, help="adversarial steps in which only the judges learn")
@@ -110,17 +128,19 @@ def main() -> None:
     torch.manual_seed(args.seed)
 
     try:
-        encoder = load_encoder(args.run / "encoder.pt").requires_grad_(False)
+        encoder = load_encoder(args.run / "encoder.pt").eval().requires_grad_(args.encoder_too)
         teacher = VoiceTeacher(args.teacher) if args.teacher is not None else None
     except FileNotFoundError as error:
         parser.error(str(error))
+    if args.encoder_too and teacher is None:
+        parser.error("--encoder-too needs a --teacher, whose phones the encoder keeps to")
     latency = encoder.config.latency
     recordings = load_voices(args.data, "train", latency)
     statistics = f0_statistics(recordings)
 
     config = replace(VARIANTS[args.variant].decoder, synthesis=args.synthesis)
     decoder, judges = Decoder(config), Discriminators(config.n_voices)
-    average = torch.optim.swa_utils.AveragedModel(decoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA))
+    average = moving_average(decoder)
     speaker_optimizer = torch.optim.AdamW(decoder.parameters(), 1e-3, betas=(0.8, 0.99))
     judge_optimizer = torch.optim.AdamW(judges.parameters(), 1e-3, betas=(0.8, 0.99))
     path = args.run / "decoder.pt"
@@ -131,6 +151,11 @@ def main() -> None:
         "speaker_optimizer": speaker_optimizer,
         "judge_optimizer": judge_optimizer,
     }
+    if args.encoder_too:
+        keeper = ContentTeacher(args.teacher / "encoder.pt")
+        encoders_average = moving_average(encoder)
+        encoder_optimizer = torch.optim.AdamW(encoder.parameters(), 1e-3, betas=(0.8, 0.99))
+        parts |= {"encoder": encoder, "encoders_average": encoders_average, "encoder_optimizer": encoder_optimizer}
     step = 0
     for option, file in (("--start-from", args.start_from), ("--judges-from", args.judges_from)):
         if file is not None and not file.is_file():
@@ -149,7 +174,7 @@ def main() -> None:
             part.load_state_dict(saved[name])
         step = saved["step"]
     noises = Noises.load(args.noises) if args.noises is not None else None
-    sampler = VoiceSampler(recordings, encoder, args.seed + step, noises)
+    sampler = VoiceSampler(recordings, latency, args.seed + step, noises)
     sources = SourceSampler(args.data, encoder, statistics, args.seed + step, teacher, noises)
     n_parameters = sum(p.numel() for p in decoder.parameters())
     print(
@@ -161,17 +186,19 @@ def main() -> None:
     clock, saved_at, sums = time.time(), time.time(), np.zeros(5)
     while step < args.steps:
         rate = learning_rate(step, args)
-        for optimizer in (speaker_optimizer, judge_optimizer):
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-        batch = sampler.batch(args.batch, args.frames)
+        set_rate(speaker_optimizer, rate)
+        set_rate(judge_optimizer, rate)
+        learning = step < args.adversarial_from or step >= args.adversarial_from + args.judges_first
+        with torch.set_grad_enabled(args.encoder_too and learning):
+            batch, _ = listen(encoder, sampler.batch(args.batch, args.frames))
         # the last frames' overlap is still to come
         keep = slice(CONTEXT_FRAMES * HOP_LENGTH, -2 * HOP_LENGTH)
         output, target = speak(decoder, batch)[:, keep], batch["target"][:, keep]
         judged = fooled = matched = unclear = torch.zeros(())
         adversarial = step >= args.adversarial_from
         if adversarial or teacher is not None:
-            converting = sources.batch(args.converted, args.frames)
+            with torch.set_grad_enabled(args.encoder_too and learning):
+                converting, phones = listen(encoder, sources.batch(args.converted, args.frames))
             converted = speak(decoder, converting)
         if teacher is None:
             spectral = multi_resolution_stft(output, target)
@@ -190,7 +217,6 @@ def main() -> None:
             judge_optimizer.zero_grad()
             judged.backward()
             judge_optimizer.step()
-        learning = not adversarial or step >= args.adversarial_from + args.judges_first
         if adversarial and learning:
             judges.requires_grad_(False)
             with torch.no_grad():
@@ -198,12 +224,23 @@ def main() -> None:
             fooled, matched = opinion(natural, judges(heard, voices))
             judges.requires_grad_(True)
             loss = 4 * spectral + fooled + 2 * matched + UNCLEAR_WEIGHT * unclear
+        if args.encoder_too and learning:
+            counts = torch.zeros(phones.shape[:2], dtype=torch.bool)
+            counts[:, CONTEXT_FRAMES:] = True
+            kept = keeper.loss(converting["clean"], converting["content"], phones, counts, latency)
+            loss = loss + KEPT_WEIGHT * kept
+            set_rate(encoder_optimizer, ENCODER_RATE * rate)
+            encoder_optimizer.zero_grad()
         if learning:
             speaker_optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(decoder.parameters(), 5.0)
             speaker_optimizer.step()
             average.update_parameters(decoder)
+        if args.encoder_too and learning:
+            torch.nn.utils.clip_grad_norm_(encoder.parameters(), 5.0)
+            encoder_optimizer.step()
+            encoders_average.update_parameters(encoder)
         step += 1
         sums += [spectral.item(), judged.item(), fooled.item(), matched.item(), unclear.item()]
         if step % 100 == 0:
@@ -225,6 +262,15 @@ def main() -> None:
                 **{name: part.state_dict() for name, part in parts.items()},
             )
             saved_at = time.time()
+        if args.encoder_too and step == args.steps:
+            heard_by = encoders_average.module
+            checkpoint.save(
+                args.run / "encoder.pt",
+                model=heard_by.state_dict(),
+                config=asdict(heard_by.config),
+                step=step,
+                scores={},
+            )
 
 
 if __name__ == "__main__":

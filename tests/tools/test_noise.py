@@ -11,6 +11,7 @@ from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.noise import KITCHEN, Noises, in_noise
 from vctrain.data.voices import CONTEXT_FRAMES, VoiceRecording, VoiceSampler, normalise, track_pitch
 from vctrain.models.content_encoder import load_encoder
+from vctrain.teachers import listen
 
 pytestmark = pytest.mark.tools
 
@@ -73,7 +74,9 @@ def test_a_decoder_learns_clean_speech_from_what_is_heard_in_noise(noises):
     samples = np.pad(samples, (0, -len(samples) % HOP_LENGTH))
     recordings = [VoiceRecording(voice, samples, track_pitch(samples, LATENCY)) for voice in range(3)]
     encoder = load_encoder(ROOT / "tools" / "weights" / "encoder.pt")
-    clean, noisy = (VoiceSampler(recordings, encoder, 4, source).batch(24, 60) for source in (None, noises))
+    clean, noisy = (
+        listen(encoder, VoiceSampler(recordings, LATENCY, 4, source).batch(24, 60))[0] for source in (None, noises)
+    )
     width = CONTEXT_FRAMES + 60
     for batch in (clean, noisy):
         assert batch["content"].shape == (24, width, 48)

@@ -33,6 +33,15 @@ def hear(encoder: ContentEncoder, samples: Tensor) -> tuple[Tensor, Tensor]:
     return content.float(), phones.float()
 
 
+def listen(encoder: ContentEncoder, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+    """A sampler's batch with the encoder's content (B, W, content_size) of what is heard, and its phones (B, W, 40)."""
+    answers = [
+        torch.gather(answer, 1, batch["frames"][..., None].expand(-1, -1, answer.shape[-1]))
+        for answer in hear(encoder, batch["heard"])
+    ]
+    return batch | {"content": answers[0]}, answers[1]
+
+
 def divergence(wanted: Tensor, found: Tensor) -> Tensor:
     """Kullback-Leibler divergence of phone logits from those that are wanted, (..., 40) to (...)."""
     probability = wanted.softmax(-1)

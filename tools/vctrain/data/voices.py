@@ -141,12 +141,11 @@ class SourceSampler:
     ) -> None:
         self.rng = np.random.default_rng(seed)
         self.noises = noises
-        self.encoder = encoder.eval()
+        self.latency = latency = encoder.config.latency
         self.teacher = teacher
         self.judge = encoder if teacher is None else teacher.encoder
         self.voices = [(weights(name), spoken_f0(name, statistics)[0]) for name in MIXTURES]
         speakers: dict[str, list[SourceRecording]] = {}
-        latency = encoder.config.latency
         for row in map(json.loads, (data / "utterances.jsonl").open()):
             speaker = row["speaker"]
             if row["split"] == "train" and speaker.startswith("ls") and len(speakers.get(speaker, ())) < N_PER_SOURCE:
@@ -163,15 +162,15 @@ class SourceSampler:
         ]
 
     def batch(self, size: int, n_frames: int) -> dict[str, torch.Tensor]:
-        """Content, pitch, f0, gain, voice as `VoiceSampler.batch`, and what should be heard.
+        """Heard, frames, pitch, f0, gain, voice as `VoiceSampler.batch`, and what should be heard.
 
-        phones (B, W, 40): logits of the clean sound, by the judge. With a teacher also target (B, 160 * W): what it
-        says, aligned with the model's output.
+        clean (B, 160 * W), and phones (B, W, 40): its logits, by the judge. With a teacher also target (B, 160 * W):
+        what it says, aligned with the model's output.
         """
         rng = self.rng
         width = CONTEXT_FRAMES + n_frames
         # the teacher's output comes later by this
-        behind = 0 if self.teacher is None else self.teacher.latency - self.encoder.config.latency
+        behind = 0 if self.teacher is None else self.teacher.latency - self.latency
         teachers_width = width - (-behind // HOP_LENGTH)
         clean, heard, pitch, teachers_pitch, voices = [], [], [], [], []
         for _ in range(size):
@@ -182,7 +181,7 @@ class SourceSampler:
             source, rows = piece[: width * HOP_LENGTH], slice_rows(recording.pitch, start, width)
             if self.noises is not None and rng.random() < NOISY_SOURCES:
                 source = overheard(source, self.noises, rng)
-                rows = track_pitch(source, self.encoder.config.latency)
+                rows = track_pitch(source, self.latency)
             pitch.append(rows)
             teachers_pitch.append(slice_rows(recording.teachers_pitch, start, teachers_width))
             shares, log2_f0 = self.voices[rng.integers(len(self.voices))]
@@ -195,13 +194,15 @@ class SourceSampler:
             voices.append(shares)
         whole = torch.from_numpy(np.stack(clean))
         gain = torch.from_numpy(rng.uniform(-16, 8, (size, 1)).astype(np.float32))
+        batch = {
+            "heard": torch.from_numpy(np.stack(heard)),
+            "frames": torch.arange(width).expand(size, width),
+            "clean": whole[:, : width * HOP_LENGTH],
+            "gain": 10 ** (gain / 20),
+            "voice": torch.tensor(voices),
+        }
         with torch.no_grad():
-            batch = {
-                "content": hear(self.encoder, torch.from_numpy(np.stack(heard)))[0],
-                "phones": hear(self.judge, whole[:, : width * HOP_LENGTH])[1],
-                "gain": 10 ** (gain / 20),
-                "voice": torch.tensor(voices),
-            }
+            batch["phones"] = hear(self.judge, batch["clean"])[1]
         if self.teacher is not None:
             shown = self.teacher.say(whole, batch | pitch_batch(teachers_pitch, gain))
             batch["target"] = shown[:, behind : behind + width * HOP_LENGTH]
@@ -217,19 +218,17 @@ def pitch_batch(pitch: list[NDArray[np.float32]], gain: torch.Tensor) -> dict[st
 class VoiceSampler:
     """Random crops: content of a distorted recording, pitch of the same in noise or not, sound of the clean one."""
 
-    def __init__(
-        self, recordings: list[VoiceRecording], encoder: ContentEncoder, seed: int, noises: Noises | None = None
-    ) -> None:
+    def __init__(self, recordings: list[VoiceRecording], latency: int, seed: int, noises: Noises | None = None) -> None:
         self.rng = np.random.default_rng(seed)
         self.noises = noises
-        self.encoder = encoder.eval()
-        self.latency = encoder.config.latency
+        self.latency = latency
         self.by_voice = [[r for r in recordings if r.voice == v] for v in range(len(VOICES))]
 
     def batch(self, size: int, n_frames: int) -> dict[str, torch.Tensor]:
-        """Content (B, W, 48), pitch (B, W, 4), f0 (B, W), target (B, 160 W), gain (B, 1), voice (B, n_voices).
+        """Pitch (B, W, 4), f0 (B, W), target (B, 160 W), gain (B, 1), voice (B, n_voices), and what an encoder hears.
 
-        W = CONTEXT_FRAMES + n_frames. The target is at the reference level; level features carry `gain`.
+        W = CONTEXT_FRAMES + n_frames. The target is at the reference level; level features carry `gain`. Of the
+        encoder's answers to heard (B, T), frames (B, W) are those that belong to the target's.
         """
         rng = self.rng
         width = CONTEXT_FRAMES + n_frames
@@ -249,17 +248,12 @@ class VoiceSampler:
             pieces.append(piece)
             frames.append(frame)
         longest = max(len(p) for p in pieces)
-        heard = torch.from_numpy(np.stack([np.pad(p, (0, longest - len(p))) for p in pieces]))
-        with torch.no_grad():
-            content = hear(self.encoder, heard)[0]
-        index = torch.from_numpy(np.stack(frames))
-        content = torch.gather(content, 1, index[..., None].expand(-1, -1, content.shape[-1]))
-
         gain = torch.from_numpy(rng.uniform(-16, 8, (size, 1)).astype(np.float32))
         starts = [s * HOP_LENGTH - self.latency for _, s in crops]
         target = [slice_samples(r.samples, s, width * HOP_LENGTH) for (r, _), s in zip(crops, starts, strict=True)]
         return pitch_batch(pitch, gain) | {
-            "content": content,
+            "heard": torch.from_numpy(np.stack([np.pad(p, (0, longest - len(p))) for p in pieces])),
+            "frames": torch.from_numpy(np.stack(frames)),
             "target": torch.from_numpy(np.stack(target)),
             "gain": 10 ** (gain / 20),
             "voice": torch.eye(len(VOICES))[[r.voice for r, _ in crops]],
