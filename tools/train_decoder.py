@@ -38,7 +38,6 @@ WARM_UP = 200
 EMA = 0.999
 """The exported weights are this moving average: adversarial training wanders."""
 
-UNCLEAR_WEIGHT = 0.5
 KEPT_WEIGHT = 0.5
 """Of what the teacher's encoder makes of clean speech, where the encoder learns too."""
 ENCODER_RATE = 0.4
@@ -118,6 +117,7 @@ def main() -> None:
     parser.add_argument("--judges-first", type=int, default=0, help="adversarial steps in which only the judges learn")
     parser.add_argument("--batch", type=int, default=9)
     parser.add_argument("--converted", type=int, default=4, help="crops of other speakers, converted, in every batch")
+    parser.add_argument("--unclear-weight", type=float, default=0.5, help="of words that come out wrong")
     parser.add_argument("--frames", type=int, default=80)
     parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--adversarial-learning-rate", type=float, default=5e-4)
@@ -223,7 +223,7 @@ def main() -> None:
                 natural = judges(meant, batch["voice"])
             fooled, matched = opinion(natural, judges(heard, voices))
             judges.requires_grad_(True)
-            loss = 4 * spectral + fooled + 2 * matched + UNCLEAR_WEIGHT * unclear
+            loss = 4 * spectral + fooled + 2 * matched + args.unclear_weight * unclear
         if args.encoder_too and learning:
             counts = torch.zeros(phones.shape[:2], dtype=torch.bool)
             counts[:, CONTEXT_FRAMES:] = True

@@ -1,14 +1,20 @@
 """What decoder training asks of its output, on real weights."""
 
+import json
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+import train_decoder
 from train_decoder import misheard
+from vctrain import checkpoint
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.models.content_encoder import load_encoder
+from vctrain.models.decoder import load_decoder
 from vctrain.teachers import ContentTeacher, divergence, hear
 
 pytestmark = pytest.mark.tools
@@ -60,3 +66,69 @@ def test_a_teachers_answers_belong_to_the_students_frames(encoder, samples, late
     start = 60  # past what the shorter history changes
     assert float((content - earlier[0])[:, start:count].abs().mean()) < 0.15 * float(content.abs().mean())
     assert float(divergence(phones[:, start:count], earlier[1][:, start:count]).mean()) < 0.05
+
+
+@pytest.fixture
+def data(tmp_path, samples):
+    """One sentence by every voice, and by somebody else."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    with (folder / "utterances.jsonl").open("w") as file:
+        for speaker in ("kathleen", "slt", "bdl", "ls1"):
+            path = folder / "audio" / speaker / "1.flac"
+            path.parent.mkdir(parents=True)
+            soundfile.write(path, samples[0].numpy(), 16_000)
+            row = {"speaker": speaker, "utterance": "1", "text": None, "split": "train", "seconds": 3.0}
+            file.write(json.dumps(row | {"path": str(path.relative_to(folder))}) + "\n")
+    return folder
+
+
+@pytest.fixture
+def train(monkeypatch, data, tmp_path):
+    """Trains tiny, from the weights that are kept, for a step in which it learns."""
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(TOOLS / "weights" / "tiny" / "encoder.pt", run)
+
+    def call(*options):
+        always = ("--variant", "tiny", "--start-from", str(TOOLS / "weights" / "tiny" / "decoder.pt"), "--steps", "2")
+        sizes = ("--adversarial-from", "0", "--batch", "3", "--converted", "2", "--frames", "60")
+        arguments = ["train_decoder.py", "--data", str(data), "--run", str(run), *always, *sizes, *options]
+        monkeypatch.setattr(sys, "argv", arguments)
+        train_decoder.main()
+        return run
+
+    return call
+
+
+def test_kept_weights_have_no_judges_and_wait_until_they_have_learnt(train, capsys):
+    with pytest.raises(SystemExit):
+        train()
+    assert "has no judges; let them learn first, as in --judges-first 400" in capsys.readouterr().err
+    run = train("--judges-first", "1")
+    before = load_decoder(TOOLS / "weights" / "tiny" / "decoder.pt").state_dict()
+    after = checkpoint.load(run / "decoder.pt")["model"]
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_while_the_judges_learn_the_decoder_stays_as_it_is(train):
+    run = train("--judges-first", "2")
+    before = load_decoder(TOOLS / "weights" / "tiny" / "decoder.pt").state_dict()
+    saved = checkpoint.load(run / "decoder.pt")
+    assert all(torch.equal(before[name], saved["model"][name]) for name in before)
+    assert saved["judge_optimizer"]["state"]
+
+
+def test_an_encoder_that_learns_too_is_kept_and_one_that_does_not_stays_as_it_is(train, samples):
+    kept = (TOOLS / "weights" / "tiny" / "encoder.pt").read_bytes()
+    teacher = ("--teacher", str(TOOLS / "weights"), "--judges-first", "1")
+    run = train(*teacher)
+    assert (run / "encoder.pt").read_bytes() == kept
+    (run / "decoder.pt").unlink()
+    before = load_encoder(run / "encoder.pt").eval()
+    train(*teacher, "--encoder-too")
+    after = load_encoder(run / "encoder.pt").eval()
+    with torch.no_grad():
+        apart = float(divergence(hear(before, samples)[1], hear(after, samples)[1]).mean())
+    # one step of a moving average: another network, that hears the same
+    assert 0 < apart < 0.01
