@@ -18,6 +18,7 @@ from pathlib import Path
 
 import soundfile as sf
 from pocketsphinx import Decoder
+from vctrain.data.corpora import listed
 
 
 @cache
@@ -76,7 +77,7 @@ def main() -> None:
     args = parser.parse_args()
     out = args.data / "phones.jsonl"
     done = {json.loads(line)["path"] for line in out.open()} if out.exists() else set()
-    rows = [json.loads(line) for line in (args.data / "utterances.jsonl").open()]
+    rows = listed(args.data)
     rows = [r for r in rows if r["path"] not in done and (args.recognise or r["text"] is not None)]
     kept = 0
     with ProcessPoolExecutor(args.jobs) as pool, out.open("a") as file:

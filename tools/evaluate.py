@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vctrain.data.corpora import VOICES
+from vctrain.data.corpora import VOICES, listed
 from vctrain.judge import languages, noise, picture, tables, trials
 from vctrain.judge.scoring import level_dbfs, load, loudest_dbfs, score_all
 from vctrain.judge.statistics import summarise
@@ -386,7 +386,7 @@ def main() -> int:
         if args.noises:
             noise.kitchen_files(args.noises)
         system = judged_system(args)
-        rows = [json.loads(line) for line in (args.data / "utterances.jsonl").read_text().splitlines()]
+        rows = listed(args.data)
         with ProcessPoolExecutor(args.jobs) as pool:
             report = evaluate(Session(args, rows, pool), system)
     except (ConversionError, EdgevcError, OSError, RuntimeError, ValueError) as error:

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
-from vctrain.data.corpora import SAMPLE_RATE, Clone, decode_audio
+from vctrain.data.corpora import SAMPLE_RATE, Clone, decode_audio, listed
 from vctrain.judge.noise import Kitchen
 from vctrain.recognition.automaton import compile_grammar
 from vctrain.recognition.decoder import (
@@ -86,11 +86,9 @@ class Command:
 def aligned_phones(data: Path, phones: Sequence[str]) -> Iterator[tuple[dict, list[tuple[int, int, int]]]]:
     """Every aligned utterance's row and its (column, start, length); noises of the aligner count as silence."""
     column = {phone: i for i, phone in enumerate(phones)}
-    with (data / "utterances.jsonl").open() as file:
-        rows = {row["path"]: row for row in map(json.loads, file)}
-    with (data / "phones.jsonl").open() as file:
-        for entry in map(json.loads, file):
-            yield rows[entry["path"]], [(column.get(name, 0), start, n) for name, start, n in entry["phones"]]
+    rows = {row["path"]: row for row in listed(data)}
+    for entry in listed(data, "phones"):
+        yield rows[entry["path"]], [(column.get(name, 0), start, n) for name, start, n in entry["phones"]]
 
 
 def log_priors(data: Path, phones: Sequence[str]) -> NDArray[np.float64]:

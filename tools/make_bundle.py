@@ -6,7 +6,6 @@ python tools/make_bundle.py --run RUN --export EXPORT --data DATA --out FLOAT/de
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import subprocess
 import tempfile
@@ -16,7 +15,7 @@ import numpy as np
 import soundfile as sf
 import torch
 from numpy.typing import NDArray
-from vctrain.data.corpora import VOICES
+from vctrain.data.corpora import VOICES, listed
 from vctrain.data.front_end import N_MELS
 from vctrain.data.shipped import MIXTURES, spoken_f0
 from vctrain.data.voices import F0_RANGE, normalise, track_pitch
@@ -71,7 +70,7 @@ TRAINING_DATA = (
 
 def golden_inputs(data: Path, latency: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Log-mels and pitch features of real speech, GOLDEN_HOPS rows each."""
-    rows = [json.loads(line) for line in (data / "utterances.jsonl").open()]
+    rows = listed(data)
     row = next(r for r in rows if r["speaker"] == "kathleen" and r["split"] == "train")
     samples = normalise(sf.read(data / row["path"], dtype="float32")[0])[: 160 * (GOLDEN_HOPS + 30)]
     pitch = torch.from_numpy(track_pitch(samples, latency))

@@ -9,13 +9,12 @@ licences), of which only what the models make is written. Opus, a few kilobytes 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
-from vctrain.data.corpora import UNSEEN_SPEAKERS
+from vctrain.data.corpora import UNSEEN_SPEAKERS, listed
 from vctrain.data.voices import normalise
 from vctrain.judge import trials
 
@@ -38,7 +37,7 @@ WHO = {
 
 def sources(data: Path) -> dict[str, NDArray[np.float32]]:
     """Name to float32 (T,) at 16 kHz: the sentence, and the first judged utterance of each unseen speaker."""
-    rows = [json.loads(line) for line in (data / "utterances.jsonl").open()]
+    rows = listed(data)
     paths = {"sentence": SENTENCE}
     paths |= {speaker: data / trials.choose(rows, speaker, 1)[0]["path"] for speaker in UNSEEN_SPEAKERS}
     return {name: normalise(sf.read(path, dtype="float32")[0]) for name, path in paths.items()}

@@ -10,12 +10,11 @@ voice's, in octaves.
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from vctrain.data.corpora import VOICES
+from vctrain.data.corpora import VOICES, listed
 from vctrain.data.pitch import held_out_speakers
 from vctrain.data.voices import track_pitch
 from vctrain.judge.scoring import load
@@ -29,7 +28,7 @@ START, PRIOR, FIRST, LIMIT = np.log2(150), 4.0, 15, 1.0
 
 def recordings(data: Path) -> list[Path]:
     """Of the voices' unseen prompts, of the transcribed readers, and of a part of the LibriSpeech speakers."""
-    rows = [json.loads(line) for line in (data / "utterances.jsonl").open()]
+    rows = listed(data)
     train = [r for r in rows if r["split"] == "train" and r["speaker"].startswith("ls")]
     readers = [r for r in train if r["speaker"] in ("ls26", "ls27")]
     others = sorted({r["speaker"] for r in train} - {"ls26", "ls27"} - set(held_out_speakers(data)))

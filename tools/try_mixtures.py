@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from vctrain import metrics
-from vctrain.data.corpora import UNSEEN_SPEAKERS, VOICES
+from vctrain.data.corpora import UNSEEN_SPEAKERS, VOICES, listed
 from vctrain.export import trained
 from vctrain.export.graphs import conditioning_table
 from vctrain.judge import trials
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--mixture", type=parse, action="append", required=True, metavar="NAME=SHARE,...")
     parser.add_argument("--jobs", type=int, default=2)
     args = parser.parse_args()
-    rows = [json.loads(line) for line in (args.data / "utterances.jsonl").open()]
+    rows = listed(args.data)
     sources = recordings(args.data, rows)
     own = [args.data / r["path"] for r in trials.choose(rows, args.voice, trials.CENTROID_UTTERANCES)]
     look = partial(read, voice=args.voice, cache=args.data / "scores")

@@ -6,6 +6,7 @@ No audio is committed to this project. Every set, its licence and its clone name
 from __future__ import annotations
 
 import io
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -145,6 +146,11 @@ def vcc2016(clones: Path) -> Iterator[Recording]:
         found = re.fullmatch(r"npVCC2016/evals/(\w+)/wavs/(\d+)\.wav", name)
         if found:
             yield Recording(found[1], found[2], None, clone.read(name))
+
+
+def listed(data: Path, name: str = "utterances") -> list[dict]:
+    """The rows of DATA/<name>.jsonl, as prepare_data.py and align.py write them."""
+    return [json.loads(line) for line in (data / f"{name}.jsonl").read_text().splitlines()]
 
 
 CORPORA = (kathleen, arctic, librispeech_transcribed, librispeech_single, vcc2016)

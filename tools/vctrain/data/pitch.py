@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -16,7 +15,7 @@ import soxr
 from numpy.typing import NDArray
 
 from edgevc import _core
-from vctrain.data.corpora import SAMPLE_RATE
+from vctrain.data.corpora import SAMPLE_RATE, listed
 from vctrain.data.distortions import reverberate, shape_spectrum
 from vctrain.data.front_end import HOP_LENGTH
 
@@ -55,7 +54,7 @@ def training_files(data: Path) -> list[Path]:
     """Recordings to teach with: no test prompt, no unseen or held-out speaker, nothing that the benchmark judges."""
     held_out = set(held_out_speakers(data))
     groups: dict[str, list[Path]] = {}
-    for row in map(json.loads, (data / "utterances.jsonl").open()):
+    for row in listed(data):
         speaker = row["speaker"]
         if row["split"] == "train" and (speaker in PER_SPEAKER or speaker.startswith("ls")) and speaker not in held_out:
             groups.setdefault(speaker, []).append(data / row["path"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
-from vctrain.data.corpora import SAMPLE_RATE
+from vctrain.data.corpora import SAMPLE_RATE, listed
 from vctrain.data.distortions import companded, reverberate, shape_spectrum
 from vctrain.data.front_end import HOP_LENGTH, WIN_LENGTH
 from vctrain.data.noise import Noises, in_noise
@@ -48,9 +47,9 @@ class Utterance:
 
 def load_utterances(data: Path) -> list[Utterance]:
     """Every aligned utterance of DATA."""
-    rows = {row["path"]: row for row in map(json.loads, (data / "utterances.jsonl").open())}
+    rows = {row["path"]: row for row in listed(data)}
     utterances = []
-    for entry in map(json.loads, (data / "phones.jsonl").open()):
+    for entry in listed(data, "phones"):
         row = rows[entry["path"]]
         samples = sf.read(data / entry["path"], dtype="int16")[0]
         labels = np.zeros(len(samples) // HOP_LENGTH + 5, np.int8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgevc import _core
-from vctrain.data.corpora import SAMPLE_RATE, VOICES
+from vctrain.data.corpora import SAMPLE_RATE, VOICES, listed
 from vctrain.data.distortions import shape_spectrum
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.noise import Noises, in_noise
@@ -59,7 +58,7 @@ def track_pitch(samples: NDArray[np.float32], latency: int) -> NDArray[np.float3
 def load_voices(data: Path, split: str, latency: int) -> list[VoiceRecording]:
     """All recordings of the shipped voices in one split; pitch is tracked here, with an encoder's latency."""
     recordings = []
-    for row in map(json.loads, (data / "utterances.jsonl").open()):
+    for row in listed(data):
         if row["speaker"] in VOICES and row["split"] == split:
             samples = normalise(sf.read(data / row["path"], dtype="float32")[0])
             # room for the last sounds to come out, and whole hops
@@ -146,7 +145,7 @@ class SourceSampler:
         self.judge = encoder if teacher is None else teacher.encoder
         self.voices = [(weights(name), spoken_f0(name, statistics)[0]) for name in MIXTURES]
         speakers: dict[str, list[SourceRecording]] = {}
-        for row in map(json.loads, (data / "utterances.jsonl").open()):
+        for row in listed(data):
             speaker = row["speaker"]
             if row["split"] == "train" and speaker.startswith("ls") and len(speakers.get(speaker, ())) < N_PER_SOURCE:
                 samples = normalise(sf.read(data / row["path"], dtype="float32")[0])
