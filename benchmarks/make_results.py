@@ -92,7 +92,8 @@ def rows_table(rows: list[dict]) -> list[str]:
     lines = ["| what | measured | bar | command |", "|---|---|---|---|"]
     for row in rows:
         value = f"{row['value']:.4g}" if isinstance(row["value"], float) else str(row["value"])
-        lines.append(f"| {row['name']} | {value} {row['unit']} | {row.get('bar') or ''} | `{row['command']}` |")
+        bar = "" if row.get("bar") is None else row["bar"]
+        lines.append(f"| {row['name']} | {value} {row['unit']} | {bar} | `{row['command']}` |")
     return lines
 
 
