@@ -550,6 +550,16 @@ def test_words_only_writes_its_short_table(monkeypatch, data, quick_judges, caps
     assert "ls19 -> bdl            0.000  0.000       2" in capsys.readouterr().out
 
 
+def test_words_only_are_counted_in_a_kitchen_too(monkeypatch, data, quick_judges, esc10):
+    options = ("--bundle", str(BUNDLE), "--voices", "bdl", "--utterances", "1", "--words-only", "--noises", str(esc10))
+    status, report = run_evaluate(monkeypatch, data, *options)
+    assert status == 0
+    assert report["table"]["SF1 -> bdl, kitchen"] == {"wer": 0, "source_wer": 0, "n": 1, "words": 2}
+    # trained speakers are heard in quiet only
+    assert "slt -> bdl" in report["table"]
+    assert "slt -> bdl, kitchen" not in report["table"]
+
+
 def test_a_command_that_cannot_work_ends_in_one_line(monkeypatch, data, capsys):
     status, report = run_evaluate(monkeypatch, data, "--command", "sox {input}")
     assert (status, report) == (1, None)
