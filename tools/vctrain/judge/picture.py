@@ -22,6 +22,7 @@ def spectrograms(path: Path, columns: Sequence[Sequence[tuple[str, NDArray[np.fl
     matplotlib: Any = importlib.import_module("matplotlib")
     matplotlib.use("Agg")
     pyplot: Any = importlib.import_module("matplotlib.pyplot")
+    image: Any = importlib.import_module("PIL.Image")
     n_rows = max(len(column) for column in columns)
     size = (PANEL_INCHES[0] * len(columns), PANEL_INCHES[1] * n_rows)
     figure, axes = pyplot.subplots(n_rows, len(columns), figsize=size, squeeze=False, layout="constrained")
@@ -45,6 +46,9 @@ def spectrograms(path: Path, columns: Sequence[Sequence[tuple[str, NDArray[np.fl
         axes[len(column) - 1, x].set_xlabel("s")
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+    # the map has no more colours than a palette: half the size
+    with image.open(path) as drawn:
+        drawn.convert("RGB").quantize(256).save(path, optimize=True)
 
 
 def _decibels(samples: NDArray[np.float32]) -> NDArray[np.float32]:
