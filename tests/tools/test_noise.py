@@ -48,7 +48,7 @@ def test_noise_is_of_unit_power_and_another_one_each_time(noises, rng):
     assert not any(np.array_equal(a, b) for a, b in itertools.pairwise(drawn))
 
 
-def test_what_the_judge_hears_is_never_drawn(noises, rng):
+def test_what_the_judge_hears_is_never_drawn(noises):
     assert len(noises.recordings) == 4
     assert [len(recordings) for _, recordings in noises.kitchen] == [1, 1, 1]
     for recording in (*noises.recordings, *(r for _, recordings in noises.kitchen for r in recordings)):

@@ -39,9 +39,10 @@ def load_noises(folder: Path, held_out: bool = False) -> list[NDArray[np.float32
 
 
 def kitchen_sounds(folder: Path, held_out: bool = False) -> Sounds:
-    """What a kitchen is made of, from ESC-10; classes that the folder lacks are left out."""
+    """What a kitchen is made of, from ESC-10; classes of which the folder has no such recording are left out."""
     found = [(10 ** (level / 20), next(folder.glob(f"*{kind}"), None)) for kind, level in KITCHEN.items()]
-    return [(gain, load_noises(path, held_out)) for gain, path in found if path is not None]
+    sounds = [(gain, load_noises(path, held_out)) for gain, path in found if path is not None]
+    return [(gain, recordings) for gain, recordings in sounds if recordings]
 
 
 def mix(sounds: Sounds, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
