@@ -14,11 +14,11 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch.utils.tensorboard import SummaryWriter
 from vctrain import checkpoint
@@ -47,15 +47,33 @@ JUDGED_SAMPLES = 44 * HOP_LENGTH
 """Length of the excerpt that the discriminators hear of each crop."""
 
 
-def moving_average(network: torch.nn.Module) -> torch.optim.swa_utils.AveragedModel:
-    """Starts as the network is."""
-    return torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA))
+class Learner:
+    """A network that learns, and the moving average of it that is exported."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self.network = network
+        ema = torch.optim.swa_utils.get_ema_multi_avg_fn(EMA)
+        self.average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=ema)
+        self.optimizer = new_optimizer(network)
+
+    def learn(self, rate: float) -> None:
+        """One step down the gradients that were gathered."""
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        descend(self.optimizer, rate)
+        self.average.update_parameters(self.network)
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Of every group."""
+def new_optimizer(network: torch.nn.Module) -> torch.optim.Optimizer:
+    """Its rate is given at every step."""
+    return torch.optim.AdamW(network.parameters(), 1e-3, betas=(0.8, 0.99))
+
+
+def descend(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """One step; the gradients are then gone."""
     for group in optimizer.param_groups:
         group["lr"] = rate
+    optimizer.step()
+    optimizer.zero_grad()
 
 
 def learning_rate(step: int, args: argparse.Namespace) -> float:
@@ -100,8 +118,169 @@ def opinion(natural: Judgement, false: Judgement) -> tuple[torch.Tensor, torch.T
     return fooled, sum((a.float() - b[: len(a)].float()).abs().mean() for a, b in layers) / len(layers)
 
 
-def main() -> None:
-    """Writes RUN/decoder.pt and TensorBoard logs."""
+class Training:
+    """What learns, what it learns from, and one step of it."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        """Raises FileNotFoundError where a file that was named, or RUN/encoder.pt, is missing."""
+        self.args = args
+        encoder = load_encoder(args.run / "encoder.pt").eval().requires_grad_(args.encoder_too)
+        teacher = VoiceTeacher(args.teacher) if args.teacher is not None else None
+        decoder = Decoder(replace(VARIANTS[args.variant].decoder, synthesis=args.synthesis))
+        if args.start_from is not None:
+            decoder.load_state_dict(load_decoder(args.start_from).state_dict())
+        self.encoder, self.latency = encoder, encoder.config.latency
+        self.speaker = Learner(decoder)
+        self.judges = Discriminators(decoder.config.n_voices)
+        self.judge_optimizer = new_optimizer(self.judges)
+        self.listener = Learner(encoder) if args.encoder_too else None
+        self.keeper = ContentTeacher(args.teacher / "encoder.pt") if args.encoder_too else None
+        self.taught = teacher is not None
+        self._take_judges()
+        self.done = self._resume()
+
+        recordings = load_voices(args.data, "train", self.latency)
+        self.statistics = f0_statistics(recordings)
+        noises = Noises.load(args.noises) if args.noises is not None else None
+        seed = args.seed + self.done
+        self.sampler = VoiceSampler(recordings, self.latency, seed, noises)
+        self.sources = SourceSampler(args.data, encoder, self.statistics, seed, teacher, noises)
+        n_parameters = sum(p.numel() for p in decoder.parameters())
+        print(
+            f"{n_parameters / 1e6:.2f} M parameters, {len(recordings)} recordings, {self.statistics}, "
+            f"from step {self.done}",
+            flush=True,
+        )
+
+    def _take_judges(self) -> None:
+        args = self.args
+        file = args.judges_from or args.start_from
+        if file is None:
+            return
+        if (other := checkpoint.load(file)) is None:
+            raise FileNotFoundError(f"--judges-from: no file {file}")
+        # saved weights come without judges
+        if "judges" in other:
+            self.judges.load_state_dict(other["judges"])
+        elif args.judges_from is not None or not args.judges_first:
+            raise FileNotFoundError(f"{file} has no judges; let them learn first, as in --judges-first 400")
+
+    @property
+    def _parts(self) -> dict[str, torch.nn.Module | torch.optim.Optimizer]:
+        parts = {
+            "model": self.speaker.network,
+            "average": self.speaker.average,
+            "judges": self.judges,
+            "speaker_optimizer": self.speaker.optimizer,
+            "judge_optimizer": self.judge_optimizer,
+        }
+        if self.listener is not None:
+            parts["encoder"] = self.listener.network
+            parts["encoders_average"] = self.listener.average
+            parts["encoder_optimizer"] = self.listener.optimizer
+        return parts
+
+    def _resume(self) -> int:
+        saved = checkpoint.load(self.args.run / "decoder.pt")
+        if saved is None:
+            return 0
+        for name, part in self._parts.items():
+            part.load_state_dict(saved[name])
+        return saved["step"]
+
+    def save(self) -> None:
+        """Writes RUN/decoder.pt, from which the same command goes on."""
+        checkpoint.save(
+            self.args.run / "decoder.pt",
+            step=self.done,
+            config=asdict(self.speaker.network.config),
+            f0_statistics=self.statistics,
+            **{name: part.state_dict() for name, part in self._parts.items()},
+        )
+
+    def finish(self) -> None:
+        """Replaces RUN/encoder.pt where the encoder learnt as well."""
+        if self.listener is not None:
+            heard_by = self.listener.average.module
+            checkpoint.save(
+                self.args.run / "encoder.pt",
+                model=heard_by.state_dict(),
+                config=asdict(heard_by.config),
+                step=self.done,
+                scores={},
+            )
+
+    def step(self) -> dict[str, float]:
+        """Learns from one batch, and says what was lost by name."""
+        args = self.args
+        rate = learning_rate(self.done, args)
+        adversarial = self.done >= args.adversarial_from
+        learning = not adversarial or self.done >= args.adversarial_from + args.judges_first
+        with torch.set_grad_enabled(self.listener is not None and learning):
+            batch, _ = listen(self.encoder, self.sampler.batch(args.batch, args.frames))
+            if adversarial or self.taught:
+                converting, phones = listen(self.encoder, self.sources.batch(args.converted, args.frames))
+        decoder = self.speaker.network
+        # the last frames' overlap is still to come
+        keep = slice(CONTEXT_FRAMES * HOP_LENGTH, -2 * HOP_LENGTH)
+        output, target = speak(decoder, batch)[:, keep], batch["target"][:, keep]
+        if adversarial or self.taught:
+            converted = speak(decoder, converting)
+        if self.taught:
+            shown = converting["target"][:, keep]
+            spectral = multi_resolution_stft(torch.cat([output, converted[:, keep]]), torch.cat([target, shown]))
+        else:
+            spectral = multi_resolution_stft(output, target)
+        loss, lost = spectral, {"spectral": spectral}
+        if adversarial:
+            unclear = misheard(self.sources.judge, converted, converting["phones"], self.latency)
+            judged, fooled, matched = self._judge(output, target, converted[:, keep], batch, converting, rate, learning)
+            loss = 4 * spectral + fooled + 2 * matched + args.unclear_weight * unclear
+            lost |= {"judged": judged, "fooled": fooled, "matched": matched, "unclear": unclear}
+        if learning:
+            if self.listener is not None:
+                counts = torch.zeros(phones.shape[:2], dtype=torch.bool)
+                counts[:, CONTEXT_FRAMES:] = True
+                kept = self.keeper.loss(converting["clean"], converting["content"], phones, counts, self.latency)
+                loss = loss + KEPT_WEIGHT * kept
+            loss.backward()
+            self.speaker.learn(rate)
+            if self.listener is not None:
+                self.listener.learn(ENCODER_RATE * rate)
+        self.done += 1
+        return {name: value.item() for name, value in lost.items()}
+
+    def _judge(
+        self,
+        output: torch.Tensor,
+        target: torch.Tensor,
+        converted: torch.Tensor,
+        batch: dict[str, torch.Tensor],
+        converting: dict[str, torch.Tensor],
+        rate: float,
+        learning: bool,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The judges learn; then what they were wrong in, and their opinion of the decoder where it is learning."""
+        # the discriminators cost most of a step, so they hear a part of it
+        start = int(self.sampler.rng.integers(0, output.shape[1] - JUDGED_SAMPLES + 1))
+        heard, meant, other = (x[:, start : start + JUDGED_SAMPLES] for x in (output, target, converted))
+        heard = torch.cat([heard, other])
+        voices = torch.cat([batch["voice"], converting["voice"]])
+        judged = disagreement(self.judges(meant, batch["voice"]), self.judges(heard.detach(), voices))
+        judged.backward()
+        descend(self.judge_optimizer, rate)
+        if not learning:
+            return judged, torch.zeros(()), torch.zeros(())
+        self.judges.requires_grad_(False)
+        with torch.no_grad():
+            natural = self.judges(meant, batch["voice"])
+        fooled, matched = opinion(natural, self.judges(heard, voices))
+        self.judges.requires_grad_(True)
+        return judged, fooled, matched
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
@@ -123,154 +302,36 @@ def main() -> None:
     parser.add_argument("--adversarial-learning-rate", type=float, default=5e-4)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
+    return parser
+
+
+def main() -> None:
+    """Writes RUN/decoder.pt and TensorBoard logs."""
+    parser = arguments()
     args = parser.parse_args()
+    if args.encoder_too and args.teacher is None:
+        parser.error("--encoder-too needs a --teacher, whose phones the encoder keeps to")
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-
     try:
-        encoder = load_encoder(args.run / "encoder.pt").eval().requires_grad_(args.encoder_too)
-        teacher = VoiceTeacher(args.teacher) if args.teacher is not None else None
+        training = Training(args)
     except FileNotFoundError as error:
         parser.error(str(error))
-    if args.encoder_too and teacher is None:
-        parser.error("--encoder-too needs a --teacher, whose phones the encoder keeps to")
-    latency = encoder.config.latency
-    recordings = load_voices(args.data, "train", latency)
-    statistics = f0_statistics(recordings)
-
-    config = replace(VARIANTS[args.variant].decoder, synthesis=args.synthesis)
-    decoder, judges = Decoder(config), Discriminators(config.n_voices)
-    average = moving_average(decoder)
-    speaker_optimizer = torch.optim.AdamW(decoder.parameters(), 1e-3, betas=(0.8, 0.99))
-    judge_optimizer = torch.optim.AdamW(judges.parameters(), 1e-3, betas=(0.8, 0.99))
-    path = args.run / "decoder.pt"
-    parts = {
-        "model": decoder,
-        "average": average,
-        "judges": judges,
-        "speaker_optimizer": speaker_optimizer,
-        "judge_optimizer": judge_optimizer,
-    }
-    if args.encoder_too:
-        keeper = ContentTeacher(args.teacher / "encoder.pt")
-        encoders_average = moving_average(encoder)
-        encoder_optimizer = torch.optim.AdamW(encoder.parameters(), 1e-3, betas=(0.8, 0.99))
-        parts |= {"encoder": encoder, "encoders_average": encoders_average, "encoder_optimizer": encoder_optimizer}
-    step = 0
-    for option, file in (("--start-from", args.start_from), ("--judges-from", args.judges_from)):
-        if file is not None and not file.is_file():
-            parser.error(f"{option}: no file {file}")
-    if args.start_from is not None:
-        decoder.load_state_dict(load_decoder(args.start_from).state_dict())
-        average.module.load_state_dict(decoder.state_dict())
-    if (file := args.judges_from or args.start_from) is not None:
-        # saved weights come without judges
-        if "judges" in (other := checkpoint.load(file)):
-            judges.load_state_dict(other["judges"])
-        elif args.judges_from is not None or not args.judges_first:
-            parser.error(f"{file} has no judges; let them learn first, as in --judges-first 400")
-    if (saved := checkpoint.load(path)) is not None:
-        for name, part in parts.items():
-            part.load_state_dict(saved[name])
-        step = saved["step"]
-    noises = Noises.load(args.noises) if args.noises is not None else None
-    sampler = VoiceSampler(recordings, latency, args.seed + step, noises)
-    sources = SourceSampler(args.data, encoder, statistics, args.seed + step, teacher, noises)
-    n_parameters = sum(p.numel() for p in decoder.parameters())
-    print(
-        f"{n_parameters / 1e6:.2f} M parameters, {len(recordings)} recordings, {statistics}, from step {step}",
-        flush=True,
-    )
 
     writer = SummaryWriter(args.run / "tensorboard")
-    clock, saved_at, sums = time.time(), time.time(), np.zeros(5)
-    while step < args.steps:
-        rate = learning_rate(step, args)
-        set_rate(speaker_optimizer, rate)
-        set_rate(judge_optimizer, rate)
-        learning = step < args.adversarial_from or step >= args.adversarial_from + args.judges_first
-        with torch.set_grad_enabled(args.encoder_too and learning):
-            batch, _ = listen(encoder, sampler.batch(args.batch, args.frames))
-        # the last frames' overlap is still to come
-        keep = slice(CONTEXT_FRAMES * HOP_LENGTH, -2 * HOP_LENGTH)
-        output, target = speak(decoder, batch)[:, keep], batch["target"][:, keep]
-        judged = fooled = matched = unclear = torch.zeros(())
-        adversarial = step >= args.adversarial_from
-        if adversarial or teacher is not None:
-            with torch.set_grad_enabled(args.encoder_too and learning):
-                converting, phones = listen(encoder, sources.batch(args.converted, args.frames))
-            converted = speak(decoder, converting)
-        if teacher is None:
-            spectral = multi_resolution_stft(output, target)
-        else:
-            shown = converting["target"][:, keep]
-            spectral = multi_resolution_stft(torch.cat([output, converted[:, keep]]), torch.cat([target, shown]))
-        loss = spectral
-        if adversarial:
-            unclear = misheard(sources.judge, converted, converting["phones"], latency)
-            # the discriminators cost most of a step, so they hear a part of it
-            start = int(sampler.rng.integers(0, output.shape[1] - JUDGED_SAMPLES + 1))
-            heard, meant, other = (x[:, start : start + JUDGED_SAMPLES] for x in (output, target, converted[:, keep]))
-            heard = torch.cat([heard, other])
-            voices = torch.cat([batch["voice"], converting["voice"]])
-            judged = disagreement(judges(meant, batch["voice"]), judges(heard.detach(), voices))
-            judge_optimizer.zero_grad()
-            judged.backward()
-            judge_optimizer.step()
-        if adversarial and learning:
-            judges.requires_grad_(False)
-            with torch.no_grad():
-                natural = judges(meant, batch["voice"])
-            fooled, matched = opinion(natural, judges(heard, voices))
-            judges.requires_grad_(True)
-            loss = 4 * spectral + fooled + 2 * matched + args.unclear_weight * unclear
-        if args.encoder_too and learning:
-            counts = torch.zeros(phones.shape[:2], dtype=torch.bool)
-            counts[:, CONTEXT_FRAMES:] = True
-            kept = keeper.loss(converting["clean"], converting["content"], phones, counts, latency)
-            loss = loss + KEPT_WEIGHT * kept
-            set_rate(encoder_optimizer, ENCODER_RATE * rate)
-            encoder_optimizer.zero_grad()
-        if learning:
-            speaker_optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(decoder.parameters(), 5.0)
-            speaker_optimizer.step()
-            average.update_parameters(decoder)
-        if args.encoder_too and learning:
-            torch.nn.utils.clip_grad_norm_(encoder.parameters(), 5.0)
-            encoder_optimizer.step()
-            encoders_average.update_parameters(encoder)
-        step += 1
-        sums += [spectral.item(), judged.item(), fooled.item(), matched.item(), unclear.item()]
-        if step % 100 == 0:
-            names = ("spectral", "judged", "fooled", "matched", "unclear")
-            for name, value in zip(names, sums / 100, strict=True):
-                writer.add_scalar(name, value, step)
-            print(
-                f"{step} {dict(zip(names, (sums / 100).round(3).tolist(), strict=True))} "
-                f"{(time.time() - clock) / 100:.3f} s/step",
-                flush=True,
-            )
-            clock, sums = time.time(), np.zeros(5)
-        if time.time() - saved_at > 120 or step == args.steps:
-            checkpoint.save(
-                path,
-                step=step,
-                config=asdict(decoder.config),
-                f0_statistics=statistics,
-                **{name: part.state_dict() for name, part in parts.items()},
-            )
+    clock, saved_at, sums = time.time(), time.time(), Counter()
+    while training.done < args.steps:
+        sums.update(training.step())
+        if training.done % 100 == 0:
+            for name, value in sums.items():
+                writer.add_scalar(name, value / 100, training.done)
+            means = {name: round(value / 100, 3) for name, value in sums.items()}
+            print(f"{training.done} {means} {(time.time() - clock) / 100:.3f} s/step", flush=True)
+            clock, sums = time.time(), Counter()
+        if time.time() - saved_at > 120 or training.done == args.steps:
+            training.save()
             saved_at = time.time()
-        if args.encoder_too and step == args.steps:
-            heard_by = encoders_average.module
-            checkpoint.save(
-                args.run / "encoder.pt",
-                model=heard_by.state_dict(),
-                config=asdict(heard_by.config),
-                step=step,
-                scores={},
-            )
+    training.finish()
 
 
 if __name__ == "__main__":

@@ -50,6 +50,19 @@ def warp_mels(mels: Tensor, rng: np.random.Generator) -> Tensor:
     return mels.gather(-1, take[0]) * (1 - share) + mels.gather(-1, take[1]) * share
 
 
+def mask_mels(mels: Tensor, rng: np.random.Generator) -> Tensor:
+    """Hides up to two bands of up to 12 mels of each recording (B, N, n_mels) behind the recording's mean.
+
+    SpecAugment's frequency masks, Park et al. 2019: no phone may hang on one band alone, which noise may cover.
+    """
+    n_mels = mels.shape[-1]
+    width = rng.integers(0, 13, (len(mels), 2, 1))
+    first = (rng.random(width.shape) * (n_mels + 1 - width)).astype(int)
+    mel = np.arange(n_mels)
+    hidden = torch.from_numpy(((mel >= first) & (mel < first + width)).any(1))[:, None]
+    return torch.where(hidden, mels.mean((1, 2), keepdim=True), mels)
+
+
 def frame_accuracy(encoder: ContentEncoder, utterances: list[Utterance]) -> float:
     """Share of frames whose most likely phone is the aligned one."""
     right = total = 0
@@ -115,7 +128,7 @@ def main() -> None:
     clock, saved_at = time.time(), time.time()
     while step < args.steps:
         distorted, clean, labels = sampler.batch(args.batch, args.frames)
-        mels = warp_mels(log_mel(torch.from_numpy(distorted)), sampler.rng)
+        mels = mask_mels(warp_mels(log_mel(torch.from_numpy(distorted)), sampler.rng), sampler.rng)
         target = torch.from_numpy(labels)
         heard = target != IGNORE
         with torch.autocast("cpu", torch.bfloat16):

@@ -65,6 +65,11 @@ def in_noise(samples: NDArray[np.float32], noise: NDArray[np.float32], snr_db: f
     return (samples + noise * (power * 10 ** (-snr_db / 20))).astype(np.float32)
 
 
+def draw_snr(rng: np.random.Generator) -> float:
+    """A signal-to-noise ratio in dB as a home has it."""
+    return float(rng.normal(10, 6))
+
+
 @dataclass(frozen=True)
 class Noises:
     """What training hears behind speech."""
@@ -80,10 +85,10 @@ class Noises:
     def draw(self, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """(n_samples,) of unit power, another one each time."""
         kind = rng.random()
-        if self.kitchen and kind < 0.4:
+        if self.kitchen and kind < 0.5:
             gains = 10 ** (rng.normal(0, 4, len(self.kitchen)) / 20)
             noise = mix([(gain * g, r) for (gain, r), g in zip(self.kitchen, gains, strict=True)], n_samples, rng)
-        elif self.recordings and kind < 0.75:
+        elif self.recordings and kind < 0.8:
             noise = self._recorded(n_samples, rng)
             if rng.random() < 0.4:
                 noise = noise + rng.uniform(0.3, 1) * self._recorded(n_samples, rng)

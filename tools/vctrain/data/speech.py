@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 from vctrain.data.corpora import SAMPLE_RATE, listed
 from vctrain.data.distortions import companded, reverberate, shape_spectrum
 from vctrain.data.front_end import HOP_LENGTH, WIN_LENGTH
-from vctrain.data.noise import Noises, in_noise
+from vctrain.data.noise import Noises, draw_snr, in_noise
 from vctrain.models.content_encoder import PHONE_INDEX
 
 SPEAKER_WEIGHTS = {
-    "kathleen": 0.12,
-    "slt": 0.11,
-    "bdl": 0.11,
-    "ls26": 0.09,
-    "ls27": 0.09,
+    "kathleen": 0.09,
+    "slt": 0.08,
+    "bdl": 0.08,
+    "ls26": 0.08,
+    "ls27": 0.08,
     "flite-rms": 0.07,
     "flite-awb": 0.07,
     "flite-kal16": 0.03,
     "espeak": 0.03,
-    "others": 0.28,
+    "others": 0.39,
 }
 """How often training hears each speaker; `others` are the many LibriSpeech speakers with one utterance each."""
 
@@ -115,7 +115,7 @@ class EncoderSampler:
             samples = reverberate(samples, rng)
         samples = samples * (10 ** (rng.uniform(-42, -16) / 20) / level)
         if rng.random() < 0.85:
-            decibels = rng.uniform(0, 20) if rng.random() < 0.75 else rng.uniform(20, 40)
+            decibels = draw_snr(rng) if rng.random() < 0.85 else rng.uniform(20, 40)
             samples = in_noise(samples, self.noises.draw(len(samples), rng), decibels)
         if rng.random() < 0.05:
             loudest = float(np.abs(samples).max())

@@ -15,7 +15,7 @@ from edgevc import _core
 from vctrain.data.corpora import SAMPLE_RATE, VOICES, listed
 from vctrain.data.distortions import shape_spectrum
 from vctrain.data.front_end import HOP_LENGTH
-from vctrain.data.noise import Noises, in_noise
+from vctrain.data.noise import Noises, draw_snr, in_noise
 from vctrain.data.shipped import MIXTURES, spoken_f0, weights
 from vctrain.models.content_encoder import ContentEncoder
 from vctrain.models.decoder import pitch_features
@@ -27,10 +27,8 @@ F0_RANGE = (60.0, 500.0)
 """Hertz, search range of the pitch tracker."""
 CONTEXT_FRAMES = 48
 """Frames that are heard before the first one that is judged."""
-NOISY_VOICES, NOISY_SOURCES = 0.35, 0.6
+NOISY_VOICES, NOISY_SOURCES = 0.4, 0.7
 """Shares of crops that are heard in noise, of the voices' own recordings and of other speakers'."""
-SNR_DB = (2.0, 25.0)
-"""Decibels, range of the signal-to-noise ratio of these."""
 N_PER_SOURCE = 40
 """Recordings of one speaker, at most, that a converter in training hears."""
 
@@ -90,7 +88,7 @@ def degrade(piece: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
 
 def overheard(piece: NDArray[np.float32], noises: Noises, rng: np.random.Generator) -> NDArray[np.float32]:
     """The piece in noise."""
-    return in_noise(piece, noises.draw(len(piece), rng), rng.uniform(*SNR_DB))
+    return in_noise(piece, noises.draw(len(piece), rng), draw_snr(rng))
 
 
 def slice_samples(samples: NDArray[np.float32], start: int, length: int) -> NDArray[np.float32]:
