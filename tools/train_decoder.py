@@ -135,7 +135,6 @@ class Training:
         self.judge_optimizer = new_optimizer(self.judges)
         self.listener = Learner(encoder) if args.encoder_too else None
         self.keeper = ContentTeacher(args.teacher / "encoder.pt") if args.encoder_too else None
-        self.taught = teacher is not None
         self._take_judges()
         self.done = self._resume()
 
@@ -216,17 +215,18 @@ class Training:
         rate = learning_rate(self.done, args)
         adversarial = self.done >= args.adversarial_from
         learning = not adversarial or self.done >= args.adversarial_from + args.judges_first
+        taught = self.sources.teacher is not None
         with torch.set_grad_enabled(self.listener is not None and learning):
             batch, _ = listen(self.encoder, self.sampler.batch(args.batch, args.frames))
-            if adversarial or self.taught:
+            if adversarial or taught:
                 converting, phones = listen(self.encoder, self.sources.batch(args.converted, args.frames))
         decoder = self.speaker.network
         # the last frames' overlap is still to come
         keep = slice(CONTEXT_FRAMES * HOP_LENGTH, -2 * HOP_LENGTH)
         output, target = speak(decoder, batch)[:, keep], batch["target"][:, keep]
-        if adversarial or self.taught:
+        if adversarial or taught:
             converted = speak(decoder, converting)
-        if self.taught:
+        if taught:
             shown = converting["target"][:, keep]
             spectral = multi_resolution_stft(torch.cat([output, converted[:, keep]]), torch.cat([target, shown]))
         else:
