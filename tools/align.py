@@ -44,7 +44,11 @@ def words(text: str) -> list[str]:
 
 
 def align(job: tuple[str, dict]) -> dict | None:
-    """One utterance to `{"path", "recognised", "phones": [[name, first frame, frames], ...]}`, or None."""
+    """One utterance to its phones, or None.
+
+    `{"path", "recognised", "phones": [[name, first frame, frames], ...], "words": [first frame, ...]}`; silence between
+    words counts as a word.
+    """
     root, row = job
     samples = sf.read(Path(root) / row["path"], dtype="int16")[0].tobytes()
     text = row["text"]
@@ -61,11 +65,13 @@ def align(job: tuple[str, dict]) -> dict | None:
         _decode(aligner, samples)
         aligner.set_alignment()
         _decode(aligner, samples)
-        phones = [[p.name, p.start, p.duration] for word in aligner.get_alignment() for p in word]
+        found = [[[p.name, p.start, p.duration] for p in word] for word in aligner.get_alignment()]
     except RuntimeError:
         # pocketsphinx found no path: the recording does not say the text
         return None
-    return {"path": row["path"], "recognised": row["text"] is None, "phones": phones}
+    phones = [phone for word in found for phone in word]
+    starts = [word[0][1] for word in found if word]
+    return {"path": row["path"], "recognised": row["text"] is None, "phones": phones, "words": starts}
 
 
 def main() -> None:

@@ -197,7 +197,7 @@ class Assembly:
                 {"filters": ["hops", N_FILTERS]},
             ),
         }[name]
-        states = graph.example_inputs(1)[len(graph.input_names) :]
+        states = zip(graph.state_names, graph.example_inputs(1)[len(graph.input_names) :], strict=True)
 
         def tensors(named: dict[str, list[object]]) -> list[dict[str, object]]:
             return [{"name": k, "shape": v, "dtype": "float32"} for k, v in named.items()]
@@ -205,7 +205,7 @@ class Assembly:
         return {
             "inputs": tensors(shapes[0]),
             "outputs": tensors(shapes[1]),
-            "states": tensors({f"block{i}": list(state.shape) for i, state in enumerate(states)}),
+            "states": tensors({name: list(state.shape) for name, state in states}),
             "chunk_hops": list(CHUNK_HOPS),
             "macs_per_hop": macs_per_hop(graph),
             "n_parameters": n_parameters(graph),

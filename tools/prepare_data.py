@@ -18,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clones", type=Path, required=True, help="folder that holds the clones as OWNER+NAME")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--synthetic", type=int, default=400, help="sentences per synthetic voice (0: none)")
+    parser.add_argument("--synthetic", type=int, default=700, help="sentences per synthetic voice (0: none)")
     args = parser.parse_args()
     rows = []
 
@@ -44,11 +44,8 @@ def main() -> None:
             keep(recording)
         seconds = sum(row["seconds"] for row in rows[before:])
         print(f"{corpus.__name__}: {len(rows) - before} utterances, {seconds / 60:.1f} min", flush=True)
-    prompts = corpora.arctic_prompts(args.clones)
-    texts = [text for name, text in sorted(prompts.items()) if name not in corpora.TEST_PROMPTS]
-    texts += [row["text"] for row in rows if row["split"] == "train" and row["speaker"] in ("ls26", "ls27")]
     before = len(rows)
-    for recording in synthetic.recordings(texts, args.synthetic):
+    for recording in synthetic.recordings(corpora.sentences_to_speak(args.clones), args.synthetic):
         keep(recording)
     print(f"synthetic: {len(rows) - before} utterances", flush=True)
     with (args.out / "utterances.jsonl").open("w") as file:

@@ -31,7 +31,7 @@ from vctrain.variants import VARIANTS
 
 EMA = 0.998
 """The judged and exported weights are this moving average."""
-LABEL_WEIGHT = 0.3
+LABEL_WEIGHT = 0.7
 """Of the aligned labels beside a teacher's probabilities."""
 
 
@@ -89,8 +89,8 @@ def main() -> None:
     parser.add_argument("--start-from", type=Path, help="another run's encoder.pt, whose weights are taken at step 0")
     parser.add_argument("--teacher", type=Path, help="another run's encoder.pt, whose answers are learnt as well")
     parser.add_argument("--steps", type=int, default=9000)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--frames", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--frames", type=int, default=400)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
@@ -107,7 +107,7 @@ def main() -> None:
         if file is not None and not file.is_file():
             parser.error(f"{option}: no file {file}")
     if args.start_from is not None:
-        encoder.load_state_dict(load_encoder(args.start_from).state_dict())
+        encoder.begin_as(load_encoder(args.start_from))
     teacher = ContentTeacher(args.teacher) if args.teacher is not None else None
     average = torch.optim.swa_utils.AveragedModel(encoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA))
     optimizer = torch.optim.AdamW(encoder.parameters(), args.learning_rate, weight_decay=0.01, betas=(0.9, 0.98))

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 import train_encoder
+from vctrain.data.front_end import HOP_LENGTH
+from vctrain.data.speech import Utterance, splice
 
 pytestmark = pytest.mark.tools
 
@@ -24,3 +26,24 @@ def test_hidden_bands_are_the_recordings_mean_and_of_bounded_width():
             assert after[:, changed].numpy() == pytest.approx(float(before.mean()), abs=1e-6)
             hidden_somewhere += bool(changed.any())
     assert 0.8 * 240 < hidden_somewhere < 240
+
+
+def test_spliced_words_keep_their_labels():
+    rng = np.random.default_rng(1)
+    utterances = []
+    for n in range(3):
+        labels = rng.integers(1, 40, 65).astype(np.int8)
+        # every sample tells the label of its frame
+        samples = np.zeros(60 * HOP_LENGTH + 125, np.int16)
+        samples[125:] = np.repeat(labels[:60], HOP_LENGTH) * np.int16(100)
+        utterances.append(Utterance("anna", f"u{n}", "train", samples, labels, np.arange(0, 60, 7, dtype=np.int32)))
+    orders = set()
+    for _ in range(20):
+        spliced = splice(utterances, 20_000, rng)
+        assert len(spliced.samples) >= 20_000
+        assert len(spliced.samples) - 125 == len(spliced.labels) * HOP_LENGTH
+        # label k is centred at sample 160 k + 205
+        centres = spliced.samples[205 + HOP_LENGTH * np.arange(len(spliced.labels))]
+        assert centres.tolist() == (spliced.labels.astype(int) * 100).tolist()
+        orders.add(spliced.labels.tobytes())
+    assert len(orders) == 20

@@ -8,7 +8,7 @@ import pytest
 import soundfile as sf
 import torch
 from vctrain.data.front_end import HOP_LENGTH
-from vctrain.data.noise import KITCHEN, Noises, in_noise
+from vctrain.data.noise import KITCHEN, Noises, draw_snr, in_noise, varied
 from vctrain.data.voices import CONTEXT_FRAMES, VoiceRecording, VoiceSampler, normalise, track_pitch
 from vctrain.models.content_encoder import load_encoder
 from vctrain.teachers import listen
@@ -60,6 +60,30 @@ def test_without_a_kitchen_or_any_recording_noise_is_coloured_at_random(tmp_path
     noises = Noises.load(tmp_path)
     assert (noises.recordings, noises.kitchen) == ([], [])
     assert float((noises.draw(4000, rng) ** 2).mean()) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_recording_is_heard_at_other_speeds_and_in_both_directions(rng):
+    seconds = np.arange(5 * RATE) / RATE
+    # a rising tone from 500 to 1500 Hz
+    recording = np.sin(2 * np.pi * (500 * seconds + 100 * seconds**2)).astype(np.float32)
+    middles, rises = [], []
+    for _ in range(60):
+        heard = varied(recording, RATE, rng)
+        assert heard.shape == (RATE,)
+        assert heard.dtype == np.float32
+        crossings = np.flatnonzero(np.diff(np.signbit(heard)))
+        middles.append(len(crossings) / 2)
+        half = RATE // 2
+        rises.append((crossings > half).sum() - (crossings <= half).sum())
+    assert min(middles) < 500
+    assert max(middles) > 1500
+    assert 10 < sum(rise > 0 for rise in rises) < 50
+
+
+def test_speech_is_heard_around_the_judges_noise(rng):
+    drawn = [draw_snr(rng) for _ in range(2000)]
+    assert np.mean(drawn) == pytest.approx(10, abs=0.6)
+    assert np.std(drawn) == pytest.approx(6, abs=0.4)
 
 
 def test_noise_lies_as_far_below_speech_as_was_asked_for(rng):

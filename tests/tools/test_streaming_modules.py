@@ -8,6 +8,7 @@ from vctrain.data import front_end
 from vctrain.export import graphs, to_onnx
 from vctrain.models.content_encoder import ContentEncoder, EncoderConfig
 from vctrain.models.decoder import Decoder, DecoderConfig, pitch_features
+from vctrain.modules import slow
 from vctrain.modules.causal import CausalBlock, CausalDepthwise
 
 from edgevc import _core
@@ -78,8 +79,9 @@ def test_streamed_block_equals_offline_with_conditioning():
     assert torch.allclose(torch.cat(streamed, 1), offline, atol=TOLERANCE)
 
 
-def test_streamed_encoder_equals_offline():
-    encoder = shaken(ContentEncoder(EncoderConfig()))
+@pytest.mark.parametrize("slow_decay", [0.0, 0.9])
+def test_streamed_encoder_equals_offline(slow_decay):
+    encoder = shaken(ContentEncoder(EncoderConfig(slow_decay=slow_decay)))
     x = torch.randn(1, sum(PIECES), 80)
     content, phones, _ = encoder(x, encoder.new_state())
     state, streamed = encoder.new_state(), []
@@ -90,8 +92,38 @@ def test_streamed_encoder_equals_offline():
     assert torch.allclose(torch.cat([s[1] for s in streamed], 1), phones, atol=TOLERANCE)
 
 
+def test_averages_are_the_mean_and_a_floor_below_it():
+    loud, quiet = torch.full((1, 400, 3), 1.0), torch.full((1, 400, 3), -1.0)
+    both = torch.stack([loud, quiet], 2).reshape(1, 800, 3)
+    averages, _ = slow.running(slow.to_average(both), torch.zeros(1, 1, 6), 0.99)
+    mean, floor = slow.features(averages)[0, -1].chunk(2)
+    assert mean.numpy() == pytest.approx(0, abs=0.01)
+    # half of the frames have e^3 and half e^-3
+    assert floor.numpy() == pytest.approx(-np.log(np.cosh(3)) / 3, abs=0.01)
+    first = slow.features(averages)[0, 0]
+    assert first.numpy() == pytest.approx(0, abs=0.02)
+
+
+def test_a_settled_state_is_what_much_of_the_same_sound_leaves():
+    encoder = ContentEncoder(EncoderConfig(slow_decay=0.99))
+    x = torch.randn(2, 10, 80)
+    state = encoder.new_state(2)
+    for _ in range(200):
+        state = encoder(x, state)[2]
+    assert torch.allclose(encoder.settled_state(x)[-1], state[-1], rtol=0.1, atol=0.3)
+    assert all(not part.any() for part in encoder.settled_state(x)[:-1])
+
+
+def test_an_encoder_that_begins_as_one_without_averages_says_the_same():
+    old = shaken(ContentEncoder(EncoderConfig()))
+    new = shaken(ContentEncoder(EncoderConfig(slow_decay=0.9)))
+    new.begin_as(old)
+    x = torch.randn(1, 20, 80)
+    assert torch.equal(new(x, new.new_state())[0], old(x, old.new_state())[0])
+
+
 def test_encoder_hears_nothing_of_later_frames():
-    encoder = shaken(ContentEncoder(EncoderConfig()))
+    encoder = shaken(ContentEncoder(EncoderConfig(slow_decay=0.9)))
     x = torch.randn(1, 30, 80)
     changed = x.clone()
     changed[:, 20:] += 1
@@ -100,12 +132,12 @@ def test_encoder_hears_nothing_of_later_frames():
     assert not torch.allclose(before[:, 20:], after[:, 20:])
 
 
-@pytest.fixture(params=["encoder", "decoder"])
+@pytest.fixture(params=["encoder", "encoder without averages", "decoder"])
 def case(request):
     """The trained form offline, the exported graph for any number of frames per call, and its plain inputs."""
     n = 24
-    if request.param == "encoder":
-        net = shaken(ContentEncoder(EncoderConfig()))
+    if request.param != "decoder":
+        net = shaken(ContentEncoder(EncoderConfig(slow_decay=0.9 if request.param == "encoder" else 0.0)))
         x = torch.randn(1, n, 80)
         content, phones, _ = net(x, net.new_state())
         folded = graphs.FoldedEncoder(net)

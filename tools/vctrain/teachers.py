@@ -27,9 +27,13 @@ def speak(decoder: Decoder, batch: dict[str, Tensor]) -> Tensor:
 
 
 def hear(encoder: ContentEncoder, samples: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, 160 * N) to content (B, N, content_size) and phone logits (B, N, 40), from the start of a stream."""
+    """(B, 160 * N) to content (B, N, content_size) and phone logits (B, N, 40).
+
+    The convolutions begin as at the start of a stream, the running averages as after much of the same sound.
+    """
+    mels = log_mel(samples)
     with torch.autocast("cpu", torch.bfloat16):
-        content, phones, _ = encoder(log_mel(samples), encoder.new_state(len(samples)))
+        content, phones, _ = encoder(mels, encoder.settled_state(mels))
     return content.float(), phones.float()
 
 

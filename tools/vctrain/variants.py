@@ -17,15 +17,20 @@ class Variant:
     description: str
 
 
+SLOW_DECAY = 0.9934
+"""A time constant of 1.5 s."""
+
 VARIANTS = {
-    "default": Variant(EncoderConfig(), DecoderConfig(), "Any speaker of English to four voices, 16 kHz, 40 ms"),
+    "default": Variant(
+        EncoderConfig(slow_decay=SLOW_DECAY), DecoderConfig(), "Any speaker of English to four voices, 16 kHz, 40 ms"
+    ),
     "low-latency": Variant(
-        EncoderConfig(latency=240),
+        EncoderConfig(latency=240, slow_decay=SLOW_DECAY),
         DecoderConfig(),
         "Any speaker of English to four voices, 16 kHz, 25 ms: hears less ahead than the default",
     ),
     "tiny": Variant(
-        EncoderConfig(channels=104, n_blocks=6),
+        EncoderConfig(channels=104, n_blocks=6, slow_decay=SLOW_DECAY),
         DecoderConfig(channels=96, n_blocks=5),
         "Any speaker of English to four voices, 16 kHz, 40 ms: a quarter of the default's size and work",
     ),

@@ -148,6 +148,13 @@ def vcc2016(clones: Path) -> Iterator[Recording]:
             yield Recording(found[1], found[2], None, clone.read(name))
 
 
+def sentences_to_speak(clones: Path) -> list[str]:
+    """The transcripts of the LJ Speech dataset, public domain, as NVIDIA/tacotron2 lists them; none with a number."""
+    listing = Clone(clones / "NVIDIA+tacotron2").read("filelists/ljs_audio_text_train_filelist.txt").decode()
+    texts = [line.partition("|")[2] for line in listing.splitlines()]
+    return [text for text in texts if re.fullmatch(r"[A-Za-z ,.;:'\"!?()-]+", text)]
+
+
 def listed(data: Path, name: str = "utterances") -> list[dict]:
     """The rows of DATA/<name>.jsonl, as prepare_data.py and align.py write them."""
     return [json.loads(line) for line in (data / f"{name}.jsonl").read_text().splitlines()]

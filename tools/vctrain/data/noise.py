@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +45,27 @@ def kitchen_sounds(folder: Path, held_out: bool = False) -> Sounds:
     return [(gain, recordings) for gain, recordings in sounds if recordings]
 
 
-def mix(sounds: Sounds, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """One recording of each class, looped from a random start, as (n_samples,) of unit power."""
+def looped(recording: NDArray[np.float32], n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(n_samples,) from a random start."""
+    return np.resize(np.roll(recording, -int(rng.integers(len(recording)))), n_samples)
+
+
+def varied(recording: NDArray[np.float32], n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(n_samples,) from a random start, faster or slower by up to half an octave, every other one backwards."""
+    speed = 2 ** rng.uniform(-0.5, 0.5)
+    piece = looped(recording, int(n_samples * speed) + 2, rng)
+    if rng.random() < 0.5:
+        piece = piece[::-1]
+    return np.interp(np.arange(n_samples) * speed, np.arange(len(piece)), piece).astype(np.float32)
+
+
+def mix(
+    sounds: Sounds, n_samples: int, rng: np.random.Generator, take: Callable[..., NDArray[np.float32]] = looped
+) -> NDArray[np.float32]:
+    """One recording of each class, by `take`, as (n_samples,) of unit power."""
     noise = np.zeros(n_samples)
     for gain, recordings in sounds:
-        recording = recordings[rng.integers(len(recordings))]
-        noise += gain * np.resize(np.roll(recording, -int(rng.integers(len(recording)))), n_samples)
+        noise += gain * take(recordings[rng.integers(len(recordings))], n_samples, rng)
     return unit_power(noise)
 
 
@@ -87,15 +102,15 @@ class Noises:
         kind = rng.random()
         if self.kitchen and kind < 0.5:
             gains = 10 ** (rng.normal(0, 4, len(self.kitchen)) / 20)
-            noise = mix([(gain * g, r) for (gain, r), g in zip(self.kitchen, gains, strict=True)], n_samples, rng)
+            sounds = [(gain * g, r) for (gain, r), g in zip(self.kitchen, gains, strict=True)]
+            noise = mix(sounds, n_samples, rng, varied)
         elif self.recordings and kind < 0.8:
             noise = self._recorded(n_samples, rng)
             if rng.random() < 0.4:
                 noise = noise + rng.uniform(0.3, 1) * self._recorded(n_samples, rng)
         else:
             return unit_power(shape_spectrum(rng.standard_normal(n_samples).astype(np.float32), rng))
-        return unit_power(shape_spectrum(noise, rng) if rng.random() < 0.5 else noise)
+        return unit_power(shape_spectrum(noise, rng) if rng.random() < 0.7 else noise)
 
     def _recorded(self, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        recording = self.recordings[rng.integers(len(self.recordings))]
-        return np.resize(np.roll(recording, -int(rng.integers(len(recording)))), n_samples)
+        return varied(self.recordings[rng.integers(len(self.recordings))], n_samples, rng)

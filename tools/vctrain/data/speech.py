@@ -17,18 +17,27 @@ from vctrain.data.noise import Noises, draw_snr, in_noise
 from vctrain.models.content_encoder import PHONE_INDEX
 
 SPEAKER_WEIGHTS = {
-    "kathleen": 0.09,
-    "slt": 0.08,
-    "bdl": 0.08,
-    "ls26": 0.08,
-    "ls27": 0.08,
-    "flite-rms": 0.07,
-    "flite-awb": 0.07,
-    "flite-kal16": 0.03,
+    "kathleen": 0.08,
+    "slt": 0.06,
+    "bdl": 0.07,
+    "ls26": 0.07,
+    "ls27": 0.07,
+    "flite-rms": 0.08,
+    "flite-awb": 0.08,
+    "flite-slt": 0.07,
+    "flite-kal16": 0.02,
     "espeak": 0.03,
-    "others": 0.39,
+    "others": 0.37,
 }
 """How often training hears each speaker; `others` are the many LibriSpeech speakers with one utterance each."""
+
+SPLICED = 0.5
+"""Share of crops whose words follow each other at random: of real sentences training has too few."""
+
+FIRST_EDGE = 205 - HOP_LENGTH // 2
+"""Sample at which the first labelled frame begins."""
+FADE = 40
+"""Samples over which a spliced piece comes and goes."""
 
 IGNORE = -100
 """Label of a frame that must not count, as in torch.nn.functional.cross_entropy."""
@@ -43,6 +52,8 @@ class Utterance:
     split: str
     samples: NDArray[np.int16]
     labels: NDArray[np.int8]
+    words: NDArray[np.int32]
+    """First frame of every word, and of the silences between them."""
 
 
 def load_utterances(data: Path) -> list[Utterance]:
@@ -55,8 +66,31 @@ def load_utterances(data: Path) -> list[Utterance]:
         labels = np.zeros(len(samples) // HOP_LENGTH + 5, np.int8)
         for name, start, length in entry["phones"]:
             labels[start : start + length] = PHONE_INDEX.get(name, 0)
-        utterances.append(Utterance(row["speaker"], row["utterance"], row["split"], samples, labels))
+        words = np.array(entry["words"], np.int32)
+        utterances.append(Utterance(row["speaker"], row["utterance"], row["split"], samples, labels, words))
     return utterances
+
+
+def splice(utterances: list[Utterance], n_samples: int, rng: np.random.Generator) -> Utterance:
+    """At least `n_samples` of one speaker's words, two to five of them as they were spoken, then others."""
+    pieces, labels = [np.zeros(FIRST_EDGE, np.int16)], []
+    length = 0
+    while length < n_samples:
+        utterance = utterances[rng.integers(len(utterances))]
+        first = int(rng.integers(max(1, len(utterance.words) - 1)))
+        last = first + int(rng.integers(2, 6))
+        start = int(utterance.words[first])
+        stop = int(utterance.words[last]) if last < len(utterance.words) else len(utterance.samples) // HOP_LENGTH - 1
+        piece = utterance.samples[start * HOP_LENGTH + FIRST_EDGE : stop * HOP_LENGTH + FIRST_EDGE].astype(np.float32)
+        fade = np.linspace(0, 1, FADE, dtype=np.float32)[: len(piece)]
+        piece[: len(fade)] *= fade
+        piece[len(piece) - len(fade) :] *= fade[::-1]
+        pieces.append(piece.astype(np.int16))
+        labels.append(utterance.labels[start:stop])
+        length += len(piece)
+    of = utterances[0]
+    everything = np.concatenate(labels)
+    return Utterance(of.speaker, "spliced", of.split, np.concatenate(pieces), everything, np.zeros(0, np.int32))
 
 
 class EncoderSampler:
@@ -73,6 +107,10 @@ class EncoderSampler:
                 groups.setdefault(name if name in SPEAKER_WEIGHTS else "others", []).append(utterance)
         self.names = sorted(groups)
         self.groups = groups
+        self.speakers: dict[str, list[Utterance]] = {}
+        for group in groups.values():
+            for utterance in group:
+                self.speakers.setdefault(utterance.speaker, []).append(utterance)
         weights = np.array([SPEAKER_WEIGHTS[name] for name in self.names])
         self.weights = weights / weights.sum()
         self.lengths = {
@@ -89,6 +127,8 @@ class EncoderSampler:
         stretch = float(np.exp(rng.uniform(-0.24, 0.24))) if rng.random() < 0.8 else 1.0
         wanted = n_frames * HOP_LENGTH
         needed = int(wanted / stretch) + 64
+        if rng.random() < SPLICED:
+            utterance = splice(self.speakers[utterance.speaker], needed, rng)
         start = int(rng.integers(-needed // 4, max(1, len(utterance.samples) - 3 * needed // 4)))
         piece = np.zeros(needed, np.float32)
         low, high = max(0, start), min(len(utterance.samples), start + needed)

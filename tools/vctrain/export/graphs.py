@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vctrain.models.content_encoder import ContentEncoder
+from vctrain.models.content_encoder import ContentEncoder, scaled
 from vctrain.models.decoder import N_PITCH, Decoder
+from vctrain.modules import slow
 from vctrain.modules.causal import CausalBlock, CausalDepthwise
 
 CHUNK_HOPS = (1, 2, 4)
@@ -94,6 +95,14 @@ def _copy(layer: nn.Linear) -> nn.Linear:
     return twin
 
 
+def _side_by_side(layer: nn.Linear, other: nn.Linear) -> nn.Linear:
+    """Both of their inputs in a row to the sum of their outputs."""
+    joined = nn.Linear(layer.in_features + other.in_features, layer.out_features)
+    joined.weight.data = torch.cat([layer.weight, other.weight], dim=1).detach().contiguous()
+    joined.bias.data = layer.bias.detach().clone()
+    return joined
+
+
 def fold_norm(norm: nn.LayerNorm, layer: nn.Linear) -> nn.Linear:
     """A Linear layer that follows the bare normalisation as `layer` follows `norm`."""
     folded = nn.Linear(layer.in_features, layer.out_features)
@@ -108,9 +117,7 @@ class FoldedEncoder(nn.Module):
     def __init__(self, encoder: ContentEncoder) -> None:
         super().__init__()
         self.config = encoder.config
-        self.input = nn.Linear(encoder.input.in_features, encoder.input.out_features)
-        self.input.weight.data = (encoder.input.weight * 0.2).detach().contiguous()
-        self.input.bias.data = (encoder.input.bias + encoder.input.weight.sum(1)).detach().contiguous()
+        self.input = _copy(encoder.input) if encoder.slow is None else _side_by_side(encoder.input, encoder.slow)
         self.input_norm = encoder.input_norm
         self.blocks = nn.ModuleList(FoldedBlock(block, False) for block in encoder.stack.blocks)
         self.content = fold_norm(encoder.content_norm, encoder.content)
@@ -151,6 +158,10 @@ def _states(blocks: nn.ModuleList) -> tuple[Tensor, ...]:
     return tuple(torch.zeros(block.source.context_frames, block.channels) for block in blocks)
 
 
+def _state_names(blocks: nn.ModuleList) -> list[str]:
+    return [f"block{i}" for i in range(len(blocks))]
+
+
 class EncoderGraph(nn.Module):
     """log_mel (N, 80), states -> content (N, 48), phone log-posteriors (N, 40), states. n_frames None: any N."""
 
@@ -160,23 +171,47 @@ class EncoderGraph(nn.Module):
     def __init__(self, encoder: FoldedEncoder, n_frames: int | None) -> None:
         super().__init__()
         self.encoder = encoder
+        self.n_frames = n_frames
         self.depthwise = nn.ModuleList(_depthwise(block, n_frames) for block in encoder.blocks)
+        self.state_names = _state_names(encoder.blocks)
+        if encoder.config.slow_decay:
+            self.state_names.append("averages")
+
+    def _features(self, mels: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        x, decay = slow.to_average(mels), self.encoder.config.slow_decay
+        if self.n_frames is None:
+            averages, state = slow.running(x, state, decay)
+        else:
+            frames = []
+            for n in range(self.n_frames):
+                state = state * decay + x[n : n + 1] * (1 - decay)
+                frames.append(state)
+            averages = state if self.n_frames == 1 else torch.cat(frames, dim=0)
+        return slow.features(averages), state
 
     def forward(self, log_mel: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Everything 2-D."""
         encoder = self.encoder
-        x = encoder.input_norm(encoder.input(log_mel))
+        # not folded into the weights: int8 has one scale for mels and averages, so both must be of one size
+        x, averages = scaled(log_mel), []
+        if encoder.config.slow_decay:
+            *states, before = states
+            heard, after = self._features(x, before)
+            x, averages = torch.cat([x, heard], dim=1), [after]
+        x = encoder.input_norm(encoder.input(x))
         new_states = []
         for block, depthwise, state in zip(encoder.blocks, self.depthwise, states, strict=True):
             y, state = depthwise(x, state)
             x = block.mix(x, y, None)
             new_states.append(state)
         content = encoder.content(F.layer_norm(x, (encoder.config.channels,)))
-        return content, torch.log_softmax(encoder.phones(content), dim=-1), *new_states
+        return content, torch.log_softmax(encoder.phones(content), dim=-1), *new_states, *averages
 
     def example_inputs(self, n_frames: int) -> tuple[Tensor, ...]:
         """Zeros in the shape of every input."""
-        return torch.zeros(n_frames, self.encoder.config.n_mels), *_states(self.encoder.blocks)
+        n_mels = self.encoder.config.n_mels
+        averages = [torch.zeros(1, 2 * n_mels)] if self.encoder.config.slow_decay else []
+        return torch.zeros(n_frames, n_mels), *_states(self.encoder.blocks), *averages
 
 
 class DecoderGraph(nn.Module):
@@ -189,6 +224,7 @@ class DecoderGraph(nn.Module):
         super().__init__()
         self.decoder = decoder
         self.depthwise = nn.ModuleList(_depthwise(block, n_frames) for block in decoder.blocks)
+        self.state_names = _state_names(decoder.blocks)
 
     def forward(self, content: Tensor, pitch: Tensor, voice: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Everything 2-D."""
@@ -217,9 +253,8 @@ class DecoderGraph(nn.Module):
 
 def names(graph: EncoderGraph | DecoderGraph) -> tuple[list[str], list[str]]:
     """Input and output names, states included."""
-    count = len(graph.depthwise)
-    inputs = [*graph.input_names, *(f"state_block{i}_in" for i in range(count))]
-    outputs = [*graph.output_names, *(f"state_block{i}_out" for i in range(count))]
+    inputs = [*graph.input_names, *(f"state_{name}_in" for name in graph.state_names)]
+    outputs = [*graph.output_names, *(f"state_{name}_out" for name in graph.state_names)]
     return inputs, outputs
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from vctrain import checkpoint
+from vctrain.modules import slow
 from vctrain.modules.causal import CausalStack
 
 _NAMES = """
@@ -33,6 +35,8 @@ class EncoderConfig:
     n_phones: int = len(PHONES)
     latency: int = 480
     """Samples between the newest sample of a log-mel frame and the sound that its output belongs to."""
+    slow_decay: float = 0.0
+    """Per frame, of the running averages that the network hears beside the frame; 0: it hears none."""
 
 
 class ContentEncoder(nn.Module):
@@ -46,6 +50,7 @@ class ContentEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.input = nn.Linear(config.n_mels, config.channels)
+        self.slow = nn.Linear(2 * config.n_mels, config.channels, bias=False) if config.slow_decay else None
         self.input_norm = nn.LayerNorm(config.channels)
         self.stack = CausalStack(config.channels, config.n_blocks, config.kernel_size, config.expansion)
         self.content_norm = nn.LayerNorm(config.channels)
@@ -54,15 +59,43 @@ class ContentEncoder(nn.Module):
 
     def new_state(self, batch: int = 1) -> list[Tensor]:
         """The state at the start of a stream."""
-        return self.stack.new_state(batch)
+        averages = [torch.zeros(batch, 1, 2 * self.config.n_mels)] if self.slow is not None else []
+        return [*self.stack.new_state(batch), *averages]
+
+    def settled_state(self, log_mel: Tensor) -> list[Tensor]:
+        """As at the start of a stream, but for running averages that have long heard such sound: (B, N, n_mels)."""
+        state = self.new_state(len(log_mel))
+        if self.slow is not None:
+            state[-1] = slow.to_average(scaled(log_mel)).mean(1, keepdim=True)
+        return state
 
     def forward(self, log_mel: Tensor, state: list[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
         """log_mel: (B, N, n_mels). Returns content (B, N, content_size), phone logits (B, N, n_phones), new state."""
-        # brings log-mels of speech, about -11 to 3, near unit variance
-        x = self.input_norm(self.input(log_mel * 0.2 + 1.0))
-        x, state = self.stack(x, state)
+        mels = scaled(log_mel)
+        x = self.input(mels)
+        averages = []
+        if self.slow is not None:
+            *state, before = state
+            # sums over seconds need more than half precision
+            with torch.autocast("cpu", enabled=False):
+                heard, after = slow.running(slow.to_average(mels.float()), before, self.config.slow_decay)
+            x = x + self.slow(slow.features(heard))
+            averages = [after]
+        x, state = self.stack(self.input_norm(x), state)
         content = self.content(self.content_norm(x))
-        return content, self.phones(content), state
+        return content, self.phones(content), [*state, *averages]
+
+    def begin_as(self, other: ContentEncoder) -> None:
+        """Takes another's weights; where that one hears no running averages, they count for nothing at first."""
+        weights = other.state_dict()
+        if self.slow is not None and other.slow is None:
+            weights["slow.weight"] = torch.zeros_like(self.slow.weight)
+        self.load_state_dict(weights)
+
+
+def scaled(log_mel: Tensor) -> Tensor:
+    """Log-mels of speech, about -11 to 3, near unit variance."""
+    return log_mel * 0.2 + 1.0
 
 
 def load_encoder(path: Path) -> ContentEncoder:

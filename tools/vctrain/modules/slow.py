@@ -1,0 +1,33 @@
+"""What room and speaker have sounded like lately: features that reach further back than the convolutions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SHARPNESS = 3.0
+"""How much more a quiet frame counts in the floor than a loud one."""
+
+
+def to_average(x: Tensor) -> Tensor:
+    """(..., M) to (..., 2 M): what is averaged over time. Zero at the start of a stream stands for x = 0."""
+    return torch.cat([x, torch.exp(-SHARPNESS * x) - 1], dim=-1)
+
+
+def running(x: Tensor, state: Tensor, decay: float) -> tuple[Tensor, Tensor]:
+    """Exponential averages after every frame.
+
+    x: (..., N, C), state: (..., 1, C). Returns (..., N, C) and the new state. One product with a triangular matrix, so
+    that training and a graph of any number of frames need no loop.
+    """
+    frame = torch.arange(x.shape[-2], dtype=torch.float32)
+    lag = frame[:, None] - frame
+    weights = torch.where(lag >= 0, decay ** lag.clamp(min=0) * (1 - decay), 0.0)
+    averages = weights @ x + decay ** (frame[:, None] + 1) * state
+    return averages, averages[..., -1:, :]
+
+
+def features(averages: Tensor) -> Tensor:
+    """(..., 2 M) to (..., 2 M): the mean, and a floor below it that quiet frames draw down (a soft minimum)."""
+    mean, quiet = averages.chunk(2, dim=-1)
+    return torch.cat([mean, torch.log(quiet + 1) / -SHARPNESS], dim=-1)
