@@ -64,7 +64,7 @@ TRAINING_DATA = (
     ("CMU ARCTIC bdl and slt", "BSD-like (CMU ARCTIC)", "festvox.org/cmu_arctic"),
     ("LibriSpeech train-clean-100, part", "CC-BY-4.0", "openslr.org/12"),
     ("ESC-10 noises", "CC-BY-3.0", "github.com/karolpiczak/ESC-10"),
-    ("flite and espeak-ng speech", "made for this model", "Debian packages flite, espeak-ng"),
+    ("flite and espeak-ng speech", "made for this model", "Debian packages flite, espeak-ng; texts of LJ Speech"),
 )
 
 

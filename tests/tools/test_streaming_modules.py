@@ -79,9 +79,9 @@ def test_streamed_block_equals_offline_with_conditioning():
     assert torch.allclose(torch.cat(streamed, 1), offline, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("slow_decay", [0.0, 0.9])
-def test_streamed_encoder_equals_offline(slow_decay):
-    encoder = shaken(ContentEncoder(EncoderConfig(slow_decay=slow_decay)))
+@pytest.mark.parametrize(("slow_decay", "slow_bands"), [(0.0, 80), (0.9, 80), (0.9, 20)])
+def test_streamed_encoder_equals_offline(slow_decay, slow_bands):
+    encoder = shaken(ContentEncoder(EncoderConfig(slow_decay=slow_decay, slow_bands=slow_bands)))
     x = torch.randn(1, sum(PIECES), 80)
     content, phones, _ = encoder(x, encoder.new_state())
     state, streamed = encoder.new_state(), []
@@ -95,7 +95,7 @@ def test_streamed_encoder_equals_offline(slow_decay):
 def test_averages_are_the_mean_and_a_floor_below_it():
     loud, quiet = torch.full((1, 400, 3), 1.0), torch.full((1, 400, 3), -1.0)
     both = torch.stack([loud, quiet], 2).reshape(1, 800, 3)
-    averages, _ = slow.running(slow.to_average(both), torch.zeros(1, 1, 6), 0.99)
+    averages, _ = slow.running(slow.to_average(both, 3), torch.zeros(1, 1, 6), 0.99)
     mean, floor = slow.features(averages)[0, -1].chunk(2)
     assert mean.numpy() == pytest.approx(0, abs=0.01)
     # half of the frames have e^3 and half e^-3
@@ -132,12 +132,19 @@ def test_encoder_hears_nothing_of_later_frames():
     assert not torch.allclose(before[:, 20:], after[:, 20:])
 
 
-@pytest.fixture(params=["encoder", "encoder without averages", "decoder"])
+@pytest.fixture(params=["encoder", "encoder, narrow bands", "encoder without averages", "decoder"])
 def case(request):
     """The trained form offline, the exported graph for any number of frames per call, and its plain inputs."""
     n = 24
     if request.param != "decoder":
-        net = shaken(ContentEncoder(EncoderConfig(slow_decay=0.9 if request.param == "encoder" else 0.0)))
+        net = shaken(
+            ContentEncoder(
+                EncoderConfig(
+                    slow_decay=0.0 if "without" in request.param else 0.9,
+                    slow_bands=40 if "narrow" in request.param else 80,
+                )
+            )
+        )
         x = torch.randn(1, n, 80)
         content, phones, _ = net(x, net.new_state())
         folded = graphs.FoldedEncoder(net)

@@ -30,7 +30,7 @@ VARIANTS = {
         "Any speaker of English to four voices, 16 kHz, 25 ms: hears less ahead than the default",
     ),
     "tiny": Variant(
-        EncoderConfig(channels=104, n_blocks=6, slow_decay=SLOW_DECAY),
+        EncoderConfig(channels=104, n_blocks=6, slow_decay=SLOW_DECAY, slow_bands=40),
         DecoderConfig(channels=96, n_blocks=5),
         "Any speaker of English to four voices, 16 kHz, 40 ms: a quarter of the default's size and work",
     ),

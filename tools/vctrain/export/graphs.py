@@ -178,7 +178,7 @@ class EncoderGraph(nn.Module):
             self.state_names.append("averages")
 
     def _features(self, mels: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        x, decay = slow.to_average(mels), self.encoder.config.slow_decay
+        x, decay = slow.to_average(mels, self.encoder.config.slow_bands), self.encoder.config.slow_decay
         if self.n_frames is None:
             averages, state = slow.running(x, state, decay)
         else:
@@ -209,9 +209,9 @@ class EncoderGraph(nn.Module):
 
     def example_inputs(self, n_frames: int) -> tuple[Tensor, ...]:
         """Zeros in the shape of every input."""
-        n_mels = self.encoder.config.n_mels
-        averages = [torch.zeros(1, 2 * n_mels)] if self.encoder.config.slow_decay else []
-        return torch.zeros(n_frames, n_mels), *_states(self.encoder.blocks), *averages
+        config = self.encoder.config
+        averages = [torch.zeros(1, 2 * config.slow_bands)] if config.slow_decay else []
+        return torch.zeros(n_frames, config.n_mels), *_states(self.encoder.blocks), *averages
 
 
 class DecoderGraph(nn.Module):

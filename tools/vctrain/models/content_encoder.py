@@ -37,6 +37,8 @@ class EncoderConfig:
     """Samples between the newest sample of a log-mel frame and the sound that its output belongs to."""
     slow_decay: float = 0.0
     """Per frame, of the running averages that the network hears beside the frame; 0: it hears none."""
+    slow_bands: int = 80
+    """Bands that are averaged, of equally many mels each."""
 
 
 class ContentEncoder(nn.Module):
@@ -50,7 +52,7 @@ class ContentEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.input = nn.Linear(config.n_mels, config.channels)
-        self.slow = nn.Linear(2 * config.n_mels, config.channels, bias=False) if config.slow_decay else None
+        self.slow = nn.Linear(2 * config.slow_bands, config.channels, bias=False) if config.slow_decay else None
         self.input_norm = nn.LayerNorm(config.channels)
         self.stack = CausalStack(config.channels, config.n_blocks, config.kernel_size, config.expansion)
         self.content_norm = nn.LayerNorm(config.channels)
@@ -59,15 +61,18 @@ class ContentEncoder(nn.Module):
 
     def new_state(self, batch: int = 1) -> list[Tensor]:
         """The state at the start of a stream."""
-        averages = [torch.zeros(batch, 1, 2 * self.config.n_mels)] if self.slow is not None else []
+        averages = [torch.zeros(batch, 1, 2 * self.config.slow_bands)] if self.slow is not None else []
         return [*self.stack.new_state(batch), *averages]
 
     def settled_state(self, log_mel: Tensor) -> list[Tensor]:
         """As at the start of a stream, but for running averages that have long heard such sound: (B, N, n_mels)."""
         state = self.new_state(len(log_mel))
         if self.slow is not None:
-            state[-1] = slow.to_average(scaled(log_mel)).mean(1, keepdim=True)
+            state[-1] = self._to_average(scaled(log_mel)).mean(1, keepdim=True)
         return state
+
+    def _to_average(self, mels: Tensor) -> Tensor:
+        return slow.to_average(mels, self.config.slow_bands)
 
     def forward(self, log_mel: Tensor, state: list[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
         """log_mel: (B, N, n_mels). Returns content (B, N, content_size), phone logits (B, N, n_phones), new state."""
@@ -78,7 +83,7 @@ class ContentEncoder(nn.Module):
             *state, before = state
             # sums over seconds need more than half precision
             with torch.autocast("cpu", enabled=False):
-                heard, after = slow.running(slow.to_average(mels.float()), before, self.config.slow_decay)
+                heard, after = slow.running(self._to_average(mels.float()), before, self.config.slow_decay)
             x = x + self.slow(slow.features(heard))
             averages = [after]
         x, state = self.stack(self.input_norm(x), state)

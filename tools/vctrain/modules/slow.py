@@ -9,8 +9,13 @@ SHARPNESS = 3.0
 """How much more a quiet frame counts in the floor than a loud one."""
 
 
-def to_average(x: Tensor) -> Tensor:
-    """(..., M) to (..., 2 M): what is averaged over time. Zero at the start of a stream stands for x = 0."""
+def to_average(x: Tensor, n_bands: int) -> Tensor:
+    """(..., M) to (..., 2 n_bands): what is averaged over time, M / n_bands mels together.
+
+    Zero at the start of a stream stands for x = 0.
+    """
+    if n_bands != x.shape[-1]:
+        x = x.reshape(*x.shape[:-1], n_bands, -1).mean(-1)
     return torch.cat([x, torch.exp(-SHARPNESS * x) - 1], dim=-1)
 
 
@@ -28,6 +33,6 @@ def running(x: Tensor, state: Tensor, decay: float) -> tuple[Tensor, Tensor]:
 
 
 def features(averages: Tensor) -> Tensor:
-    """(..., 2 M) to (..., 2 M): the mean, and a floor below it that quiet frames draw down (a soft minimum)."""
+    """(..., C) to (..., C): the mean, and a floor below it that quiet frames draw down (a soft minimum)."""
     mean, quiet = averages.chunk(2, dim=-1)
     return torch.cat([mean, torch.log(quiet + 1) / -SHARPNESS], dim=-1)
