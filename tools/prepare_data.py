@@ -45,7 +45,8 @@ def main() -> None:
         seconds = sum(row["seconds"] for row in rows[before:])
         print(f"{corpus.__name__}: {len(rows) - before} utterances, {seconds / 60:.1f} min", flush=True)
     before = len(rows)
-    for recording in synthetic.recordings(corpora.sentences_to_speak(args.clones), args.synthetic):
+    texts = corpora.sentences_to_speak(args.clones) if args.synthetic else []
+    for recording in synthetic.recordings(texts, args.synthetic):
         keep(recording)
     print(f"synthetic: {len(rows) - before} utterances", flush=True)
     with (args.out / "utterances.jsonl").open("w") as file:

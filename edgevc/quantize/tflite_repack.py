@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> bytes:
     """Return the file with short tensor names and shared tables, and its signatures' tensors named.
 
-    Tensor names shrink (the runtime finds its tensors by the signatures), and what is equal is stored once: shapes and
-    other arrays, quantization parameters, and operators' options. flatbuffers may share all of them.
+    Tensor names shrink (the runtime finds its tensors by the signatures), and what is equal is stored once: strings, shapes
+    and other arrays, quantization parameters, and operators' options. flatbuffers may share all of them.
 
     Args:
         data: a .tflite file.
@@ -28,10 +28,11 @@ def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = ())
 
     model = schema.ModelT.InitFromPackedBuf(data, 0)
     arrays: dict[tuple[str, bytes], int] = {}
+    strings: dict[bytes, int] = {}
     tables: dict[tuple[Any, ...], int] = {}
 
     class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
-        """Writes equal arrays once."""
+        """Writes equal arrays and strings once."""
 
         def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802
             """As the original."""
@@ -39,6 +40,13 @@ def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = ())
             if key not in arrays:
                 arrays[key] = super().CreateNumpyVector(x)
             return arrays[key]
+
+        def CreateString(self, s: str | bytes, encoding: str = "utf-8", errors: str = "strict") -> int:  # noqa: N802
+            """As the original."""
+            key = s if isinstance(s, bytes) else s.encode(encoding, errors)
+            if key not in strings:
+                strings[key] = super().CreateString(s, encoding, errors)
+            return strings[key]
 
     def share(table: Any) -> None:
         """Let the table pack to the offset of an equal one where there is one."""
