@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> bytes:
     """Return the file with short tensor names and shared tables, and its signatures' tensors named.
 
-    Tensor names shrink (the runtime finds its tensors by the signatures), and what is equal is stored once: strings, shapes
-    and other arrays, quantization parameters, and operators' options. flatbuffers may share all of them.
+    Tensor names shrink (the runtime finds its tensors by the signatures), and what is equal is stored once: strings,
+    shapes and other arrays, quantization parameters, and operators' options. flatbuffers may share all of them.
 
     Args:
         data: a .tflite file.
