@@ -179,6 +179,7 @@ class EncoderGraph(nn.Module):
 
     def _features(self, mels: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         x, decay = slow.to_average(mels, self.encoder.config.slow_bands), self.encoder.config.slow_decay
+        # as with the depthwise convolutions, a sum per frame where their number is fixed
         if self.n_frames is None:
             averages, state = slow.running(x, state, decay)
         else:
