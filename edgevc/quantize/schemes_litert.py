@@ -156,7 +156,7 @@ class LitertQuantizer:
             if scheme == "static":
                 ranges = tool.calibrate({key: list(calls) for key, calls in (feeds or {}).items()}, num_threads=1)
             done = tool.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
-        return repack(bytes(done.quantized_model))
+        return repack(bytes(done.quantized_model), tensor_names=False)
 
 
 def fingerprint(weights: FloatArray) -> str:

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     import flatbuffers
 
 
-def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> bytes:
-    """Return the file with short tensor names and shared tables, and its signatures' tensors named.
+def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = (), *, tensor_names: bool = True) -> bytes:
+    """Return the file with short tensor names or none, shared tables, and its signatures' tensors named.
 
     Tensor names shrink (the runtime finds its tensors by the signatures), and what is equal is stored once: strings,
     shapes and other arrays, quantization parameters, and operators' options. flatbuffers may share all of them.
@@ -21,6 +21,7 @@ def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = ())
         data: a .tflite file.
         inputs: names for the signatures' inputs, which a converter calls args_0, args_1, ...; none leaves them.
         outputs: names for output_0, output_1, ...; none leaves them.
+        tensor_names: every tensor keeps one, as ai_edge_quantizer wants it.
     """
     # brought by LiteRT, which is there where .tflite files are
     import flatbuffers
@@ -70,8 +71,7 @@ def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = ())
             buffer.offset = buffer.size = 0
     for i, subgraph in enumerate(model.subgraphs):
         for j, tensor in enumerate(subgraph.tensors):
-            # ai_edge_quantizer wants them unique
-            tensor.name = f"{i}.{j}".encode()
+            tensor.name = f"{i}.{j}".encode() if tensor_names else b""
             if tensor.quantization is not None:
                 share(tensor.quantization)
         for operator in subgraph.operators:

@@ -60,3 +60,16 @@ def test_it_is_a_fifth_smaller_and_answers_bit_for_bit_the_same():
     assert packed.count(b"state_averages_in") == 1
     # nothing is left to be shared
     assert len(repack(packed)) == len(packed)
+
+
+def test_without_tensor_names_it_is_smaller_still_and_the_signatures_keep_theirs():
+    named = repack(ENCODER.read_bytes())
+    nameless = repack(named, tensor_names=False)
+    tensors = [t for graph in schema.ModelT.InitFromPackedBuf(nameless, 0).subgraphs for t in graph.tensors]
+    assert not any(tensor.name for tensor in tensors)
+    # a string has its length and a zero behind it
+    assert len(nameless) < len(named) - 8 * len(tensors)
+    expected, found = answers(named), answers(nameless)
+    assert expected.keys() == found.keys()
+    for key, value in expected.items():
+        np.testing.assert_array_equal(found[key], value)

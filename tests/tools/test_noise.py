@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from vctrain.data import made_noise
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.noise import KITCHEN, Noises, draw_snr, in_noise, varied
 from vctrain.data.voices import CONTEXT_FRAMES, VoiceRecording, VoiceSampler, normalise, track_pitch
@@ -116,3 +117,42 @@ def test_a_decoder_learns_clean_speech_from_what_is_heard_in_noise(noises):
             assert any(np.array_equal(samples[a : a + 4000], piece[: len(samples[a : a + 4000])]) for a in at)
     # pauses are not silent any more
     assert noisy["pitch"][..., 3].quantile(0.05) > clean["pitch"][..., 3].quantile(0.05)
+
+
+def kurtosis(x):
+    return float(((x - x.mean()) ** 4).mean() / x.var() ** 2)
+
+
+def test_a_ring_is_short_and_dies_away(rng):
+    for _ in range(20):
+        sound = made_noise.ring(rng)
+        assert len(sound) < 0.2 * 16_000
+        assert float((sound**2).sum()) == pytest.approx(1)
+        half = len(sound) // 2
+        assert (sound[half:] ** 2).sum() < 0.1 * (sound[:half] ** 2).sum()
+
+
+def test_showers_reach_from_single_drops_to_rain(rng):
+    peaked = [kurtosis(made_noise.shower(16_000, rng)) for _ in range(40)]
+    # of Gaussian noise it is 3
+    assert min(peaked) < 6
+    assert max(peaked) > 50
+
+
+def test_ticking_comes_back_within_a_second(rng):
+    for _ in range(10):
+        energy = np.convolve(made_noise.ticking(64_000, rng) ** 2, np.ones(320), "same")
+        loud = np.flatnonzero(energy > 0.05 * energy.max())
+        assert np.diff(loud).max() < 1.6 * 16_000
+
+
+def test_hum_is_harmonic(rng):
+    spectrum = np.abs(np.fft.rfft(made_noise.hum(32_000, rng) * np.hanning(32_000))) ** 2
+    few = np.sort(spectrum)[-len(spectrum) // 10 :]
+    assert few.sum() > 0.9 * spectrum.sum()
+
+
+def test_household_noise_is_never_silent_nor_twice_the_same(rng):
+    drawn = [made_noise.household(4000, rng) for _ in range(50)]
+    assert all(noise.shape == (4000,) and np.isfinite(noise).all() and noise.any() for noise in drawn)
+    assert not any(np.array_equal(a, b) for a, b in itertools.pairwise(drawn))

@@ -67,21 +67,23 @@ def test_depthwise_is_a_causal_convolution():
     assert torch.allclose(y, expected.transpose(1, 2), atol=TOLERANCE)
 
 
-def test_streamed_block_equals_offline_with_conditioning():
-    block = shaken(CausalBlock(8, 5, 2, 3))
+@pytest.mark.parametrize("repeated", [False, True])
+def test_streamed_block_equals_offline_with_conditioning(repeated):
+    block = shaken(CausalBlock(8, 5, 2, 3, repeated))
     x, scale_shift = torch.randn(1, sum(PIECES), 8), (torch.randn(1, 1, 8), torch.randn(1, 1, 8))
-    state = torch.zeros(1, block.depthwise.context_frames, 8)
-    offline, _ = block(x, state, scale_shift)
+    states = [torch.zeros(1, convolution.context_frames, 8) for convolution in block.convolutions]
+    assert len(states) == 1 + repeated
+    offline, _ = block(x, states, scale_shift)
     streamed = []
     for piece in pieces(x):
-        y, state = block(piece, state, scale_shift)
+        y, states = block(piece, states, scale_shift)
         streamed.append(y)
     assert torch.allclose(torch.cat(streamed, 1), offline, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize(("slow_decay", "slow_bands"), [(0.0, 80), (0.9, 80), (0.9, 20)])
-def test_streamed_encoder_equals_offline(slow_decay, slow_bands):
-    encoder = shaken(ContentEncoder(EncoderConfig(slow_decay=slow_decay, slow_bands=slow_bands)))
+@pytest.mark.parametrize(("slow_decay", "slow_bands", "n_repeated"), [(0.0, 80, 0), (0.9, 80, 7), (0.9, 20, 2)])
+def test_streamed_encoder_equals_offline(slow_decay, slow_bands, n_repeated):
+    encoder = shaken(ContentEncoder(EncoderConfig(slow_decay=slow_decay, slow_bands=slow_bands, n_repeated=n_repeated)))
     x = torch.randn(1, sum(PIECES), 80)
     content, phones, _ = encoder(x, encoder.new_state())
     state, streamed = encoder.new_state(), []
@@ -114,12 +116,12 @@ def test_a_settled_state_is_what_much_of_the_same_sound_leaves():
     assert all(not part.any() for part in encoder.settled_state(x)[:-1])
 
 
-def test_an_encoder_that_begins_as_one_without_averages_says_the_same():
+def test_an_encoder_that_begins_as_one_without_averages_and_repeats_says_the_same():
     old = shaken(ContentEncoder(EncoderConfig()))
-    new = shaken(ContentEncoder(EncoderConfig(slow_decay=0.9)))
+    new = ContentEncoder(EncoderConfig(slow_decay=0.9, n_repeated=4))
     new.begin_as(old)
     x = torch.randn(1, 20, 80)
-    assert torch.equal(new(x, new.new_state())[0], old(x, old.new_state())[0])
+    assert torch.allclose(new(x, new.new_state())[0], old(x, old.new_state())[0], atol=TOLERANCE)
 
 
 def test_encoder_hears_nothing_of_later_frames():
@@ -132,7 +134,7 @@ def test_encoder_hears_nothing_of_later_frames():
     assert not torch.allclose(before[:, 20:], after[:, 20:])
 
 
-@pytest.fixture(params=["encoder", "encoder, narrow bands", "encoder without averages", "decoder"])
+@pytest.fixture(params=["encoder", "encoder, narrow bands, repeats", "encoder without averages", "decoder"])
 def case(request):
     """The trained form offline, the exported graph for any number of frames per call, and its plain inputs."""
     n = 24
@@ -142,6 +144,7 @@ def case(request):
                 EncoderConfig(
                     slow_decay=0.0 if "without" in request.param else 0.9,
                     slow_bands=40 if "narrow" in request.param else 80,
+                    n_repeated=4 if "repeats" in request.param else 0,
                 )
             )
         )
@@ -214,3 +217,15 @@ def test_training_sees_the_same_pitch_features_as_the_converter():
     assert spoken[0] == 0
     assert spoken[1] > 60
     assert np.allclose(ours, theirs, atol=1e-6)
+
+
+def test_a_block_gone_through_twice_is_work_counted_twice_and_weights_once():
+    once, twice = (
+        graphs.EncoderGraph(graphs.FoldedEncoder(ContentEncoder(EncoderConfig(n_repeated=n))), None) for n in (0, 1)
+    )
+    config = EncoderConfig()
+    linear = 2 * config.expansion * config.channels**2
+    taps = config.kernel_size * config.channels
+    assert graphs.macs_per_hop(twice) - graphs.macs_per_hop(once) == linear + taps
+    # a convolution with its bias, and a factor per hidden channel
+    assert graphs.n_parameters(twice) - graphs.n_parameters(once) == taps + (1 + config.expansion) * config.channels

@@ -22,15 +22,17 @@ SLOW_DECAY = 0.9934
 
 VARIANTS = {
     "default": Variant(
-        EncoderConfig(slow_decay=SLOW_DECAY), DecoderConfig(), "Any speaker of English to four voices, 16 kHz, 40 ms"
+        EncoderConfig(slow_decay=SLOW_DECAY, n_repeated=4),
+        DecoderConfig(),
+        "Any speaker of English to four voices, 16 kHz, 40 ms",
     ),
     "low-latency": Variant(
-        EncoderConfig(latency=240, slow_decay=SLOW_DECAY),
+        EncoderConfig(latency=240, slow_decay=SLOW_DECAY, n_repeated=4),
         DecoderConfig(),
         "Any speaker of English to four voices, 16 kHz, 25 ms: hears less ahead than the default",
     ),
     "tiny": Variant(
-        EncoderConfig(channels=104, n_blocks=6, slow_decay=SLOW_DECAY, slow_bands=40),
+        EncoderConfig(channels=104, n_blocks=6, slow_decay=SLOW_DECAY, slow_bands=40, n_repeated=3),
         DecoderConfig(channels=96, n_blocks=5),
         "Any speaker of English to four voices, 16 kHz, 40 ms: a quarter of the default's size and work",
     ),

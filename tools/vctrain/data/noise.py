@@ -1,4 +1,4 @@
-"""Noise to learn in and to be judged in: recordings, kitchens made of them, noise coloured at random."""
+"""Noise to learn in and to be judged in: recordings, kitchens mixed from them, noise made at random."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vctrain.data.corpora import HELD_OUT_NOISES, SAMPLE_RATE
 from vctrain.data.distortions import shape_spectrum
+from vctrain.data.made_noise import household
 
 KITCHEN = {"Rain": 0.0, "Fire crackling": -3.0, "Clock tick": -6.0}
 """Class of ESC-10 to level in dB: running water, frying, and a clock on the wall."""
@@ -100,14 +101,16 @@ class Noises:
     def draw(self, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """(n_samples,) of unit power, another one each time."""
         kind = rng.random()
-        if self.kitchen and kind < 0.5:
+        if self.kitchen and kind < 0.45:
             gains = 10 ** (rng.normal(0, 4, len(self.kitchen)) / 20)
             sounds = [(gain * g, r) for (gain, r), g in zip(self.kitchen, gains, strict=True)]
             noise = mix(sounds, n_samples, rng, varied)
-        elif self.recordings and kind < 0.8:
+        elif self.recordings and kind < 0.65:
             noise = self._recorded(n_samples, rng)
             if rng.random() < 0.4:
                 noise = noise + rng.uniform(0.3, 1) * self._recorded(n_samples, rng)
+        elif kind < 0.88:
+            noise = unit_power(household(n_samples, rng))
         else:
             return unit_power(shape_spectrum(rng.standard_normal(n_samples).astype(np.float32), rng))
         return unit_power(shape_spectrum(noise, rng) if rng.random() < 0.7 else noise)

@@ -64,6 +64,17 @@ class ConvDepthwise(nn.Module):
         return y[0, :, :, 0].t(), padded[-self.context_frames :]
 
 
+def normalised(x: Tensor, channels: int, n_frames: int | None) -> Tensor:
+    """(N, channels) to zero mean and unit variance in each row, as LayerNorm without weights.
+
+    ONNX Runtime has an operator for it (n_frames None); LiteRT's converter makes 13 operators of torch's, of this 7.
+    """
+    if n_frames is None:
+        return F.layer_norm(x, (channels,))
+    x = x - x.mean(-1, keepdim=True)
+    return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-5)
+
+
 class FoldedBlock(nn.Module):
     """A CausalBlock with every factor and offset that can be folded into its Linear layers folded.
 
@@ -73,20 +84,22 @@ class FoldedBlock(nn.Module):
 
     def __init__(self, block: CausalBlock, conditioned: bool) -> None:
         super().__init__()
-        self.source = block.depthwise
+        self.convolutions = nn.ModuleList(block.convolutions)
         self.channels = block.norm.normalized_shape[0]
         # a conditioned block's normalisation is folded into the voice instead, see `conditioning_table`
         self.expand = _copy(block.expand) if conditioned else fold_norm(block.norm, block.expand)
         self.project = nn.Linear(block.project.in_features, block.project.out_features)
         self.project.weight.data = (block.project.weight * block.gain[:, None]).detach().contiguous()
         self.project.bias.data = (block.project.bias * block.gain).detach().contiguous()
+        repeated = block.again_gain is not None
+        self.again_gain = nn.Parameter(block.again_gain.detach().clone()[None]) if repeated else None
 
-    def mix(self, x: Tensor, y: Tensor, scale_shift: tuple[Tensor, Tensor] | None) -> Tensor:
-        """As CausalBlock.mix."""
-        y = F.layer_norm(y, (self.channels,))
+    def mix(self, x: Tensor, y: Tensor, scale_shift: tuple[Tensor, Tensor] | None, again: bool) -> Tensor:
+        """As CausalBlock.mix, but that y is normalised."""
         if scale_shift is not None:
             y = y * scale_shift[0] + scale_shift[1]
-        return x + self.project(F.gelu(self.expand(y)))
+        hidden = F.gelu(self.expand(y))
+        return x + self.project(hidden * self.again_gain if again else hidden)
 
 
 def _copy(layer: nn.Linear) -> nn.Linear:
@@ -150,16 +163,42 @@ def conditioning_table(decoder: Decoder) -> Tensor:
         return torch.cat(parts, dim=1)
 
 
-def _depthwise(block: FoldedBlock, n_frames: int | None) -> nn.Module:
-    return ConvDepthwise(block.source) if n_frames is None else SumDepthwise(block.source, n_frames)
+class StreamedStack(nn.Module):
+    """Folded blocks for a number of frames per call, None: any; states in the order of `names`."""
 
+    def __init__(self, blocks: nn.ModuleList, n_frames: int | None) -> None:
+        super().__init__()
+        self.n_frames = n_frames
+        self.blocks = blocks
+        self.convolutions = nn.ModuleList(
+            nn.ModuleList(
+                ConvDepthwise(source) if n_frames is None else SumDepthwise(source, n_frames)
+                for source in block.convolutions
+            )
+            for block in blocks
+        )
+        self.names = [
+            f"block{i}" if time == 0 else f"block{i}_again"
+            for i, block in enumerate(blocks)
+            for time in range(len(block.convolutions))
+        ]
 
-def _states(blocks: nn.ModuleList) -> tuple[Tensor, ...]:
-    return tuple(torch.zeros(block.source.context_frames, block.channels) for block in blocks)
+    def new_state(self) -> tuple[Tensor, ...]:
+        """Zeros for every convolution."""
+        return tuple(torch.zeros(c.context_frames, b.channels) for b in self.blocks for c in b.convolutions)
 
-
-def _state_names(blocks: nn.ModuleList) -> list[str]:
-    return [f"block{i}" for i in range(len(blocks))]
+    def forward(
+        self, x: Tensor, states: tuple[Tensor, ...], conditioning: list[tuple[Tensor, Tensor]] | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """As CausalStack."""
+        before, after = iter(states), []
+        for i, (block, convolutions) in enumerate(zip(self.blocks, self.convolutions, strict=True)):
+            for time, convolution in enumerate(convolutions):
+                y, state = convolution(x, next(before))
+                y = normalised(y, block.channels, self.n_frames)
+                x = block.mix(x, y, conditioning[i] if conditioning else None, again=time > 0)
+                after.append(state)
+        return x, after
 
 
 class EncoderGraph(nn.Module):
@@ -172,8 +211,8 @@ class EncoderGraph(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.n_frames = n_frames
-        self.depthwise = nn.ModuleList(_depthwise(block, n_frames) for block in encoder.blocks)
-        self.state_names = _state_names(encoder.blocks)
+        self.stack = StreamedStack(encoder.blocks, n_frames)
+        self.state_names = list(self.stack.names)
         if encoder.config.slow_decay:
             self.state_names.append("averages")
 
@@ -199,20 +238,18 @@ class EncoderGraph(nn.Module):
             *states, before = states
             heard, after = self._features(x, before)
             x, averages = torch.cat([x, heard], dim=1), [after]
-        x = encoder.input_norm(encoder.input(x))
-        new_states = []
-        for block, depthwise, state in zip(encoder.blocks, self.depthwise, states, strict=True):
-            y, state = depthwise(x, state)
-            x = block.mix(x, y, None)
-            new_states.append(state)
-        content = encoder.content(F.layer_norm(x, (encoder.config.channels,)))
+        norm = encoder.input_norm
+        channels = encoder.config.channels
+        x = normalised(encoder.input(x), channels, self.n_frames) * norm.weight + norm.bias
+        x, new_states = self.stack(x, states)
+        content = encoder.content(normalised(x, channels, self.n_frames))
         return content, torch.log_softmax(encoder.phones(content), dim=-1), *new_states, *averages
 
     def example_inputs(self, n_frames: int) -> tuple[Tensor, ...]:
         """Zeros in the shape of every input."""
         config = self.encoder.config
         averages = [torch.zeros(1, 2 * config.slow_bands)] if config.slow_decay else []
-        return torch.zeros(n_frames, config.n_mels), *_states(self.encoder.blocks), *averages
+        return torch.zeros(n_frames, config.n_mels), *self.stack.new_state(), *averages
 
 
 class DecoderGraph(nn.Module):
@@ -224,22 +261,18 @@ class DecoderGraph(nn.Module):
     def __init__(self, decoder: FoldedDecoder, n_frames: int | None) -> None:
         super().__init__()
         self.decoder = decoder
-        self.depthwise = nn.ModuleList(_depthwise(block, n_frames) for block in decoder.blocks)
-        self.state_names = _state_names(decoder.blocks)
+        self.n_frames = n_frames
+        self.stack = StreamedStack(decoder.blocks, n_frames)
+        self.state_names = self.stack.names
 
     def forward(self, content: Tensor, pitch: Tensor, voice: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Everything 2-D."""
         decoder = self.decoder
         channels = decoder.config.channels
-        x = decoder.input(torch.cat([content, pitch], dim=-1))
-        new_states = []
-        for i, (block, depthwise, state) in enumerate(zip(decoder.blocks, self.depthwise, states, strict=True)):
-            y, state = depthwise(x, state)
-            scale = voice[:, 2 * i * channels : (2 * i + 1) * channels]
-            shift = voice[:, (2 * i + 1) * channels : (2 * i + 2) * channels]
-            x = block.mix(x, y, (scale, shift))
-            new_states.append(state)
-        return decoder.filters(F.layer_norm(x, (channels,))), *new_states
+        parts = [voice[:, i * channels : (i + 1) * channels] for i in range(2 * decoder.config.n_blocks)]
+        conditioning = list(zip(parts[::2], parts[1::2], strict=True))
+        x, new_states = self.stack(decoder.input(torch.cat([content, pitch], dim=-1)), states, conditioning)
+        return decoder.filters(normalised(x, channels, self.n_frames)), *new_states
 
     def example_inputs(self, n_frames: int) -> tuple[Tensor, ...]:
         """Zeros in the shape of every input."""
@@ -248,7 +281,7 @@ class DecoderGraph(nn.Module):
             torch.zeros(n_frames, config.content_size),
             torch.zeros(n_frames, N_PITCH),
             torch.zeros(1, config.conditioning_size),
-            *_states(self.decoder.blocks),
+            *self.stack.new_state(),
         )
 
 
@@ -261,18 +294,16 @@ def names(graph: EncoderGraph | DecoderGraph) -> tuple[list[str], list[str]]:
 
 def macs_per_hop(graph: EncoderGraph | DecoderGraph) -> int:
     """Multiply-accumulates of one frame: Linear weights and depthwise taps; nothing else counts noticeably."""
-    linear = sum(m.weight.numel() for m in graph.modules() if isinstance(m, nn.Linear))
-    return linear + sum(block.source.weight.numel() for block in _blocks(graph))
+    blocks = graph.stack.blocks
+    linear = _linear_weights(graph) + sum(_linear_weights(b) * (len(b.convolutions) - 1) for b in blocks)
+    return linear + sum(c.weight.numel() for b in blocks for c in b.convolutions)
+
+
+def _linear_weights(module: nn.Module) -> int:
+    return sum(m.weight.numel() for m in module.modules() if isinstance(m, nn.Linear))
 
 
 def n_parameters(graph: EncoderGraph | DecoderGraph) -> int:
     """Weights that the graph holds, whatever form its depthwise convolutions are written in."""
-    depthwise = {id(p) for p in graph.depthwise.parameters()}
-    sources = {id(p) for block in _blocks(graph) for p in block.source.parameters()}
-    others = [p for p in graph.parameters() if id(p) not in depthwise | sources]
-    return sum(p.numel() for p in others) + sum(p.numel() for b in _blocks(graph) for p in b.source.parameters())
-
-
-def _blocks(graph: EncoderGraph | DecoderGraph) -> list[FoldedBlock]:
-    blocks = graph.encoder.blocks if isinstance(graph, EncoderGraph) else graph.decoder.blocks
-    return list(blocks)
+    written = {id(p) for p in graph.stack.convolutions.parameters()}
+    return sum(p.numel() for p in graph.parameters() if id(p) not in written)

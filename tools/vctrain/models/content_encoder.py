@@ -39,6 +39,8 @@ class EncoderConfig:
     """Per frame, of the running averages that the network hears beside the frame; 0: it hears none."""
     slow_bands: int = 80
     """Bands that are averaged, of equally many mels each."""
+    n_repeated: int = 0
+    """Blocks, of the last ones, that are gone through twice."""
 
 
 class ContentEncoder(nn.Module):
@@ -54,7 +56,9 @@ class ContentEncoder(nn.Module):
         self.input = nn.Linear(config.n_mels, config.channels)
         self.slow = nn.Linear(2 * config.slow_bands, config.channels, bias=False) if config.slow_decay else None
         self.input_norm = nn.LayerNorm(config.channels)
-        self.stack = CausalStack(config.channels, config.n_blocks, config.kernel_size, config.expansion)
+        self.stack = CausalStack(
+            config.channels, config.n_blocks, config.kernel_size, config.expansion, config.n_repeated
+        )
         self.content_norm = nn.LayerNorm(config.channels)
         self.content = nn.Linear(config.channels, config.content_size)
         self.phones = nn.Linear(config.content_size, config.n_phones)
@@ -91,10 +95,16 @@ class ContentEncoder(nn.Module):
         return content, self.phones(content), [*state, *averages]
 
     def begin_as(self, other: ContentEncoder) -> None:
-        """Takes another's weights; where that one hears no running averages, they count for nothing at first."""
+        """Takes another's weights; running averages and second times it does not have count for nothing at first."""
         weights = other.state_dict()
         if self.slow is not None and other.slow is None:
             weights["slow.weight"] = torch.zeros_like(self.slow.weight)
+        for i, block in enumerate(self.stack.blocks):
+            if block.again is not None and other.stack.blocks[i].again is None:
+                new = {name: weight for name, weight in block.state_dict().items() if name.startswith("again")}
+                weights |= {f"stack.blocks.{i}.{name}": weight for name, weight in new.items()}
+                # it is added twice now
+                weights[f"stack.blocks.{i}.project.bias"] = other.stack.blocks[i].project.bias.detach() / 2
         self.load_state_dict(weights)
 
 

@@ -45,51 +45,72 @@ class CausalBlock(nn.Module):
 
     Liu et al., A ConvNet for the 2020s, 2022; made causal. With `conditioned`, a scale and a shift per channel
     follow the normalisation (feature-wise linear modulation, Perez et al. 2018).
+
+    A `repeated` block is gone through twice, the second time with a convolution and hidden gains of its own: more work
+    with the same weights, as in Lan et al., ALBERT, 2020. The gains are zero at first.
     """
 
-    def __init__(self, channels: int, kernel_size: int, dilation: int, expansion: int) -> None:
+    def __init__(self, channels: int, kernel_size: int, dilation: int, expansion: int, repeated: bool = False) -> None:
         super().__init__()
         self.depthwise = CausalDepthwise(channels, kernel_size, dilation)
         self.norm = nn.LayerNorm(channels)
         self.expand = nn.Linear(channels, expansion * channels)
         self.project = nn.Linear(expansion * channels, channels)
         self.gain = nn.Parameter(torch.full((channels,), 0.1))
+        self.again = CausalDepthwise(channels, kernel_size, dilation) if repeated else None
+        self.again_gain = nn.Parameter(torch.zeros(expansion * channels)) if repeated else None
 
-    def mix(self, x: Tensor, y: Tensor, scale_shift: tuple[Tensor, Tensor] | None) -> Tensor:
-        """Everything after the depthwise convolution; x: the block's input, y: the convolution's output."""
+    @property
+    def convolutions(self) -> list[CausalDepthwise]:
+        """One for each time that the block is gone through; each has a state."""
+        return [self.depthwise] if self.again is None else [self.depthwise, self.again]
+
+    def mix(self, x: Tensor, y: Tensor, scale_shift: tuple[Tensor, Tensor] | None, again: bool) -> Tensor:
+        """Everything after a depthwise convolution, whose input was x and whose output is y; again: the second."""
         y = self.norm(y)
         if scale_shift is not None:
             scale, shift = scale_shift
             y = y * (1 + scale) + shift
-        return x + self.gain * self.project(F.gelu(self.expand(y)))
+        hidden = F.gelu(self.expand(y))
+        return x + self.gain * self.project(hidden * self.again_gain if again else hidden)
 
     def forward(
-        self, x: Tensor, state: Tensor, scale_shift: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """x: (B, N, C); scale and shift, if given: (B, 1, C). Returns (B, N, C) and the new state."""
-        y, state = self.depthwise(x, state)
-        return self.mix(x, y, scale_shift), state
+        self, x: Tensor, states: list[Tensor], scale_shift: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """x: (B, N, C); scale and shift, if given: (B, 1, C). Returns (B, N, C) and the new states."""
+        new_states = []
+        for i, (convolution, state) in enumerate(zip(self.convolutions, states, strict=True)):
+            y, state = convolution(x, state)
+            x = self.mix(x, y, scale_shift, again=i > 0)
+            new_states.append(state)
+        return x, new_states
 
 
 class CausalStack(nn.Module):
-    """Blocks in a row with alternating dilation 1 and 2."""
+    """Blocks in a row with alternating dilation 1 and 2, the last `n_repeated` of them gone through twice."""
 
-    def __init__(self, channels: int, n_blocks: int, kernel_size: int, expansion: int) -> None:
+    def __init__(self, channels: int, n_blocks: int, kernel_size: int, expansion: int, n_repeated: int = 0) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(CausalBlock(channels, kernel_size, 1 + i % 2, expansion) for i in range(n_blocks))
+        self.blocks = nn.ModuleList(
+            CausalBlock(channels, kernel_size, 1 + i % 2, expansion, repeated=i >= n_blocks - n_repeated)
+            for i in range(n_blocks)
+        )
 
     def new_state(self, batch: int = 1) -> list[Tensor]:
-        """The state at the start of a stream: one tensor of zeros per block."""
+        """The state at the start of a stream: zeros for every convolution."""
         return [
-            torch.zeros(batch, block.depthwise.context_frames, block.norm.normalized_shape[0]) for block in self.blocks
+            torch.zeros(batch, convolution.context_frames, block.norm.normalized_shape[0])
+            for block in self.blocks
+            for convolution in block.convolutions
         ]
 
     def forward(
         self, x: Tensor, state: list[Tensor], conditioning: list[tuple[Tensor, Tensor]] | None = None
     ) -> tuple[Tensor, list[Tensor]]:
         """x: (B, N, C). Returns (B, N, C) and the new states."""
-        new_state = []
+        left, new_state = list(state), []
         for i, block in enumerate(self.blocks):
-            x, s = block(x, state[i], conditioning[i] if conditioning else None)
-            new_state.append(s)
+            n = len(block.convolutions)
+            x, after = block(x, left[:n], conditioning[i] if conditioning else None)
+            left, new_state = left[n:], new_state + after
         return x, new_state
