@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = (), *, tensor_names: bool = True) -> bytes:
     """Return the file with short tensor names or none, shared tables, and its signatures' tensors named.
 
-    Tensor names shrink (the runtime finds its tensors by the signatures), and what is equal is stored once: strings,
-    shapes and other arrays, quantization parameters, and operators' options. flatbuffers may share all of them.
+    Tensor names shrink (the runtime finds its tensors by the signatures), empty quantization parameters go, and what is
+    equal is stored once: strings, shapes and other arrays, quantization parameters, and operators' options. flatbuffers
+    may share all of them.
 
     Args:
         data: a .tflite file.
@@ -73,7 +74,11 @@ def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = (),
         for j, tensor in enumerate(subgraph.tensors):
             tensor.name = f"{i}.{j}".encode() if tensor_names else b""
             if tensor.quantization is not None:
-                share(tensor.quantization)
+                if tensor.quantization.scale is None:
+                    # what a float tensor has says nothing
+                    tensor.quantization = None
+                else:
+                    share(tensor.quantization)
         for operator in subgraph.operators:
             if operator.builtinOptions is not None:
                 share(operator.builtinOptions)
