@@ -51,8 +51,8 @@ def test_it_is_a_fifth_smaller_and_answers_bit_for_bit_the_same():
     assert len(packed) < 0.82 * len(original)
     assert Interpreter(model_content=packed).get_signature_list() == signatures
     expected, found = answers(shipped), answers(packed)
-    # content, phones and seven states, for 1, 2 and 4 hops
-    assert len(expected) == 3 * 9
+    # content, phones and ten states, for 1, 2 and 4 hops
+    assert len(expected) == 3 * 12
     assert expected.keys() == found.keys()
     for key, value in expected.items():
         np.testing.assert_array_equal(found[key], value)
