@@ -48,8 +48,10 @@ def spoilt(data, axis):
     model = onnx.load_model_from_string(data)
     (weight,) = (w for w in model.graph.initializer if w.name.endswith(POISONED.partition("/")[2] + ".weight"))
     array = numpy_helper.to_array(weight).copy()
-    (gemm,) = (node for node in model.graph.node if weight.name in node.input)
-    transposed = any(entry.name == "transB" and entry.i for entry in gemm.attribute)
+    # a repeated block's layer is gone through twice
+    gemms = [node for node in model.graph.node if weight.name in node.input]
+    assert len(gemms) == 2
+    transposed = any(entry.name == "transB" and entry.i for entry in gemms[0].attribute)
     np.moveaxis(array, axis if transposed else 1 - axis, 0)[CHANNEL] *= 1000
     weight.CopyFrom(numpy_helper.from_array(array, weight.name))
     return model.SerializeToString()
