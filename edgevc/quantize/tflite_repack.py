@@ -22,7 +22,7 @@ def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = (),
         data: a .tflite file.
         inputs: names for the signatures' inputs, which a converter calls args_0, args_1, ...; none leaves them.
         outputs: names for output_0, output_1, ...; none leaves them.
-        tensor_names: every tensor keeps one, as ai_edge_quantizer wants it.
+        tensor_names: every tensor has one of its own, as ai_edge_quantizer wants it.
     """
     # brought by LiteRT, which is there where .tflite files are
     import flatbuffers
@@ -74,8 +74,7 @@ def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = (),
         for j, tensor in enumerate(subgraph.tensors):
             tensor.name = f"{i}.{j}".encode() if tensor_names else b""
             if tensor.quantization is not None:
-                if tensor.quantization.scale is None:
-                    # what a float tensor has says nothing
+                if _is_empty(tensor.quantization):
                     tensor.quantization = None
                 else:
                     share(tensor.quantization)
@@ -89,3 +88,9 @@ def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = (),
     builder = SharingBuilder(len(data))
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def _is_empty(parameters: Any) -> bool:
+    """Whether quantization parameters say nothing, as those of a float tensor do."""
+    fields = (parameters.scale, parameters.zeroPoint, parameters.min, parameters.max, parameters.details)
+    return all(field is None for field in fields)

@@ -8,6 +8,11 @@ from numpy.typing import NDArray
 from vctrain.data.corpora import SAMPLE_RATE
 
 
+def unit_power(samples: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Brought to a mean square of one; silence stays silence."""
+    return (samples / (np.sqrt((samples**2).mean()) + 1e-9)).astype(np.float32)
+
+
 def shape_spectrum(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """A random smooth equaliser of some +-6 dB: microphones and rooms colour, phones stay."""
     spectrum = np.fft.rfft(samples)

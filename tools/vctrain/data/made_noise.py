@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
 from vctrain.data.corpora import SAMPLE_RATE
+from vctrain.data.distortions import unit_power
 
 
 def ring(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -29,8 +30,7 @@ def shower(n_samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
         struck[rng.integers(n_samples)] = True
         strokes = np.zeros(n_samples)
         strokes[struck] = np.exp(rng.uniform(0.2, 1.6) * rng.standard_normal(struck.sum())) * rng.choice((-1, 1))
-        sounds = fftconvolve(strokes, ring(rng))[:n_samples]
-        noise += 10 ** rng.uniform(-0.75, 0) * sounds / (np.sqrt((sounds**2).mean()) + 1e-9)
+        noise += 10 ** rng.uniform(-0.75, 0) * unit_power(fftconvolve(strokes, ring(rng))[:n_samples])
     return noise
 
 
@@ -54,11 +54,11 @@ def hum(n_samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
     )
 
 
-def household(n_samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """(n_samples,) a shower, loud or not, often ticking, sometimes a motor."""
+def household(n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """(n_samples,) of unit power: a shower, loud or not, often ticking, sometimes a motor."""
     noise = np.zeros(n_samples)
     for make, share in ((shower, 1.0), (ticking, 0.4), (hum, 0.25)):
         if rng.random() < share:
-            part = make(n_samples, rng)
-            noise += 10 ** rng.uniform(-1, 0) * part / (np.sqrt((part**2).mean()) + 1e-9)
-    return noise
+            part = unit_power(make(n_samples, rng))
+            noise += 10 ** rng.uniform(-1, 0) * part
+    return unit_power(noise)

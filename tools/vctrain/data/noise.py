@@ -12,7 +12,7 @@ import soxr
 from numpy.typing import NDArray
 
 from vctrain.data.corpora import HELD_OUT_NOISES, SAMPLE_RATE
-from vctrain.data.distortions import shape_spectrum
+from vctrain.data.distortions import shape_spectrum, unit_power
 from vctrain.data.made_noise import household
 
 KITCHEN = {"Rain": 0.0, "Fire crackling": -3.0, "Clock tick": -6.0}
@@ -70,11 +70,6 @@ def mix(
     return unit_power(noise)
 
 
-def unit_power(noise: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Brought to a mean square of one; silence stays silence."""
-    return (noise / (np.sqrt((noise**2).mean()) + 1e-9)).astype(np.float32)
-
-
 def in_noise(samples: NDArray[np.float32], noise: NDArray[np.float32], snr_db: float) -> NDArray[np.float32]:
     """Adds noise (T,) of unit power, `snr_db` below the power of all of samples (T,)."""
     power = float(np.sqrt((samples.astype(np.float64) ** 2).mean()))
@@ -110,7 +105,7 @@ class Noises:
             if rng.random() < 0.4:
                 noise = noise + rng.uniform(0.3, 1) * self._recorded(n_samples, rng)
         elif kind < 0.88:
-            noise = unit_power(household(n_samples, rng))
+            noise = household(n_samples, rng)
         else:
             return unit_power(shape_spectrum(rng.standard_normal(n_samples).astype(np.float32), rng))
         return unit_power(shape_spectrum(noise, rng) if rng.random() < 0.7 else noise)

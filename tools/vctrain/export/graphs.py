@@ -64,17 +64,6 @@ class ConvDepthwise(nn.Module):
         return y[0, :, :, 0].t(), padded[-self.context_frames :]
 
 
-def normalised(x: Tensor, channels: int, n_frames: int | None) -> Tensor:
-    """(N, channels) to zero mean and unit variance in each row, as LayerNorm without weights.
-
-    ONNX Runtime has an operator for it (n_frames None); LiteRT's converter makes 13 operators of torch's, of this 7.
-    """
-    if n_frames is None:
-        return F.layer_norm(x, (channels,))
-    x = x - x.mean(-1, keepdim=True)
-    return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-5)
-
-
 class FoldedBlock(nn.Module):
     """A CausalBlock with every factor and offset that can be folded into its Linear layers folded.
 
@@ -187,6 +176,16 @@ class StreamedStack(nn.Module):
         """Zeros for every convolution."""
         return tuple(torch.zeros(c.context_frames, b.channels) for b in self.blocks for c in b.convolutions)
 
+    def normalised(self, x: Tensor) -> Tensor:
+        """(N, C) to zero mean and unit variance in each row, as LayerNorm without weights.
+
+        ONNX Runtime has an operator for it; LiteRT's converter makes 13 operators of torch's, of this 7.
+        """
+        if self.n_frames is None:
+            return F.layer_norm(x, (self.blocks[0].channels,))
+        x = x - x.mean(-1, keepdim=True)
+        return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-5)
+
     def forward(
         self, x: Tensor, states: tuple[Tensor, ...], conditioning: list[tuple[Tensor, Tensor]] | None = None
     ) -> tuple[Tensor, list[Tensor]]:
@@ -195,8 +194,7 @@ class StreamedStack(nn.Module):
         for i, (block, convolutions) in enumerate(zip(self.blocks, self.convolutions, strict=True)):
             for time, convolution in enumerate(convolutions):
                 y, state = convolution(x, next(before))
-                y = normalised(y, block.channels, self.n_frames)
-                x = block.mix(x, y, conditioning[i] if conditioning else None, again=time > 0)
+                x = block.mix(x, self.normalised(y), conditioning[i] if conditioning else None, again=time > 0)
                 after.append(state)
         return x, after
 
@@ -239,10 +237,9 @@ class EncoderGraph(nn.Module):
             heard, after = self._features(x, before)
             x, averages = torch.cat([x, heard], dim=1), [after]
         norm = encoder.input_norm
-        channels = encoder.config.channels
-        x = normalised(encoder.input(x), channels, self.n_frames) * norm.weight + norm.bias
+        x = self.stack.normalised(encoder.input(x)) * norm.weight + norm.bias
         x, new_states = self.stack(x, states)
-        content = encoder.content(normalised(x, channels, self.n_frames))
+        content = encoder.content(self.stack.normalised(x))
         return content, torch.log_softmax(encoder.phones(content), dim=-1), *new_states, *averages
 
     def example_inputs(self, n_frames: int) -> tuple[Tensor, ...]:
@@ -261,7 +258,6 @@ class DecoderGraph(nn.Module):
     def __init__(self, decoder: FoldedDecoder, n_frames: int | None) -> None:
         super().__init__()
         self.decoder = decoder
-        self.n_frames = n_frames
         self.stack = StreamedStack(decoder.blocks, n_frames)
         self.state_names = self.stack.names
 
@@ -272,7 +268,7 @@ class DecoderGraph(nn.Module):
         parts = [voice[:, i * channels : (i + 1) * channels] for i in range(2 * decoder.config.n_blocks)]
         conditioning = list(zip(parts[::2], parts[1::2], strict=True))
         x, new_states = self.stack(decoder.input(torch.cat([content, pitch], dim=-1)), states, conditioning)
-        return decoder.filters(normalised(x, channels, self.n_frames)), *new_states
+        return decoder.filters(self.stack.normalised(x)), *new_states
 
     def example_inputs(self, n_frames: int) -> tuple[Tensor, ...]:
         """Zeros in the shape of every input."""

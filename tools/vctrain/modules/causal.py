@@ -108,9 +108,9 @@ class CausalStack(nn.Module):
         self, x: Tensor, state: list[Tensor], conditioning: list[tuple[Tensor, Tensor]] | None = None
     ) -> tuple[Tensor, list[Tensor]]:
         """x: (B, N, C). Returns (B, N, C) and the new states."""
-        left, new_state = list(state), []
+        before, after = iter(state), []
         for i, block in enumerate(self.blocks):
-            n = len(block.convolutions)
-            x, after = block(x, left[:n], conditioning[i] if conditioning else None)
-            left, new_state = left[n:], new_state + after
-        return x, new_state
+            states = [next(before) for _ in block.convolutions]
+            x, states = block(x, states, conditioning[i] if conditioning else None)
+            after += states
+        return x, after
