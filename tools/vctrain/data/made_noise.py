@@ -30,7 +30,8 @@ def shower(n_samples: int, rng: np.random.Generator) -> NDArray[np.float64]:
         struck[rng.integers(n_samples)] = True
         strokes = np.zeros(n_samples)
         strokes[struck] = np.exp(rng.uniform(0.2, 1.6) * rng.standard_normal(struck.sum())) * rng.choice((-1, 1))
-        noise += 10 ** rng.uniform(-0.75, 0) * unit_power(fftconvolve(strokes, ring(rng))[:n_samples])
+        sounds = unit_power(fftconvolve(strokes, ring(rng))[:n_samples])
+        noise += 10 ** rng.uniform(-0.75, 0) * sounds
     return noise
 
 
