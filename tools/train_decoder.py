@@ -40,8 +40,6 @@ EMA = 0.999
 
 KEPT_WEIGHT = 0.5
 """Of what the teacher's encoder makes of clean speech, where the encoder learns too."""
-ENCODER_RATE = 0.4
-"""Its learning rate, as a share of the decoder's."""
 
 JUDGED_SAMPLES = 44 * HOP_LENGTH
 """Length of the excerpt that the discriminators hear of each crop."""
@@ -246,7 +244,7 @@ class Training:
             loss.backward()
             self.speaker.learn(rate)
             if self.listener is not None:
-                self.listener.learn(ENCODER_RATE * rate)
+                self.listener.learn(args.encoder_rate * rate)
         self.done += 1
         return {name: value.item() for name, value in lost.items()}
 
@@ -291,6 +289,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--teacher", type=Path, help="another run, whose conversions are learnt as well")
     parser.add_argument("--noises", type=Path, help="ESC-10: a share of the speech is then heard in noise")
     parser.add_argument("--encoder-too", action="store_true", help="the encoder learns as well; needs --teacher")
+    parser.add_argument("--encoder-rate", type=float, default=0.4, help="its learning rate as a share of the decoder's")
     parser.add_argument("--steps", type=int, default=12000)
     parser.add_argument("--adversarial-from", type=int, default=4000)
     parser.add_argument("--judges-first", type=int, default=0, help="adversarial steps in which only the judges learn")

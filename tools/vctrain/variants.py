@@ -27,7 +27,7 @@ VARIANTS = {
         "Any speaker of English to four voices, 16 kHz, 40 ms",
     ),
     "low-latency": Variant(
-        EncoderConfig(latency=240, slow_decay=SLOW_DECAY, n_repeated=4),
+        EncoderConfig(latency=240, slow_decay=SLOW_DECAY, n_repeated=7),
         DecoderConfig(),
         "Any speaker of English to four voices, 16 kHz, 25 ms: hears less ahead than the default",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 from vctrain.data.corpora import SAMPLE_RATE
 
@@ -15,10 +16,10 @@ def unit_power(samples: NDArray[np.floating]) -> NDArray[np.float32]:
 
 def shape_spectrum(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """A random smooth equaliser of some +-6 dB: microphones and rooms colour, phones stay."""
-    spectrum = np.fft.rfft(samples)
+    spectrum = fft.rfft(samples)
     octaves = np.log2(np.maximum(np.arange(len(spectrum)) / len(spectrum) * 8000, 50) / 50)
-    curve = np.interp(octaves, np.linspace(0, 7.4, 8), rng.normal(0, 4.0, 8))
-    return np.fft.irfft(spectrum * 10 ** (curve / 20), len(samples)).astype(np.float32)
+    curve = np.interp(octaves, np.linspace(0, 7.4, 8), rng.normal(0, 4.0, 8)).astype(np.float32)
+    return fft.irfft(spectrum * 10 ** (curve / 20), len(samples)).astype(np.float32)
 
 
 def reverberate(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -31,7 +32,7 @@ def reverberate(samples: NDArray[np.float32], rng: np.random.Generator) -> NDArr
     tail *= 10 ** (-direct_to_reverberant / 20) / np.sqrt((tail**2).sum())
     tail[0] = 1.0
     size = 1 << (len(samples) + n - 1).bit_length()
-    wet = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(tail, size), size)[: len(samples)]
+    wet = fft.irfft(fft.rfft(samples, size) * fft.rfft(tail, size), size)[: len(samples)]
     return wet.astype(np.float32)
 
 

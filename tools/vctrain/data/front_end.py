@@ -26,5 +26,7 @@ def log_mel(samples: Tensor) -> Tensor:
     """(B, T) to (B, N, 80): frame m ends with sample 160 * (m + 1); what lies before the start is zero."""
     padded = torch.nn.functional.pad(samples, (WIN_LENGTH - HOP_LENGTH, 0))
     frames = padded.unfold(-1, WIN_LENGTH, HOP_LENGTH) * _WINDOW
-    power = torch.fft.rfft(frames, N_FFT).abs() ** 2
+    spectrum = torch.fft.rfft(frames, N_FFT)
+    # several times faster than the square of abs()
+    power = spectrum.real.square() + spectrum.imag.square()
     return torch.log(power @ _MEL + LOG_FLOOR)

@@ -18,6 +18,9 @@ from vctrain.data.made_noise import household
 KITCHEN = {"Rain": 0.0, "Fire crackling": -3.0, "Clock tick": -6.0}
 """Class of ESC-10 to level in dB: running water, frying, and a clock on the wall."""
 
+KITCHENS, RECORDED, HISS = 0.45, 0.2, 0.12
+"""Shares of what training hears: kitchens, other recordings, coloured noise. The rest is made at random."""
+
 Sounds = Sequence[tuple[float, Sequence[NDArray[np.float32]]]]
 """(gain, recordings of unit power) per class."""
 
@@ -96,15 +99,15 @@ class Noises:
     def draw(self, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """(n_samples,) of unit power, another one each time."""
         kind = rng.random()
-        if self.kitchen and kind < 0.45:
+        if self.kitchen and kind < KITCHENS:
             gains = 10 ** (rng.normal(0, 4, len(self.kitchen)) / 20)
             sounds = [(gain * g, r) for (gain, r), g in zip(self.kitchen, gains, strict=True)]
             noise = mix(sounds, n_samples, rng, varied)
-        elif self.recordings and kind < 0.65:
+        elif self.recordings and kind < KITCHENS + RECORDED:
             noise = self._recorded(n_samples, rng)
             if rng.random() < 0.4:
                 noise = noise + rng.uniform(0.3, 1) * self._recorded(n_samples, rng)
-        elif kind < 0.88:
+        elif kind < 1 - HISS:
             noise = household(n_samples, rng)
         else:
             return unit_power(shape_spectrum(rng.standard_normal(n_samples).astype(np.float32), rng))

