@@ -27,7 +27,7 @@ F0_RANGE = (60.0, 500.0)
 """Hertz, search range of the pitch tracker."""
 CONTEXT_FRAMES = 48
 """Frames that are heard before the first one that is judged."""
-NOISY_VOICES, NOISY_SOURCES = 0.35, 0.65
+NOISY_VOICES, NOISY_SOURCES = 0.5, 0.85
 """Shares of crops that are heard in noise, of the voices' own recordings and of other speakers'."""
 N_PER_SOURCE = 40
 """Recordings of one speaker, at most, that a converter in training hears."""
