@@ -94,7 +94,11 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--compile", action="store_true", help="by torch.compile: a minute, then twice as fast")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="by torch.compile, which needs a C++ compiler: a minute, then faster steps",
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)

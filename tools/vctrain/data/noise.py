@@ -18,7 +18,7 @@ from vctrain.data.made_noise import household
 KITCHEN = {"Rain": 0.0, "Fire crackling": -3.0, "Clock tick": -6.0}
 """Class of ESC-10 to level in dB: running water, frying, and a clock on the wall."""
 
-KITCHENS, RECORDED, HISS = 0.45, 0.2, 0.12
+KITCHEN_SHARE, RECORDED_SHARE, HISS_SHARE = 0.45, 0.2, 0.12
 """Shares of what training hears: kitchens, other recordings, coloured noise. The rest is made at random."""
 
 Sounds = Sequence[tuple[float, Sequence[NDArray[np.float32]]]]
@@ -99,15 +99,15 @@ class Noises:
     def draw(self, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """(n_samples,) of unit power, another one each time."""
         kind = rng.random()
-        if self.kitchen and kind < KITCHENS:
+        if self.kitchen and kind < KITCHEN_SHARE:
             gains = 10 ** (rng.normal(0, 4, len(self.kitchen)) / 20)
             sounds = [(gain * g, r) for (gain, r), g in zip(self.kitchen, gains, strict=True)]
             noise = mix(sounds, n_samples, rng, varied)
-        elif self.recordings and kind < KITCHENS + RECORDED:
+        elif self.recordings and kind < KITCHEN_SHARE + RECORDED_SHARE:
             noise = self._recorded(n_samples, rng)
             if rng.random() < 0.4:
                 noise = noise + rng.uniform(0.3, 1) * self._recorded(n_samples, rng)
-        elif kind < 1 - HISS:
+        elif kind < 1 - HISS_SHARE:
             noise = household(n_samples, rng)
         else:
             return unit_power(shape_spectrum(rng.standard_normal(n_samples).astype(np.float32), rng))
