@@ -500,7 +500,7 @@ class _Zip:
     def _archive(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self._path)
-        except (ValueError, OverflowError, NotImplementedError, KeyError) as error:
+        except (ValueError, OverflowError, RuntimeError, KeyError) as error:
             raise ModelError(f"cannot read the zip archive {self._path}: {error}; zip the folder again") from error
 
     def _entry(self, path: str) -> zipfile.ZipInfo:
@@ -522,7 +522,7 @@ class _Zip:
         try:
             with self._archive() as archive, archive.open(info) as file:
                 return _read_bounded(file.read, path, limit)
-        except (ValueError, OverflowError, RuntimeError, NotImplementedError, UnicodeDecodeError) as error:
+        except (ValueError, OverflowError, RuntimeError) as error:
             raise ModelError(f"cannot unzip {path}: {error}; zip the bundle's folder again") from error
 
 

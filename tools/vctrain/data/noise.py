@@ -19,7 +19,7 @@ KITCHEN = {"Rain": 0.0, "Fire crackling": -3.0, "Clock tick": -6.0}
 """Class of ESC-10 to level in dB: running water, frying, and a clock on the wall."""
 
 KITCHEN_SHARE, RECORDED_SHARE, HISS_SHARE = 0.45, 0.2, 0.12
-"""Shares of what training hears: kitchens, other recordings, coloured noise. The rest is made at random."""
+"""Shares of what training hears: kitchens, other recordings, coloured noise. The rest is `household`."""
 
 Sounds = Sequence[tuple[float, Sequence[NDArray[np.float32]]]]
 """(gain, recordings of unit power) per class."""
