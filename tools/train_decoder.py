@@ -5,7 +5,8 @@
     ... --run RUN --teacher OTHER --noises ESC-10 --encoder-too
 
 Needs RUN/encoder.pt. A teacher converts other speakers, and what it says is learnt beside the voices' recordings. With
---encoder-too the encoder goes on learning, from how its words come out; RUN/encoder.pt is then replaced at the end.
+--encoder-too the encoder goes on learning in the adversarial stage, from how its words come out; RUN/encoder.pt is then
+replaced at the end.
 Stops at any time; the same command goes on from the last checkpoint.
 """
 
@@ -214,7 +215,9 @@ class Training:
         adversarial = self.done >= args.adversarial_from
         learning = not adversarial or self.done >= args.adversarial_from + args.judges_first
         taught = self.sources.teacher is not None
-        with torch.set_grad_enabled(self.listener is not None and learning):
+        # a decoder that cannot speak yet has nothing to say about how words come out
+        encoder_too = self.listener is not None and adversarial and learning
+        with torch.set_grad_enabled(encoder_too):
             batch, _ = listen(self.encoder, self.sampler.batch(args.batch, args.frames))
             if adversarial or taught:
                 converting, phones = listen(self.encoder, self.sources.batch(args.converted, args.frames))
@@ -236,14 +239,14 @@ class Training:
             loss = 4 * spectral + fooled + 2 * matched + args.unclear_weight * unclear
             lost |= {"judged": judged, "fooled": fooled, "matched": matched, "unclear": unclear}
         if learning:
-            if self.listener is not None:
+            if encoder_too:
                 counts = torch.zeros(phones.shape[:2], dtype=torch.bool)
                 counts[:, CONTEXT_FRAMES:] = True
                 kept = self.keeper.loss(converting["clean"], converting["content"], phones, counts, self.latency)
                 loss = loss + KEPT_WEIGHT * kept
             loss.backward()
             self.speaker.learn(rate)
-            if self.listener is not None:
+            if encoder_too:
                 self.listener.learn(args.encoder_rate * rate)
         self.done += 1
         return {name: value.item() for name, value in lost.items()}
@@ -288,7 +291,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--judges-from", type=Path, help="another run's decoder.pt: only its discriminators are taken")
     parser.add_argument("--teacher", type=Path, help="another run, whose conversions are learnt as well")
     parser.add_argument("--noises", type=Path, help="ESC-10: a share of the speech is then heard in noise")
-    parser.add_argument("--encoder-too", action="store_true", help="the encoder learns as well; needs --teacher")
+    parser.add_argument("--encoder-too", action="store_true", help="the encoder learns in the adversarial stage; needs --teacher")
     parser.add_argument("--encoder-rate", type=float, default=0.4, help="its learning rate as a share of the decoder's")
     parser.add_argument("--steps", type=int, default=12000)
     parser.add_argument("--adversarial-from", type=int, default=4000)

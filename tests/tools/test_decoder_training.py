@@ -132,3 +132,10 @@ def test_an_encoder_that_learns_too_is_kept_and_one_that_does_not_stays_as_it_is
         apart = float(divergence(hear(before, samples)[1], hear(after, samples)[1]).mean())
     # one step of a moving average: another network, that hears the same
     assert 0 < apart < 0.01
+
+
+def test_an_encoder_does_not_learn_from_a_decoder_that_has_met_no_judges_yet(train):
+    kept = load_encoder(TOOLS / "weights" / "tiny" / "encoder.pt").state_dict()
+    run = train("--teacher", str(TOOLS / "weights"), "--judges-first", "1", "--encoder-too", "--adversarial-from", "2")
+    found = load_encoder(run / "encoder.pt").state_dict()
+    assert all(torch.equal(kept[name], found[name]) for name in kept)
