@@ -291,7 +291,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--judges-from", type=Path, help="another run's decoder.pt: only its discriminators are taken")
     parser.add_argument("--teacher", type=Path, help="another run, whose conversions are learnt as well")
     parser.add_argument("--noises", type=Path, help="ESC-10: a share of the speech is then heard in noise")
-    parser.add_argument("--encoder-too", action="store_true", help="the encoder learns in the adversarial stage; needs --teacher")
+    parser.add_argument("--encoder-too", action="store_true", help="it learns once judges do; needs --teacher")
     parser.add_argument("--encoder-rate", type=float, default=0.4, help="its learning rate as a share of the decoder's")
     parser.add_argument("--steps", type=int, default=12000)
     parser.add_argument("--adversarial-from", type=int, default=4000)

@@ -1,7 +1,8 @@
 """Step 3 of training: the content encoder learns phones from distorted speech.
 
     OMP_WAIT_POLICY=PASSIVE python tools/train_encoder.py --data DATA --noises ESC-10 --run RUN --steps 9000
-    ... --run TINY --variant tiny --teacher RUN/encoder.pt
+    ... --run TEACHER --variant teacher --in-noise 0.5
+    ... --run TINY --variant tiny --teacher TEACHER/encoder.pt
 
 With a teacher the encoder also learns what the teacher makes of the clean recording: its content, and its phone
 probabilities, which know more than one aligned label.
@@ -24,10 +25,10 @@ from torch.utils.tensorboard import SummaryWriter
 from vctrain import checkpoint
 from vctrain.data.front_end import HOP_LENGTH, log_mel
 from vctrain.data.noise import Noises
-from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_utterances
+from vctrain.data.speech import IGNORE, IN_NOISE, EncoderSampler, Utterance, load_utterances
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
 from vctrain.teachers import ContentTeacher
-from vctrain.variants import VARIANTS
+from vctrain.variants import ENCODERS
 
 EMA = 0.998
 """The judged and exported weights are this moving average."""
@@ -85,9 +86,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--noises", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--variant", choices=VARIANTS, default="default")
+    parser.add_argument("--variant", choices=ENCODERS, default="default")
     parser.add_argument("--start-from", type=Path, help="another run's encoder.pt, whose weights are taken at step 0")
     parser.add_argument("--teacher", type=Path, help="another run's encoder.pt, whose answers are learnt as well")
+    parser.add_argument("--in-noise", type=float, default=IN_NOISE, metavar="SHARE", help="of speech that is in noise")
     parser.add_argument("--steps", type=int, default=9000)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--frames", type=int, default=400)
@@ -106,7 +108,7 @@ def main() -> None:
     utterances = load_utterances(args.data)
     unseen = [u for u in utterances if u.speaker == "ls19"][::6]
     seen = [u for u in utterances if u.split == "test" and u.speaker == "bdl"]
-    encoder = ContentEncoder(VARIANTS[args.variant].encoder)
+    encoder = ContentEncoder(ENCODERS[args.variant])
     latency = encoder.config.latency
     for option, file in (("--start-from", args.start_from), ("--teacher", args.teacher)):
         if file is not None and not file.is_file():
@@ -129,7 +131,7 @@ def main() -> None:
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
         step = saved["step"]
-    sampler = EncoderSampler(utterances, Noises.load(args.noises), latency, args.seed + step)
+    sampler = EncoderSampler(utterances, Noises.load(args.noises), latency, args.seed + step, args.in_noise)
     n_parameters = sum(p.numel() for p in encoder.parameters())
     print(f"{n_parameters / 1e6:.2f} M parameters, {len(utterances)} utterances, from step {step}", flush=True)
 

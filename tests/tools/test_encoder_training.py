@@ -7,7 +7,7 @@ import pytest
 import torch
 import train_encoder
 from vctrain.data.front_end import HOP_LENGTH
-from vctrain.data.speech import Utterance, splice
+from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, splice
 from vctrain.models.content_encoder import load_encoder
 
 pytestmark = pytest.mark.tools
@@ -52,6 +52,23 @@ def test_spliced_words_keep_their_labels():
         assert centres.tolist() == (spliced.labels.astype(int) * 100).tolist()
         orders.add(spliced.labels.tobytes())
     assert len(orders) == 20
+
+
+@pytest.mark.parametrize("latency", [240, 480, 4800])
+def test_a_crops_labels_are_of_what_was_heard_a_latency_ago(latency):
+    rng = np.random.default_rng(2)
+    labels = np.repeat(rng.integers(1, 40, 100), 8).astype(np.int8)
+    samples = np.pad(np.repeat(labels * np.int16(100), HOP_LENGTH), (125, 0))
+    utterance = Utterance("anna", "u", "train", samples, labels, np.arange(0, 800, 40, dtype=np.int32))
+    sampler = EncoderSampler([utterance], None, latency, seed=3, in_noise=0)
+    for _ in range(10):
+        _, clean, found = sampler.crop(200)
+        heard = found != IGNORE
+        assert heard.tolist() == [m >= 2 + -(-latency // HOP_LENGTH) for m in range(200)]
+        centres = HOP_LENGTH * (np.arange(200)[heard] + 1) - latency
+        sounds = np.round(clean[centres] * 32768 / 100).astype(int)
+        # resampling blurs where one label ends and the next begins
+        assert (sounds == found[heard]).mean() > 0.9
 
 
 # PyTorch's own compiler calls what PyTorch has deprecated

@@ -1,4 +1,4 @@
-"""The models that are trained: sizes and latency of each variant."""
+"""The models that are trained: sizes and latency of each variant, and of the teacher."""
 
 from __future__ import annotations
 
@@ -37,3 +37,8 @@ VARIANTS = {
         "Any speaker of English to four voices, 16 kHz, 40 ms: a quarter of the default's size and work",
     ),
 }
+
+ENCODERS = {name: variant.encoder for name, variant in VARIANTS.items()} | {
+    "teacher": EncoderConfig(channels=352, n_blocks=9, latency=4800, slow_decay=SLOW_DECAY),
+}
+"""By name. The teacher hears 300 ms ahead and is for no board: others learn from what it makes of clean speech."""

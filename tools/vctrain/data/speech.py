@@ -97,11 +97,14 @@ def splice(utterances: list[Utterance], n_samples: int, rng: np.random.Generator
 
 
 class EncoderSampler:
-    """Random augmented crops with their frame labels, for an encoder of `latency` samples."""
+    """Random augmented crops with their frame labels, for an encoder of `latency` samples; a share of them in noise."""
 
-    def __init__(self, utterances: list[Utterance], noises: Noises, latency: int, seed: int) -> None:
+    def __init__(
+        self, utterances: list[Utterance], noises: Noises, latency: int, seed: int, in_noise: float = IN_NOISE
+    ) -> None:
         self.rng = np.random.default_rng(seed)
         self.latency = latency
+        self.in_noise = in_noise
         self.noises = noises
         groups: dict[str, list[Utterance]] = {}
         for utterance in utterances:
@@ -146,7 +149,7 @@ class EncoderSampler:
         inside = (index >= 0) & (index < len(utterance.labels))
         labels[inside] = utterance.labels[index[inside]]
         # what comes before the crop was not heard
-        labels[: WIN_LENGTH // HOP_LENGTH + 3] = IGNORE
+        labels[: WIN_LENGTH // HOP_LENGTH + -(-self.latency // HOP_LENGTH)] = IGNORE
         return self._distort(piece), piece, labels
 
     def _distort(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -157,7 +160,7 @@ class EncoderSampler:
         if rng.random() < 0.25:
             samples = reverberate(samples, rng)
         samples = samples * (10 ** (rng.uniform(-42, -16) / 20) / level)
-        if rng.random() < IN_NOISE:
+        if rng.random() < self.in_noise:
             decibels = draw_snr(rng) if rng.random() < 0.9 else rng.uniform(20, 40)
             samples = in_noise(samples, self.noises.draw(len(samples), rng), decibels)
         if rng.random() < 0.05:
