@@ -32,7 +32,7 @@ from vctrain.models.content_encoder import ContentEncoder, load_encoder
 from vctrain.models.decoder import Decoder, load_decoder
 from vctrain.models.discriminators import Discriminators
 from vctrain.teachers import ContentTeacher, VoiceTeacher, divergence, hear, listen, speak
-from vctrain.variants import VARIANTS
+from vctrain.variants import MODELS
 
 WARM_UP = 200
 """Steps of rising learning rate."""
@@ -125,7 +125,7 @@ class Training:
         self.args = args
         encoder = load_encoder(args.run / "encoder.pt").eval().requires_grad_(args.encoder_too)
         teacher = VoiceTeacher(args.teacher) if args.teacher is not None else None
-        decoder = Decoder(replace(VARIANTS[args.variant].decoder, synthesis=args.synthesis))
+        decoder = Decoder(replace(MODELS[args.variant].decoder, synthesis=args.synthesis))
         if args.start_from is not None:
             decoder.load_state_dict(load_decoder(args.start_from).state_dict())
         self.encoder, self.latency = encoder, encoder.config.latency
@@ -285,7 +285,7 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--variant", choices=VARIANTS, default="default")
+    parser.add_argument("--variant", choices=MODELS, default="default")
     parser.add_argument("--synthesis", choices=SYNTHESES, default="learnt-phase", help="the others are for comparison")
     parser.add_argument("--start-from", type=Path, help="another run's decoder.pt, whose weights are taken at step 0")
     parser.add_argument("--judges-from", type=Path, help="another run's decoder.pt: only its discriminators are taken")

@@ -28,7 +28,7 @@ from vctrain.data.noise import Noises
 from vctrain.data.speech import IGNORE, IN_NOISE, EncoderSampler, Utterance, load_utterances
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
 from vctrain.teachers import ContentTeacher
-from vctrain.variants import ENCODERS
+from vctrain.variants import MODELS
 
 EMA = 0.998
 """The judged and exported weights are this moving average."""
@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--noises", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--variant", choices=ENCODERS, default="default")
+    parser.add_argument("--variant", choices=MODELS, default="default")
     parser.add_argument("--start-from", type=Path, help="another run's encoder.pt, whose weights are taken at step 0")
     parser.add_argument("--teacher", type=Path, help="another run's encoder.pt, whose answers are learnt as well")
     parser.add_argument("--in-noise", type=float, default=IN_NOISE, metavar="SHARE", help="of speech that is in noise")
@@ -108,7 +108,7 @@ def main() -> None:
     utterances = load_utterances(args.data)
     unseen = [u for u in utterances if u.speaker == "ls19"][::6]
     seen = [u for u in utterances if u.split == "test" and u.speaker == "bdl"]
-    encoder = ContentEncoder(ENCODERS[args.variant])
+    encoder = ContentEncoder(MODELS[args.variant].encoder)
     latency = encoder.config.latency
     for option, file in (("--start-from", args.start_from), ("--teacher", args.teacher)):
         if file is not None and not file.is_file():

@@ -13,6 +13,7 @@ import train_decoder
 from train_decoder import misheard
 from vctrain import checkpoint
 from vctrain.data.front_end import HOP_LENGTH
+from vctrain.data.voices import track_pitch
 from vctrain.models.content_encoder import load_encoder
 from vctrain.models.decoder import load_decoder
 from vctrain.teachers import ContentTeacher, divergence, hear
@@ -139,3 +140,12 @@ def test_an_encoder_does_not_learn_from_a_decoder_that_has_met_no_judges_yet(tra
     run = train("--teacher", str(TOOLS / "weights"), "--judges-first", "1", "--encoder-too", "--adversarial-from", "2")
     found = load_encoder(run / "encoder.pt").state_dict()
     assert all(torch.equal(kept[name], found[name]) for name in kept)
+
+
+def test_a_teachers_pitch_is_the_trackers_whole_hops_later(samples):
+    rows = track_pitch(samples[0].numpy(), LATENCY)
+    assert (rows[:, 0] > 0).mean() > 0.3
+    later = track_pitch(samples[0].numpy(), LATENCY + 27 * HOP_LENGTH)
+    assert later.shape == rows.shape
+    assert np.array_equal(later[27:], rows[:-27])
+    assert not later[:27, 0].any()

@@ -25,6 +25,8 @@ REFERENCE_LEVEL = -26.0
 """Recordings are brought to this RMS level, dBFS, before anything else."""
 F0_RANGE = (60.0, 500.0)
 """Hertz, search range of the pitch tracker."""
+LONGEST_LATENCY = 480
+"""Samples, of the core's pitch trackers."""
 CONTEXT_FRAMES = 48
 """Frames that are heard before the first one that is judged."""
 NOISY_VOICES, NOISY_SOURCES = 0.5, 0.85
@@ -49,8 +51,13 @@ def normalise(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def track_pitch(samples: NDArray[np.float32], latency: int) -> NDArray[np.float32]:
-    """(160 * N,) to (N, 3): row m is centred at sample 160 * (m + 1) - latency."""
-    return _core.PitchTracker(SAMPLE_RATE, HOP_LENGTH, *F0_RANGE, latency).process(samples)
+    """(160 * N,) to (N, 3): row m is centred at sample 160 * (m + 1) - latency.
+
+    Rows of a latency beyond the trackers' are the default one's, whole hops later.
+    """
+    hops = max(0, latency - LONGEST_LATENCY) // HOP_LENGTH
+    rows = _core.PitchTracker(SAMPLE_RATE, HOP_LENGTH, *F0_RANGE, latency - hops * HOP_LENGTH).process(samples)
+    return slice_rows(rows, -hops, len(rows))
 
 
 def load_voices(data: Path, split: str, latency: int) -> list[VoiceRecording]:
