@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import soundfile
 import torch
 import train_decoder
 from train_decoder import misheard
-from vctrain import checkpoint
+from vctrain import checkpoint, teachers
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.voices import track_pitch
 from vctrain.models.content_encoder import load_encoder
@@ -67,6 +68,22 @@ def test_a_teachers_answers_belong_to_the_students_frames(encoder, samples, late
     start = 60  # past what the shorter history changes
     assert float((content - earlier[0])[:, start:count].abs().mean()) < 0.15 * float(content.abs().mean())
     assert float(divergence(phones[:, start:count], earlier[1][:, start:count]).mean()) < 0.05
+
+
+@pytest.mark.parametrize("latency", [LATENCY, 240])
+def test_answers_of_a_teacher_that_hears_far_ahead_belong_to_the_students_frames(monkeypatch, samples, latency):
+    teacher = ContentTeacher(TOOLS / "weights" / "encoder.pt")
+    expected = teacher.answers(samples, latency)
+
+    def hear_later(encoder, samples):
+        # the same answers, 27 frames after they were known
+        return tuple(torch.nn.functional.pad(x, (0, 0, 27, 0))[:, : x.shape[1]] for x in hear(encoder, samples))
+
+    monkeypatch.setattr(teachers, "hear", hear_later)
+    teacher.encoder.config = replace(teacher.encoder.config, latency=LATENCY + 27 * HOP_LENGTH)
+    found = teacher.answers(samples, latency)
+    for answer, other in zip(found, expected, strict=True):
+        assert torch.equal(answer, other[:, :-27])
 
 
 @pytest.fixture

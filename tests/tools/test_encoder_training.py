@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import train_encoder
+from torch._dynamo.utils import counters
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, splice
 from vctrain.models.content_encoder import load_encoder
@@ -78,6 +79,7 @@ def test_a_compiled_encoder_hears_and_learns_as_the_plain_one():
     # as train_encoder.py does it: compiled, then copied for the moving average
     compiled = load_encoder(TOOLS / "weights" / "tiny" / "encoder.pt")
     compiled.compile(dynamic=False)
+    counters.clear()
     average = torch.optim.swa_utils.AveragedModel(compiled)
     mels = torch.randn(2, 50, 80, generator=torch.Generator().manual_seed(1))
     gradients = []
@@ -85,6 +87,7 @@ def test_a_compiled_encoder_hears_and_learns_as_the_plain_one():
         content, phones, _ = encoder(mels, encoder.new_state(2))
         (content.square().mean() + phones.square().mean()).backward()
         gradients.append({name: p.grad for name, p in encoder.named_parameters()})
+    assert counters["stats"]["unique_graphs"] == 1
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():
         apart = float((gradients[1][name] - gradient).norm() / (gradient.norm() + 1e-9))

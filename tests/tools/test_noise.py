@@ -119,6 +119,14 @@ def test_a_decoder_learns_clean_speech_from_what_is_heard_in_noise(noises):
     assert noisy["pitch"][..., 3].quantile(0.05) > clean["pitch"][..., 3].quantile(0.05)
 
 
+def test_no_silence_follows_what_an_encoder_hears_of_a_voice(rng):
+    samples = rng.normal(0, 0.1, 400 * HOP_LENGTH).astype(np.float32)
+    pitch = np.zeros((400, 3), np.float32)
+    sampler = VoiceSampler([VoiceRecording(voice, samples, pitch) for voice in range(3)], LATENCY, 4)
+    heard = sampler.batch(24, 60)["heard"]
+    assert (heard[:, -400:].abs().amax(1) > 0).all()
+
+
 def kurtosis(x):
     return float(((x - x.mean()) ** 4).mean() / x.var() ** 2)
 

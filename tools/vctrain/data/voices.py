@@ -256,7 +256,8 @@ class VoiceSampler:
         starts = [s * HOP_LENGTH - self.latency for _, s in crops]
         target = [slice_samples(r.samples, s, width * HOP_LENGTH) for (r, _), s in zip(crops, starts, strict=True)]
         return pitch_batch(pitch, gain) | {
-            "heard": torch.from_numpy(np.stack([np.pad(p, (0, longest - len(p))) for p in pieces])),
+            # over again up to one length: silence would weigh in the running averages that an encoder begins with
+            "heard": torch.from_numpy(np.stack([np.resize(p, longest) for p in pieces])),
             "frames": torch.from_numpy(np.stack(frames)),
             "target": torch.from_numpy(np.stack(target)),
             "gain": 10 ** (gain / 20),
