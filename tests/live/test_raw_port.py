@@ -234,12 +234,17 @@ def test_a_muted_session_hardly_computes(tmp_path):
                 time.sleep(0.2)
                 with contextlib.suppress(ConfigError):
                     hops = send_command(address, "status")["stats"]["hops"]
-            before = processor_seconds(process)
-            time.sleep(5.0)
-            spent = processor_seconds(process) - before
-            hops = send_command(address, "status")["stats"]["hops"] - hops
+            # other work makes every wake-up dearer for a while; a thread that spins does so every time
+            for _ in range(3):
+                first = send_command(address, "status")["stats"]["hops"]
+                before = processor_seconds(process)
+                time.sleep(5.0)
+                spent = processor_seconds(process) - before
+                hops = send_command(address, "status")["stats"]["hops"] - first
+                if spent < 0.02 * 5.0:
+                    break
         finally:
             line.close()
     assert hops > 400
-    # measured 0.03 s, 0.6 %; a busy machine makes every wake-up dearer, a thread that spins takes seconds
+    # measured 0.03 s, 0.6 %; a thread that spins takes seconds
     assert spent < 0.02 * 5.0
