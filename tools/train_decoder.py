@@ -1,12 +1,12 @@
 """Step 4 of training: the decoder learns to speak as each voice, first by spectra, then against discriminators.
 
     OMP_WAIT_POLICY=PASSIVE python tools/train_decoder.py --data DATA --run RUN --steps 12000 --adversarial-from 4000
+    ... --run RUN --noises ESC-10 --encoder-too
     ... --run TINY --variant tiny --teacher RUN
-    ... --run RUN --teacher OTHER --noises ESC-10 --encoder-too
 
 Needs RUN/encoder.pt. A teacher converts other speakers, and what it says is learnt beside the voices' recordings. With
---encoder-too the encoder goes on learning in the adversarial stage, from how its words come out; RUN/encoder.pt is then
-replaced at the end.
+--encoder-too the encoder goes on learning in the adversarial stage, from how its words come out, and keeps to what its
+teacher, or else it itself at the start, makes of clean speech; RUN/encoder.pt is then replaced at the end.
 Stops at any time; the same command goes on from the last checkpoint.
 """
 
@@ -40,7 +40,7 @@ EMA = 0.999
 """The exported weights are this moving average: adversarial training wanders."""
 
 KEPT_WEIGHT = 0.5
-"""Of what the teacher's encoder makes of clean speech, where the encoder learns too."""
+"""Of what the encoder is to keep to on clean speech, where it learns too."""
 
 JUDGED_SAMPLES = 44 * HOP_LENGTH
 """Length of the excerpt that the discriminators hear of each crop."""
@@ -133,7 +133,7 @@ class Training:
         self.judges = Discriminators(decoder.config.n_voices)
         self.judge_optimizer = new_optimizer(self.judges)
         self.listener = Learner(encoder) if args.encoder_too else None
-        self.keeper = ContentTeacher(args.teacher / "encoder.pt") if args.encoder_too else None
+        self.keeper = ContentTeacher((args.teacher or args.run) / "encoder.pt") if args.encoder_too else None
         self._take_judges()
         self.done = self._resume()
 
@@ -142,7 +142,9 @@ class Training:
         noises = Noises.load(args.noises) if args.noises is not None else None
         seed = args.seed + self.done
         self.sampler = VoiceSampler(recordings, self.latency, seed, noises)
-        self.sources = SourceSampler(args.data, encoder, self.statistics, seed, teacher, noises)
+        # no judge of words may learn along with what it judges
+        judge = encoder if self.keeper is None else self.keeper.encoder
+        self.sources = SourceSampler(args.data, judge, self.statistics, seed, teacher, noises)
         n_parameters = sum(p.numel() for p in decoder.parameters())
         print(
             f"{n_parameters / 1e6:.2f} M parameters, {len(recordings)} recordings, {self.statistics}, "
@@ -291,7 +293,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--judges-from", type=Path, help="another run's decoder.pt: only its discriminators are taken")
     parser.add_argument("--teacher", type=Path, help="another run, whose conversions are learnt as well")
     parser.add_argument("--noises", type=Path, help="ESC-10: a share of the speech is then heard in noise")
-    parser.add_argument("--encoder-too", action="store_true", help="it learns once judges do; needs --teacher")
+    parser.add_argument("--encoder-too", action="store_true", help="it learns once judges do")
     parser.add_argument("--encoder-rate", type=float, default=0.4, help="its learning rate as a share of the decoder's")
     parser.add_argument("--steps", type=int, default=12000)
     parser.add_argument("--adversarial-from", type=int, default=4000)
@@ -311,8 +313,6 @@ def main() -> None:
     """Writes RUN/decoder.pt and TensorBoard logs."""
     parser = arguments()
     args = parser.parse_args()
-    if args.encoder_too and args.teacher is None:
-        parser.error("--encoder-too needs a --teacher, whose phones the encoder keeps to")
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     try:

@@ -137,14 +137,14 @@ def test_while_the_judges_learn_the_decoder_stays_as_it_is(train):
     assert saved["judge_optimizer"]["state"]
 
 
-def test_an_encoder_that_learns_too_is_kept_and_one_that_does_not_stays_as_it_is(train, samples):
+@pytest.mark.parametrize("teacher", [(), ("--teacher", str(TOOLS / "weights"))], ids=["no teacher", "a teacher"])
+def test_an_encoder_that_learns_too_is_kept_and_one_that_does_not_stays_as_it_is(train, samples, teacher):
     kept = (TOOLS / "weights" / "tiny" / "encoder.pt").read_bytes()
-    teacher = ("--teacher", str(TOOLS / "weights"), "--judges-first", "1")
-    run = train(*teacher)
+    run = train(*teacher, "--judges-first", "1")
     assert (run / "encoder.pt").read_bytes() == kept
     (run / "decoder.pt").unlink()
     before = load_encoder(run / "encoder.pt").eval()
-    train(*teacher, "--encoder-too")
+    train(*teacher, "--judges-first", "1", "--encoder-too")
     after = load_encoder(run / "encoder.pt").eval()
     with torch.no_grad():
         apart = float(divergence(hear(before, samples)[1], hear(after, samples)[1]).mean())
