@@ -71,5 +71,26 @@ def test_local_links_lead_somewhere(document):
     assert [target for target in targets if not (document.parent / target).exists()] == []
 
 
+def documented_commands(document):
+    """(script, its options) of every `python tools/NAME.py ...` or benchmarks/, continued lines joined."""
+    text = document.read_text(encoding="utf-8").replace("\\\n", " ")
+    for script, rest in re.findall(r"python ((?:tools|benchmarks)/\w+\.py)([^`\n#]*)", text):
+        yield script, re.findall(r"(?<=\s)--[a-z][a-z0-9-]*", rest)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_scripts_have_the_options_that_documents_give_them(document):
+    for script, options in documented_commands(document):
+        source = (ROOT / script).read_text(encoding="utf-8")
+        assert [option for option in options if f'"{option}"' not in source] == [], script
+
+
+def test_documented_commands_are_found_with_what_stands_on_the_next_line():
+    commands = list(documented_commands(ROOT / "docs/training.md"))
+    assert len(commands) > 10
+    assert "--compile" in dict(commands)["tools/train_encoder.py"]
+    assert all(options for script, options in commands if script == "tools/train_decoder.py")
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < MAX_README_LINES
