@@ -1,24 +1,27 @@
 """Step 2 of training: frame-exact phones for every utterance, by pocketsphinx.
 
     python tools/align.py --data DATA --jobs 2
+    python tools/align.py --data DATA --jobs 2 --recognise
 
-Utterances with a transcript are aligned to it. Those without one are first recognised with the free language
-model; their phones are marked `"recognised": true`, because a quarter of the words may be wrong.
-Already aligned utterances are kept, so the command can be stopped and started again.
+Utterances with a transcript are aligned to it. With --recognise, those without one are first recognised with the free
+language model; a quarter of the words may be wrong. What is aligned already is kept, so the command can be stopped and
+started again; what prepare_data.py has replaced since then is aligned anew.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
 
 import soundfile as sf
 from pocketsphinx import Decoder
+from vctrain.data.alignment import same_recording
 from vctrain.data.corpora import listed
+from vctrain.errors import told_in_a_line
+from vctrain.metrics import words
 
 
 @cache
@@ -38,16 +41,11 @@ def _decode(decoder: Decoder, samples: bytes) -> None:
     decoder.end_utt()
 
 
-def words(text: str) -> list[str]:
-    """Lower-case words, apostrophes kept."""
-    return re.sub(r"[^a-z' ]", " ", text.lower().replace("\u2019", "'")).split()
-
-
 def align(job: tuple[str, dict]) -> dict | None:
     """One utterance to its phones, or None.
 
-    `{"path", "recognised", "phones": [[name, first frame, frames], ...], "words": [first frame, ...]}`; silence between
-    words counts as a word.
+    `{"path", "text", "seconds", "phones": [[name, first frame, frames], ...], "words": [first frame, ...]}`, the first
+    three as listed; silence between words counts as a word.
     """
     root, row = job
     samples = sf.read(Path(root) / row["path"], dtype="int16")[0].tobytes()
@@ -71,9 +69,24 @@ def align(job: tuple[str, dict]) -> dict | None:
         return None
     phones = [phone for word in found for phone in word]
     starts = [word[0][1] for word in found if word]
-    return {"path": row["path"], "recognised": row["text"] is None, "phones": phones, "words": starts}
+    return {key: row[key] for key in ("path", "text", "seconds")} | {"phones": phones, "words": starts}
 
 
+def still_valid(data: Path) -> dict[str, dict]:
+    """What DATA/phones.jsonl has of the recordings that are listed now, by path; nothing else stays there."""
+    out = data / "phones.jsonl"
+    rows = {row["path"]: row for row in listed(data)}
+    found = listed(data, "phones") if out.exists() else []
+    valid = {e["path"]: e for e in found if e["path"] in rows and same_recording(e, rows[e["path"]])}
+    if len(valid) < len(found):
+        print(f"{len(found) - len(valid)} alignments are of recordings that are no longer there", flush=True)
+        part = out.with_suffix(".part")
+        part.write_text("".join(json.dumps(entry) + "\n" for entry in valid.values()))
+        part.replace(out)
+    return valid
+
+
+@told_in_a_line
 def main() -> None:
     """Writes DATA/phones.jsonl."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -81,12 +94,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--recognise", action="store_true", help="also the utterances without a transcript (slow)")
     args = parser.parse_args()
-    out = args.data / "phones.jsonl"
-    done = {json.loads(line)["path"] for line in out.open()} if out.exists() else set()
-    rows = listed(args.data)
-    rows = [r for r in rows if r["path"] not in done and (args.recognise or r["text"] is not None)]
+    done = still_valid(args.data)
+    rows = [r for r in listed(args.data) if r["path"] not in done and (args.recognise or r["text"] is not None)]
     kept = 0
-    with ProcessPoolExecutor(args.jobs) as pool, out.open("a") as file:
+    with ProcessPoolExecutor(args.jobs) as pool, (args.data / "phones.jsonl").open("a") as file:
         for i, result in enumerate(pool.map(align, [(str(args.data), row) for row in rows], chunksize=4), 1):
             if result is not None:
                 kept += 1

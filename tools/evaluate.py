@@ -25,6 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from vctrain.data.corpora import VOICES, listed
+from vctrain.data.shipped import MIXTURES
+from vctrain.errors import UserError
+from vctrain.export.trained import load as load_trained
 from vctrain.judge import languages, noise, picture, tables, trials
 from vctrain.judge.scoring import level_dbfs, load, loudest_dbfs, score_all
 from vctrain.judge.statistics import summarise
@@ -42,6 +45,7 @@ from vctrain.judge.systems import (
 from vctrain.judge.tables import Known, rounded
 from vctrain.judge.trials import Trial
 
+from edgevc.bundle import ModelBundle
 from edgevc.errors import EdgevcError
 
 ROOM_SECONDS = 60.0
@@ -311,6 +315,32 @@ def judged_system(args: argparse.Namespace) -> System:
     return Run(args.run) if args.run else Command(args.command)
 
 
+def chosen_voices(args: argparse.Namespace, rows: list[dict]) -> list[str]:
+    """Those that were asked for, or all; what cannot work is said here and not after many minutes.
+
+    Raises:
+        UserError: a voice is not there, or nothing is there to compare one with.
+    """
+    if args.command:
+        known = args.voices or list(VOICES)
+    elif args.run:
+        load_trained(args.run)
+        known = list(MIXTURES)
+    else:
+        bundles = [ModelBundle.open(path) for path in (args.bundle, args.float) if path]
+        named = [{voice.name for voice in bundle.voices} for bundle in bundles]
+        known = [voice.name for voice in bundles[0].voices if all(voice.name in names for names in named)]
+    if unknown := [name for name in args.voices or () if name not in known]:
+        raise UserError(f"--voices: expected some of {', '.join(known)}, got {', '.join(unknown)}")
+    unheard = [voice for voice in VOICES if not trials.choose(rows, voice, 1)]
+    if unheard and not args.words_only:
+        raise UserError(
+            f"{args.data} holds out no recording of {', '.join(unheard)} to compare with; 'Adding a voice' in "
+            "docs/training.md says how"
+        )
+    return args.voices or known
+
+
 def name_of(args: argparse.Namespace) -> str:
     """How the tables call what was judged."""
     return args.name or (args.command.split()[0] if args.command else (args.bundle or args.run).name)
@@ -367,7 +397,9 @@ def main() -> int:
         "--skip", nargs="+", choices=PARTS, default=[], help="parts that are not wanted; phones are half of the time"
     )
     parser.add_argument("--engine", default="auto")
-    parser.add_argument("--voices", nargs="+", help="default: every voice of the bundle, or those with recordings")
+    parser.add_argument(
+        "--voices", nargs="+", help="default: all of the bundle or the run; of a command, those with recordings"
+    )
     parser.add_argument("--utterances", type=int, default=6, help="per unseen speaker and voice")
     parser.add_argument("--word-utterances", type=int, default=16, help="the same, of speakers with transcripts")
     parser.add_argument("--pair-utterances", type=int, default=16, help="per pair of trained speakers")
@@ -378,15 +410,14 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="folder for the converted files")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    if args.voices is None:
-        args.voices = list(VOICES) if args.command else [*VOICES, "anon"]
-    if args.keep:
-        args.keep.mkdir(parents=True, exist_ok=True)
     try:
         if args.noises:
             noise.kitchen_files(args.noises)
         system = judged_system(args)
         rows = listed(args.data)
+        args.voices = chosen_voices(args, rows)
+        for folder in filter(None, (args.out.parent, args.keep)):
+            folder.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(args.jobs) as pool:
             report = evaluate(Session(args, rows, pool), system)
     except (ConversionError, EdgevcError, OSError, RuntimeError, ValueError) as error:

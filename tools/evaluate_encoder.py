@@ -21,8 +21,12 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
-from vctrain.data.corpora import SAMPLE_RATE, Clone, decode_audio, listed
+from vctrain.data.alignment import aligned, label_index
+from vctrain.data.corpora import SAMPLE_RATE, Clone, decode_audio
+from vctrain.data.voices import normalise
+from vctrain.errors import told_in_a_line
 from vctrain.judge.noise import Kitchen
+from vctrain.metrics import edit_errors
 from vctrain.recognition.automaton import compile_grammar
 from vctrain.recognition.decoder import (
     GrammarDecoder,
@@ -35,16 +39,12 @@ from vctrain.recognition.decoder import (
 from vctrain.recognition.expressions import parse_grammar
 from vctrain.recognition.lexicon import pocketsphinx_lexicon
 from vctrain.recognition.network import build_network
-from vctrain.recognition.phone_loop import decode_phones, edit_distance, spoken
+from vctrain.recognition.phone_loop import decode_phones, spoken
 from vctrain.recognition.posteriors import PhonePosteriors
 
 from edgevc.bundle import ModelBundle
 
-LEVEL_DBFS = -26.0
-"""Recordings are brought to this RMS level, as the encoder's training data was."""
 NOISE_DB = 10.0
-LABEL_CENTRE, LABEL_HOP = 205, 160
-"""Samples: the aligner's frame k is centred at LABEL_HOP * k + LABEL_CENTRE."""
 PHONE_SETTINGS = SearchSettings(prior_weight=0.3, floor=-20.0)
 INSERTION_PENALTY = -6.0
 """Of the free decoding; chosen on slt's unseen prompts, which are not reported."""
@@ -68,7 +68,7 @@ class Aligned:
         labels = np.zeros(n_labels, np.intp)
         for column, start, length in self.phones:
             labels[start : start + length] = column
-        index = np.floor((centres - LABEL_CENTRE) / LABEL_HOP + 0.5).astype(int)
+        index = label_index(centres)
         inside = (index >= 0) & (index < n_labels)
         return labels[np.clip(index, 0, n_labels - 1)], inside
 
@@ -86,9 +86,8 @@ class Command:
 def aligned_phones(data: Path, phones: Sequence[str]) -> Iterator[tuple[dict, list[tuple[int, int, int]]]]:
     """Every aligned utterance's row and its (column, start, length); noises of the aligner count as silence."""
     column = {phone: i for i, phone in enumerate(phones)}
-    rows = {row["path"]: row for row in listed(data)}
-    for entry in listed(data, "phones"):
-        yield rows[entry["path"]], [(column.get(name, 0), start, n) for name, start, n in entry["phones"]]
+    for row, entry in aligned(data):
+        yield row, [(column.get(name, 0), start, n) for name, start, n in entry["phones"]]
 
 
 def log_priors(data: Path, phones: Sequence[str]) -> NDArray[np.float64]:
@@ -102,25 +101,19 @@ def log_priors(data: Path, phones: Sequence[str]) -> NDArray[np.float64]:
 
 
 def held_out_recordings(data: Path, speaker: str, phones: Sequence[str]) -> list[Aligned]:
-    """A speaker's aligned test utterances, at LEVEL_DBFS."""
+    """A speaker's aligned test utterances, at the level of the training data."""
     return [
         Aligned(
-            f"{speaker}/{row['utterance']}", at_level(sf.read(data / row["path"], dtype="float32")[0]), tuple(found)
+            f"{speaker}/{row['utterance']}", normalise(sf.read(data / row["path"], dtype="float32")[0]), tuple(found)
         )
         for row, found in aligned_phones(data, phones)
         if row["speaker"] == speaker and row["split"] == "test"
     ]
 
 
-def at_level(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Samples (T,) brought to LEVEL_DBFS."""
-    rms = float(np.sqrt((samples.astype(np.float64) ** 2).mean())) + 1e-9
-    return (samples * (10 ** (LEVEL_DBFS / 20) / rms)).astype(np.float32)
-
-
 def phone_errors(reference: Sequence[int], heard: Sequence[int], silence: int = 0) -> int:
     """Substitutions, insertions and deletions; silence does not count."""
-    return edit_distance(spoken(reference, silence), spoken(heard, silence))
+    return edit_errors(spoken(reference, silence), spoken(heard, silence))
 
 
 def judge_phones(
@@ -165,7 +158,7 @@ class CommandJudge:
 
     def posteriors(self, name: str, noises: Path | None) -> NDArray[np.float32]:
         """What the encoder makes of a recording, with noise of NOISE_DB from `noises` where given."""
-        samples = at_level(decode_audio(self._clone.read(f"data/speech/clean/{name}")))
+        samples = normalise(decode_audio(self._clone.read(f"data/speech/clean/{name}")))
         if noises is not None:
             samples = Kitchen(noises, NOISE_DB).add(samples, name)
         return self._model(samples)
@@ -209,6 +202,7 @@ def mistakes(commands: Sequence[Command]) -> Counter[str]:
     return found
 
 
+@told_in_a_line
 def main() -> None:
     """Writes the figures as rows for benchmarks/make_results.py and prints them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

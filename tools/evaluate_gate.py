@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from vctrain.data.alignment import label_index
 from vctrain.data.speech import Utterance, load_utterances
 from vctrain.data.voices import normalise
+from vctrain.errors import told_in_a_line
 from vctrain.recognition.posteriors import PhonePosteriors
 
 from edgevc import gate
@@ -41,6 +43,7 @@ def coloured(slope: float, dbfs: float, rng: np.random.Generator) -> NDArray[np.
     return (noise / noise.std() * 10 ** (dbfs / 20)).astype(np.float32)
 
 
+@told_in_a_line
 def main() -> None:
     """Prints a line for each threshold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -57,7 +60,7 @@ def main() -> None:
     for utterance in chosen(load_utterances(args.data)):
         samples = normalise(utterance.samples[: 8 * RATE].astype(np.float32) / 32768)
         found = silence(samples)
-        index = np.clip(np.round((model.centres(len(found)) - 205) / 160).astype(int), 0, len(utterance.labels) - 1)
+        index = np.clip(label_index(model.centres(len(found))), 0, len(utterance.labels) - 1)
         speech.setdefault(utterance.speaker, []).append((found, utterance.labels[index] != 0))
     rng = np.random.default_rng(0)
     noises = {

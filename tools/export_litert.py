@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from ai_edge_litert.interpreter import Interpreter
+from vctrain.errors import told_in_a_line
 from vctrain.export import to_litert, trained
 from vctrain.export.graphs import CHUNK_HOPS, DecoderGraph, EncoderGraph, FoldedDecoder, FoldedEncoder, names
 
@@ -42,6 +43,7 @@ def relative_error(path: Path, graph: EncoderGraph | DecoderGraph, n_frames: int
     return worst
 
 
+@told_in_a_line
 def main() -> None:
     """Writes EXPORT/encoder.tflite and EXPORT/decoder.tflite."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -9,10 +9,12 @@ import argparse
 from pathlib import Path
 
 import torch
+from vctrain.errors import told_in_a_line
 from vctrain.export import to_onnx, trained
 from vctrain.export.graphs import DecoderGraph, EncoderGraph, FoldedDecoder, FoldedEncoder
 
 
+@told_in_a_line
 def main() -> None:
     """Writes EXPORT/encoder.onnx and EXPORT/decoder.onnx."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

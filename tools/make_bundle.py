@@ -1,6 +1,8 @@
 """Step 7 of training: exported graphs, voices and golden vectors to a float bundle, the source of `edgevc quantize`.
 
-python tools/make_bundle.py --run RUN --export EXPORT --data DATA --out FLOAT/default [--variant tiny]
+python tools/make_bundle.py --run RUN --export EXPORT --data DATA --out FLOAT/default
+
+EXPORT is what export_onnx.py and export_litert.py made of this RUN; both engines' graphs are compared with it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from vctrain.data.corpora import VOICES, listed
 from vctrain.data.front_end import N_MELS
 from vctrain.data.shipped import MIXTURES, spoken_f0
 from vctrain.data.voices import F0_RANGE, normalise, track_pitch
+from vctrain.errors import UserError, told_in_a_line
 from vctrain.export import trained
 from vctrain.export.graphs import (
     CHUNK_HOPS,
@@ -44,6 +47,8 @@ ENGINE_FILES = {"litert": "tflite", "onnx": "onnx"}
 GOLDEN_HOPS = 64
 GOLDEN_TOLERANCE = 1e-3
 """Relative RMS error."""
+EXACT_DB = 60.0
+"""Signal over error of a float graph against the run that it was made of, at least; measured 96 and more."""
 
 VOICE_FACTS = {
     "kathleen": ("US English, female, 50 to 70 years", "CC0-1.0", "recorded by the speaker for free speech technology"),
@@ -226,6 +231,16 @@ def float_outputs(
     return {"content": content.numpy(), "phones": phones.numpy(), "filters": filters.numpy()}
 
 
+def variants_description(model: trained.Trained) -> str:
+    """Of the shipped variant that has this model's sizes; UserError where none has."""
+    sizes = model.encoder.config, model.decoder.config
+    for variant in VARIANTS.values():
+        if (variant.encoder, variant.decoder) == sizes:
+            return variant.description
+    raise UserError("no variant has these sizes, so the bundle needs a --description, as `edgevc info` should show it")
+
+
+@told_in_a_line
 def main() -> None:
     """Builds in a temporary folder beside OUT and then takes its place."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -233,11 +248,12 @@ def main() -> None:
     parser.add_argument("--export", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--variant", choices=VARIANTS, default="default", help="whose description the bundle gets")
+    parser.add_argument("--description", help="default: that of the variant whose sizes these are")
     parser.add_argument("--version", default="1.0")
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = trained.load(args.run)
+    description = args.description or variants_description(model)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.out.parent) as temporary:
         assembly = Assembly(Path(temporary), args.export, model)
@@ -254,7 +270,7 @@ def main() -> None:
         for engine in ENGINE_FILES:
             golden |= {f"encoder/{engine}/{key}": exact[key] for key in ("content", "phones")}
             golden |= {f"decoder/{engine}/filters": exact["filters"]}
-        draft = assembly.write(args.out.name, args.version, VARIANTS[args.variant].description, golden)
+        draft = assembly.write(args.out.name, args.version, description, golden)
         for engine in ENGINE_FILES:
             content, phones = play(load_graph(draft, "encoder", engine, 1), log_mel)
             filters = play(load_graph(draft, "decoder", engine, 1), exact["content"], pitch, voice)[0]
@@ -267,7 +283,12 @@ def main() -> None:
                 figure = round(snr_db(found, exact[key]), 1)
                 assembly.quantization[graph][engine][f"{key}_snr_db"] = figure
                 print(f"{graph} {key}, {engine} against PyTorch: {figure} dB")
-        bundle = assembly.write(args.out.name, args.version, VARIANTS[args.variant].description, golden)
+                if figure < EXACT_DB:
+                    raise UserError(
+                        f"{args.export / graph}.{ENGINE_FILES[engine]} is not of {args.run}: its {key} are {figure} dB "
+                        f"from it (limit {EXACT_DB:g}); export it again"
+                    )
+        bundle = assembly.write(args.out.name, args.version, description, golden)
         if args.out.exists():
             for extra in args.out.glob("*.md"):
                 shutil.copy(extra, temporary)

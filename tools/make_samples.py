@@ -16,6 +16,7 @@ import soundfile as sf
 from numpy.typing import NDArray
 from vctrain.data.corpora import UNSEEN_SPEAKERS, listed
 from vctrain.data.voices import normalise
+from vctrain.errors import told_in_a_line
 from vctrain.judge import trials
 
 from edgevc.bundle import ModelBundle, shipped_models
@@ -67,6 +68,7 @@ def page(models: list[str], voices: list[str], names: list[str]) -> str:
     return "\n".join([*lines, ""])
 
 
+@told_in_a_line
 def main() -> None:
     """Writes OUT/MODEL-SOURCE-VOICE.opus and OUT/README.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

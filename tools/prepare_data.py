@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import soundfile as sf
 from vctrain.data import corpora, synthetic
+from vctrain.errors import UserError, told_in_a_line
 
 
+@told_in_a_line
 def main() -> None:
     """Writes DATA/audio/<speaker>/<utterance>.flac and DATA/utterances.jsonl."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -20,6 +23,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--synthetic", type=int, default=700, help="sentences per synthetic voice (0: none)")
     args = parser.parse_args()
+    # rather than after minutes
+    for name in corpora.CLONES:
+        corpora.Clone(args.clones / name)
+    if missing := [name for name in synthetic.PROGRAMS if args.synthetic and shutil.which(name) is None]:
+        raise UserError(f"no {' and no '.join(missing)} here: apt install {' '.join(missing)}, or --synthetic 0")
     rows = []
 
     def keep(recording: corpora.Recording) -> None:
@@ -49,9 +57,9 @@ def main() -> None:
     for recording in synthetic.recordings(texts, args.synthetic):
         keep(recording)
     print(f"synthetic: {len(rows) - before} utterances", flush=True)
-    with (args.out / "utterances.jsonl").open("w") as file:
-        for row in rows:
-            file.write(json.dumps(row) + "\n")
+    part = args.out / "utterances.part"
+    part.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    part.replace(args.out / "utterances.jsonl")
 
 
 if __name__ == "__main__":

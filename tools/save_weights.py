@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 from vctrain import checkpoint
+from vctrain.errors import told_in_a_line
 
 KEPT = {
     "encoder.pt": ("model", "config", "step", "scores"),
@@ -18,6 +19,7 @@ KEPT = {
 }
 
 
+@told_in_a_line
 def main() -> None:
     """Writes OUT/encoder.pt and OUT/decoder.pt."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -6,7 +6,8 @@
 
 Needs RUN/encoder.pt. A teacher converts other speakers, and what it says is learnt beside the voices' recordings. With
 --encoder-too the encoder goes on learning in the adversarial stage, from how its words come out, and keeps to what its
-teacher, or else it itself at the start, makes of clean speech; RUN/encoder.pt is then replaced at the end.
+teacher, or else it itself at the start, makes of clean speech; RUN/encoder.pt then takes what it has learnt, at every
+checkpoint.
 Stops at any time; the same command goes on from the last checkpoint.
 """
 
@@ -15,10 +16,10 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
@@ -27,15 +28,19 @@ from vctrain.alternatives import SYNTHESES
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.noise import Noises
 from vctrain.data.voices import CONTEXT_FRAMES, SourceSampler, VoiceSampler, f0_statistics, load_voices
+from vctrain.errors import UserError, told_in_a_line
 from vctrain.losses import multi_resolution_stft
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
 from vctrain.models.decoder import Decoder, load_decoder
 from vctrain.models.discriminators import Discriminators
+from vctrain.progress import Progress
 from vctrain.teachers import ContentTeacher, VoiceTeacher, divergence, hear, listen, speak
 from vctrain.variants import MODELS
 
 WARM_UP = 200
 """Steps of rising learning rate."""
+CHECKPOINT_SECONDS = 120
+"""Between two checkpoints; what is learnt since the last one is lost where a training is stopped."""
 EMA = 0.999
 """The exported weights are this moving average: adversarial training wanders."""
 
@@ -121,13 +126,21 @@ class Training:
     """What learns, what it learns from, and one step of it."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        """Raises FileNotFoundError where a file that was named, or RUN/encoder.pt, is missing."""
+        """What was trained before, and data.
+
+        Raises:
+            FileNotFoundError: a file that was named, or RUN/encoder.pt, is missing.
+            UserError: RUN/decoder.pt is of another training, or other weights do not fit.
+        """
         self.args = args
         encoder = load_encoder(args.run / "encoder.pt").eval().requires_grad_(args.encoder_too)
         teacher = VoiceTeacher(args.teacher) if args.teacher is not None else None
         decoder = Decoder(replace(MODELS[args.variant].decoder, synthesis=args.synthesis))
         if args.start_from is not None:
-            decoder.load_state_dict(load_decoder(args.start_from).state_dict())
+            other = load_decoder(args.start_from)
+            if replace(other.config, synthesis=args.synthesis) != decoder.config:
+                raise UserError(f"--start-from: {args.start_from} is a decoder of another size; give its --variant")
+            decoder.load_state_dict(other.state_dict())
         self.encoder, self.latency = encoder, encoder.config.latency
         self.speaker = Learner(decoder)
         self.judges = Discriminators(decoder.config.n_voices)
@@ -178,10 +191,17 @@ class Training:
             parts["encoder"] = self.listener.network
             parts["encoders_average"] = self.listener.average
             parts["encoder_optimizer"] = self.listener.optimizer
+            if self.args.teacher is None:
+                # RUN/encoder.pt is another by then
+                parts["keeper"] = self.keeper.encoder
         return parts
 
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"config": asdict(self.speaker.network.config), "encoder_too": self.listener is not None}
+
     def _resume(self) -> int:
-        saved = checkpoint.load(self.args.run / "decoder.pt")
+        saved = checkpoint.resume(self.args.run / "decoder.pt", self._parts, self._settings)
         if saved is None:
             return 0
         for name, part in self._parts.items():
@@ -189,26 +209,19 @@ class Training:
         return saved["step"]
 
     def save(self) -> None:
-        """Writes RUN/decoder.pt, from which the same command goes on."""
+        """Writes RUN/decoder.pt, from which the same command goes on, and what RUN/encoder.pt has learnt with it."""
         checkpoint.save(
             self.args.run / "decoder.pt",
             step=self.done,
-            config=asdict(self.speaker.network.config),
             f0_statistics=self.statistics,
+            **self._settings,
             **{name: part.state_dict() for name, part in self._parts.items()},
         )
-
-    def finish(self) -> None:
-        """Replaces RUN/encoder.pt where the encoder learnt as well."""
         if self.listener is not None:
-            heard_by = self.listener.average.module
-            checkpoint.save(
-                self.args.run / "encoder.pt",
-                model=heard_by.state_dict(),
-                config=asdict(heard_by.config),
-                step=self.done,
-                scores={},
-            )
+            path = self.args.run / "encoder.pt"
+            # its scores were another's
+            learnt = {"model": self.listener.average.module.state_dict(), "scores": {}}
+            checkpoint.save(path, **(checkpoint.load(path) | learnt))
 
     def step(self) -> dict[str, float]:
         """Learns from one batch, and says what was lost by name."""
@@ -309,31 +322,21 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
+@told_in_a_line
 def main() -> None:
     """Writes RUN/decoder.pt and TensorBoard logs."""
-    parser = arguments()
-    args = parser.parse_args()
+    args = arguments().parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    try:
-        training = Training(args)
-    except FileNotFoundError as error:
-        parser.error(str(error))
-
-    writer = SummaryWriter(args.run / "tensorboard")
-    clock, saved_at, sums = time.time(), time.time(), Counter()
+    training = Training(args)
+    progress, saved_at = Progress(SummaryWriter(args.run / "tensorboard")), time.monotonic()
     while training.done < args.steps:
-        sums.update(training.step())
+        progress.add(training.step())
         if training.done % 100 == 0:
-            for name, value in sums.items():
-                writer.add_scalar(name, value / 100, training.done)
-            means = {name: round(value / 100, 3) for name, value in sums.items()}
-            print(f"{training.done} {means} {(time.time() - clock) / 100:.3f} s/step", flush=True)
-            clock, sums = time.time(), Counter()
-        if time.time() - saved_at > 120 or training.done == args.steps:
+            progress.tell(training.done)
+        if time.monotonic() - saved_at > CHECKPOINT_SECONDS or training.done == args.steps:
             training.save()
-            saved_at = time.time()
-    training.finish()
+            saved_at = time.monotonic()
 
 
 if __name__ == "__main__":

@@ -23,15 +23,20 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from vctrain import checkpoint
+from vctrain.data.alignment import label_index
 from vctrain.data.front_end import HOP_LENGTH, log_mel
 from vctrain.data.noise import Noises
 from vctrain.data.speech import IGNORE, IN_NOISE, EncoderSampler, Utterance, load_utterances
+from vctrain.errors import told_in_a_line
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
-from vctrain.teachers import ContentTeacher
+from vctrain.progress import Progress
+from vctrain.teachers import ContentTeacher, further_ahead
 from vctrain.variants import MODELS
 
 EMA = 0.998
 """The judged and exported weights are this moving average."""
+CHECKPOINT_SECONDS = 180
+"""Between two checkpoints; what is learnt since the last one is lost where a training is stopped."""
 LABEL_WEIGHT = 0.7
 """Of the aligned labels beside a teacher's probabilities."""
 
@@ -72,14 +77,15 @@ def frame_accuracy(encoder: ContentEncoder, utterances: list[Utterance]) -> floa
             mels = log_mel(torch.from_numpy(utterance.samples / np.float32(32768))[None])
             logits = encoder(mels, encoder.new_state())[1][0]
             centres = HOP_LENGTH * (np.arange(len(logits)) + 1) - encoder.config.latency
-            index = np.floor((centres - 205) / HOP_LENGTH + 0.5).astype(int)
+            index = label_index(centres)
             inside = (index >= 0) & (index < len(utterance.labels))
             labels = utterance.labels[index[inside]]
             right += int((logits.argmax(-1).numpy()[inside] == labels).sum())
             total += len(labels)
-    return right / total
+    return right / total if total else float("nan")
 
 
+@told_in_a_line
 def main() -> None:
     """Writes RUN/encoder.pt and TensorBoard logs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -110,12 +116,11 @@ def main() -> None:
     seen = [u for u in utterances if u.split == "test" and u.speaker == "bdl"]
     encoder = ContentEncoder(MODELS[args.variant].encoder)
     latency = encoder.config.latency
-    for option, file in (("--start-from", args.start_from), ("--teacher", args.teacher)):
-        if file is not None and not file.is_file():
-            parser.error(f"{option}: no file {file}")
     if args.start_from is not None:
         encoder.begin_as(load_encoder(args.start_from))
     teacher = ContentTeacher(args.teacher) if args.teacher is not None else None
+    if teacher is not None:
+        further_ahead(teacher.encoder, latency)
     if args.compile:
         encoder.compile(dynamic=False)
         if teacher is not None:
@@ -125,7 +130,8 @@ def main() -> None:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, args.steps, pct_start=0.06)
     path = args.run / "encoder.pt"
     step = 0
-    if (saved := checkpoint.load(path)) is not None:
+    settings = {"config": asdict(encoder.config), "steps": args.steps}
+    if (saved := checkpoint.resume(path, ("trained", "average", "optimizer", "schedule"), settings)) is not None:
         encoder.load_state_dict(saved["trained"])
         average.load_state_dict(saved["average"])
         optimizer.load_state_dict(saved["optimizer"])
@@ -136,7 +142,7 @@ def main() -> None:
     print(f"{n_parameters / 1e6:.2f} M parameters, {len(utterances)} utterances, from step {step}", flush=True)
 
     writer = SummaryWriter(args.run / "tensorboard")
-    clock, saved_at = time.time(), time.time()
+    progress, saved_at = Progress(writer), time.monotonic()
     while step < args.steps:
         distorted, clean, labels = sampler.batch(args.batch, args.frames)
         mels = mask_mels(warp_mels(log_mel(torch.from_numpy(distorted)), sampler.rng), sampler.rng)
@@ -155,14 +161,11 @@ def main() -> None:
         schedule.step()
         average.update_parameters(encoder)
         step += 1
+        right = (logits.argmax(-1) == target)[heard].float().mean()
+        progress.add({"loss": loss.item(), "accuracy": right.item()})
         if step % 100 == 0:
-            accuracy = float((logits.argmax(-1) == target)[heard].float().mean())
-            rate = (time.time() - clock) / 100
-            clock = time.time()
-            writer.add_scalar("loss", loss.item(), step)
-            writer.add_scalar("accuracy", accuracy, step)
-            print(f"{step} loss {loss.item():.3f} accuracy {accuracy:.3f} {rate:.3f} s/step", flush=True)
-        if time.time() - saved_at > 180 or step == args.steps:
+            progress.tell(step)
+        if time.monotonic() - saved_at > CHECKPOINT_SECONDS or step == args.steps:
             judged = average.module
             scores = {"ls19": frame_accuracy(judged, unseen), "bdl, unseen prompts": frame_accuracy(judged, seen)}
             for name, score in scores.items():
@@ -176,10 +179,10 @@ def main() -> None:
                 optimizer=optimizer.state_dict(),
                 schedule=schedule.state_dict(),
                 step=step,
-                config=asdict(encoder.config),
                 scores=scores,
+                **settings,
             )
-            saved_at = clock = time.time()
+            saved_at = time.monotonic()
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
     OMP_WAIT_POLICY=PASSIVE python tools/train_pitch.py --data DATA --noises ESC-10 --run RUN [--latency 240]
 
-Writes RUN/pitch_480.pt and csrc/src/pitch_network_weights_480.cc, or those of the other latency; build the core again
-afterwards. Judge with benchmarks/f0_accuracy.py.
+Writes RUN/pitch_480.pt and csrc/src/pitch_network_weights_480.cc at its end, or those of the other latency; build the
+core again afterwards. Judge with benchmarks/f0_accuracy.py. Stopped, it begins anew; only harvest's answers are kept.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,9 @@ from torch import Tensor, nn
 from vctrain import checkpoint
 from vctrain.data import pitch
 from vctrain.data.noise import load_noises
+from vctrain.errors import told_in_a_line
 from vctrain.models.pitch_network import GRID_MIN, GRID_PER_OCTAVE, GRID_SIZE, LATENCIES, PitchNetwork, weights_file
+from vctrain.progress import Progress
 
 CROP = 250
 WARM_UP = 20
@@ -101,6 +102,7 @@ def source(network: PitchNetwork, latency: int) -> str:
     return "\n".join([*text, "};", "", "}  // namespace edgevc", ""])
 
 
+@told_in_a_line
 def main() -> None:
     """Writes RUN/pitch_LATENCY.pt and the C++ weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -126,7 +128,7 @@ def main() -> None:
     optimizer = torch.optim.AdamW(network.parameters(), args.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, args.steps)
     print(f"{sum(p.numel() for p in network.parameters())} parameters, {len(learnt)} cases", flush=True)
-    clock, losses = time.time(), []
+    progress = Progress()
     for step in range(1, args.steps + 1):
         chosen = rng.choice(len(learnt), args.batch, p=lengths / lengths.sum())
         heard, f0 = map(torch.stack, zip(*[crop(learnt[i], rng) for i in chosen], strict=True))
@@ -138,13 +140,11 @@ def main() -> None:
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        losses.append(loss.item())
+        progress.add({"loss": loss.item()})
         if step % 250 == 0:
-            print(f"{step} loss {np.mean(losses):.4f} {(time.time() - clock) / 250:.3f} s/step", flush=True)
-            clock, losses = time.time(), []
-        if step % 1000 == 0 or step == args.steps:
-            checkpoint.save(args.run / f"pitch_{args.latency}.pt", model=network.state_dict(), step=step)
-            weights_file(args.latency).write_text(source(network, args.latency))
+            progress.tell(step)
+    checkpoint.save(args.run / f"pitch_{args.latency}.pt", model=network.state_dict(), step=args.steps)
+    weights_file(args.latency).write_text(source(network, args.latency))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vctrain.data.corpora import VOICES, listed
 from vctrain.data.pitch import held_out_speakers
 from vctrain.data.voices import track_pitch
+from vctrain.errors import told_in_a_line
 from vctrain.judge.scoring import load
 from vctrain.metrics import MIN_VOICED, compare_melodies, f0
 
@@ -51,6 +52,7 @@ def moved(contour: NDArray[np.float32], slow: float, opening: float) -> NDArray[
     return out
 
 
+@told_in_a_line
 def main() -> None:
     """Prints a line for each pair of constants."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

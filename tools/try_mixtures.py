@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from vctrain import metrics
 from vctrain.data.corpora import UNSEEN_SPEAKERS, VOICES, listed
+from vctrain.errors import told_in_a_line
 from vctrain.export import trained
 from vctrain.export.graphs import conditioning_table
 from vctrain.judge import trials
@@ -73,6 +74,7 @@ def read(path: Path, bundle: Path | None, voice: str, cache: Path) -> tuple[list
     return judged(samples, "words", cache), judged(samples, "embedding", cache)
 
 
+@told_in_a_line
 def main() -> None:
     """Prints a line for each mixture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -14,7 +14,8 @@ import train_decoder
 from train_decoder import misheard
 from vctrain import checkpoint, teachers
 from vctrain.data.front_end import HOP_LENGTH
-from vctrain.data.voices import track_pitch
+from vctrain.data.voices import SourceSampler, VoiceRecording, VoiceSampler, track_pitch
+from vctrain.errors import UserError
 from vctrain.models.content_encoder import load_encoder
 from vctrain.models.decoder import load_decoder
 from vctrain.teachers import ContentTeacher, divergence, hear
@@ -150,6 +151,122 @@ def test_an_encoder_that_learns_too_is_kept_and_one_that_does_not_stays_as_it_is
         apart = float(divergence(hear(before, samples)[1], hear(after, samples)[1]).mean())
     # one step of a moving average: another network, that hears the same
     assert 0 < apart < 0.01
+
+
+def test_a_stopped_training_of_both_goes_on_and_keeps_to_what_the_encoder_was(monkeypatch, train, capsys):
+    begun_with = load_encoder(TOOLS / "weights" / "tiny" / "encoder.pt").state_dict()
+    step = train_decoder.Training.step
+
+    def stop_after_two(training):
+        if training.done == 2:
+            raise KeyboardInterrupt
+        return step(training)
+
+    options = ("--encoder-too", "--judges-first", "1", "--steps", "3")
+    with monkeypatch.context() as patch:
+        patch.setattr(train_decoder.Training, "step", stop_after_two)
+        patch.setattr(train_decoder, "CHECKPOINT_SECONDS", 0)
+        with pytest.raises(KeyboardInterrupt):
+            train(*options)
+    kept = []
+
+    def keep(training):
+        kept.append(training.keeper.encoder.state_dict())
+        return step(training)
+
+    monkeypatch.setattr(train_decoder.Training, "step", keep)
+    capsys.readouterr()
+    run = train(*options)
+    assert "from step 2" in capsys.readouterr().out
+    assert len(kept) == 1
+    assert all(torch.equal(begun_with[name], kept[0][name]) for name in begun_with)
+    saved = checkpoint.load(run / "decoder.pt")
+    assert saved["step"] == 3
+    learnt = load_encoder(run / "encoder.pt").state_dict()
+    assert all(torch.equal(saved["encoders_average"][f"module.{name}"], learnt[name]) for name in learnt)
+    assert any(not torch.equal(begun_with[name], learnt[name]) for name in learnt)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--encoder-too", "--teacher", str(TOOLS / "weights")), "decoder.pt has no encoder, encoders_average,"),
+        (("--synthesis", "istft"), "decoder.pt was begun with config {"),
+        (("--variant", "default"), "is a decoder of another size; give its --variant"),
+    ],
+)
+def test_a_decoder_does_not_go_on_from_another_training(train, capsys, options, said):
+    run = train("--judges-first", "1")
+    before = (run / "decoder.pt").read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        train("--judges-first", "1", *options)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+    assert (run / "decoder.pt").read_bytes() == before
+
+
+def test_an_encoder_that_learnt_too_is_not_left_behind(train, capsys):
+    train("--judges-first", "1", "--encoder-too")
+    with pytest.raises(SystemExit):
+        train("--judges-first", "1")
+    assert "was begun with encoder_too True, this command says False" in capsys.readouterr().err
+
+
+class Echo:
+    """A teacher that repeats what it hears, as late as a model that hears so far ahead."""
+
+    def __init__(self, encoder, latency):
+        self.encoder = encoder
+        self.encoder.config = replace(encoder.config, latency=latency)
+
+    def say(self, samples, batch):
+        assert batch["f0"].shape[1] * HOP_LENGTH == samples.shape[1]
+        return delayed(samples, self.encoder.config.latency)
+
+
+@pytest.mark.parametrize(("teachers", "students"), [(480, 480), (480, 240), (4800, 480)])
+def test_what_a_teacher_says_is_as_late_as_its_student(data, teachers, students):
+    student = load_encoder(TOOLS / "weights" / "tiny" / "encoder.pt").eval()
+    student.config = replace(student.config, latency=students)
+    teacher = Echo(load_encoder(TOOLS / "weights" / "tiny" / "encoder.pt").eval(), teachers)
+    statistics = dict.fromkeys(("kathleen", "slt", "bdl"), (7.5, 0.2))
+    batch = SourceSampler(data, student, statistics, 1, teacher).batch(4, 60)
+    assert batch["target"].shape == batch["clean"].shape
+    assert torch.equal(batch["target"][:, students:], batch["clean"][:, :-students])
+    assert float(batch["clean"].abs().max()) > 0.01
+
+
+def test_a_teacher_hears_at_least_as_far_ahead_as_its_student(data):
+    student = load_encoder(TOOLS / "weights" / "encoder.pt").eval()
+    teacher = Echo(load_encoder(TOOLS / "weights" / "encoder.pt").eval(), 240)
+    with pytest.raises(UserError, match="at least as far ahead as its student, got 240 samples and 480"):
+        SourceSampler(data, student, {}, 1, teacher)
+    short = ContentTeacher(TOOLS / "weights" / "low-latency" / "encoder.pt")
+    with pytest.raises(UserError, match="got 240 samples and 480"):
+        short.answers(torch.zeros(1, 1600), 480)
+
+
+@pytest.mark.parametrize("latency", [LATENCY, 240])
+def test_what_another_body_says_is_taken_from_where_it_says_it(latency):
+    # one click in two seconds
+    samples = np.zeros(2 * 16_000, np.float32)
+    samples[14_000] = 1.0
+    rows = np.tile(np.float32([100.0, 0.9, -20.0]), (200, 1))
+    sampler = VoiceSampler([VoiceRecording(voice, samples, rows) for voice in range(3)], latency, seed=1)
+    stretched = 0
+    for _ in range(8):
+        batch = sampler.batch(3, 100)
+        for heard, frames, target in zip(batch["heard"], batch["frames"], batch["target"], strict=True):
+            # what is heard may be shorter than the longest, and goes on from its beginning then
+            in_target, in_heard = int(target.abs().argmax()), int(heard.abs().argmax())
+            if float(target.abs().max()) < 0.5:
+                continue
+            # row m belongs to the target's sample 160 (m + 1), the output being `latency` behind
+            row = round(in_target / HOP_LENGTH) - 1
+            answer = HOP_LENGTH * (int(frames[row]) + 1) - latency
+            assert abs(answer - in_heard) <= 1.5 * HOP_LENGTH
+            stretched += abs(int(frames[-1]) - int(frames[0]) - (len(frames) - 1)) > 3
+    assert stretched > 3
 
 
 def test_an_encoder_does_not_learn_from_a_decoder_that_has_met_no_judges_yet(train):

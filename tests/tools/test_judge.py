@@ -560,6 +560,31 @@ def test_words_only_are_counted_in_a_kitchen_too(monkeypatch, data, quick_judges
     assert "slt -> bdl, kitchen" not in report["table"]
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--bundle", "models/default", "--voices", "kate"), "expected some of kathleen, slt, bdl, anon, got kate"),
+        (("--run", "tools/weights", "--voices", "kate"), "expected some of kathleen, slt, bdl, anon, got kate"),
+        (("--run", "tools/no"), "encoder.pt; run tools/train_encoder.py first"),
+    ],
+)
+def test_what_cannot_be_judged_is_said_before_anything_is_judged(monkeypatch, data, capsys, options, said):
+    monkeypatch.setattr(evaluate, "natural_speech", None)
+    monkeypatch.chdir(ROOT)
+    status, report = run_evaluate(monkeypatch, data, *options)
+    assert (status, report) == (1, None)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_a_voice_without_recordings_to_compare_with_is_said(monkeypatch, data, capsys):
+    rows = [row for row in rows_of(data) if row["speaker"] != "slt"]
+    (data / "utterances.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    status, _ = run_evaluate(monkeypatch, data, "--bundle", str(BUNDLE))
+    assert status == 1
+    assert "holds out no recording of slt to compare with" in capsys.readouterr().err
+
+
 def test_a_command_that_cannot_work_ends_in_one_line(monkeypatch, data, capsys):
     status, report = run_evaluate(monkeypatch, data, "--command", "sox {input}")
     assert (status, report) == (1, None)

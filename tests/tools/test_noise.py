@@ -57,10 +57,15 @@ def test_what_the_judge_hears_is_never_drawn(noises):
         assert spectrum[5000:].sum() < 0.01 * spectrum.sum()
 
 
-def test_without_a_kitchen_or_any_recording_noise_is_coloured_at_random(tmp_path, rng):
-    noises = Noises.load(tmp_path)
-    assert (noises.recordings, noises.kitchen) == ([], [])
+def test_without_a_kitchen_noise_is_other_recordings_and_made_at_random(folder, rng):
+    noises = Noises.load(folder / "004 - Dog bark")
+    assert (len(noises.recordings), noises.kitchen) == (1, [])
     assert float((noises.draw(4000, rng) ** 2).mean()) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_folder_without_recordings_is_no_folder_of_noises(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"expected the \.ogg files of ESC-10 below"):
+        Noises.load(tmp_path)
 
 
 def test_a_recording_is_heard_at_other_speeds_and_in_both_directions(rng):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from vctrain.errors import UserError
 
 
 def save(path: Path, **content: Any) -> None:
@@ -19,3 +22,23 @@ def save(path: Path, **content: Any) -> None:
 def load(path: Path) -> dict[str, Any] | None:
     """The checkpoint's content, or None if there is none yet. Tensors and plain values only."""
     return torch.load(path, weights_only=True) if path.exists() else None
+
+
+def resume(path: Path, parts: Iterable[str], settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The checkpoint that a training with these `settings` goes on from, or None if there is none yet.
+
+    parts: what it must hold of the training's state.
+
+    Raises:
+        UserError: it is of another training, or of one that keeps its weights only.
+    """
+    saved = load(path)
+    if saved is None:
+        return None
+    elsewhere = f"take another --run folder; --start-from {path} begins with what it has learnt"
+    if missing := [part for part in parts if part not in saved]:
+        raise UserError(f"{path} has no {', '.join(missing)}, so this training cannot go on from it: {elsewhere}")
+    for name, wanted in settings.items():
+        if (found := saved.get(name)) != wanted:
+            raise UserError(f"{path} was begun with {name} {found}, this command says {wanted}: {elsewhere}")
+    return saved

@@ -28,14 +28,14 @@ def words(text: str) -> list[str]:
     return re.sub(r"[^a-z' ]", " ", text.lower().replace("\u2019", "'")).split()
 
 
-def edit_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> int:
+def edit_errors(reference: Sequence[str | int], hypothesis: Sequence[str | int]) -> int:
     """Levenshtein distance in words or phones: substitutions, insertions and deletions."""
-    row = np.arange(len(hypothesis) + 1)
-    for i, expected in enumerate(reference, 1):
-        previous, row = row, np.empty_like(row)
-        row[0] = i
-        for j, heard in enumerate(hypothesis, 1):
-            row[j] = min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (expected != heard))
+    row = places = np.arange(len(hypothesis) + 1)
+    for expected in reference:
+        wrong = np.array([heard != expected for heard in hypothesis], int)
+        # either the one above or the one diagonally above, then from the left
+        best = np.minimum(row[1:] + 1, row[:-1] + wrong)
+        row = np.minimum.accumulate(np.concatenate([row[:1] + 1, best]) - places) + places
     return int(row[-1])
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vctrain.alternatives import SYNTHESES
 from vctrain.data.front_end import HOP_LENGTH, log_mel
+from vctrain.errors import UserError
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
 from vctrain.models.decoder import Decoder, load_decoder
 
@@ -52,6 +53,17 @@ def divergence(wanted: Tensor, found: Tensor) -> Tensor:
     return (probability * (wanted.log_softmax(-1) - found.log_softmax(-1))).sum(-1)
 
 
+def further_ahead(teacher: ContentEncoder, latency: int) -> int:
+    """Samples that a teacher hears further ahead than a student of `latency`; UserError where the student does."""
+    ahead = teacher.config.latency - latency
+    if ahead < 0:
+        raise UserError(
+            f"a teacher must hear at least as far ahead as its student, got {teacher.config.latency} samples "
+            f"and {latency}; take another --teacher"
+        )
+    return ahead
+
+
 class ContentTeacher:
     """A trained encoder whose answers about clean speech are to be learnt by another."""
 
@@ -63,7 +75,7 @@ class ContentTeacher:
 
         samples: (B, 160 * N). There are fewer than N answers where the teacher hears further ahead.
         """
-        ahead = self.encoder.config.latency - latency
+        ahead = further_ahead(self.encoder, latency)
         frames = -(-ahead // HOP_LENGTH)
         # half a hop more than the student's latency would lie between two frames
         delayed = F.pad(samples, (frames * HOP_LENGTH - ahead, 0))[:, : samples.shape[1]]
@@ -87,11 +99,6 @@ class VoiceTeacher:
     def __init__(self, run: Path) -> None:
         self.encoder = load_encoder(run / "encoder.pt").eval().requires_grad_(False)
         self.decoder = load_decoder(run / "decoder.pt").eval().requires_grad_(False)
-
-    @property
-    def latency(self) -> int:
-        """Samples by which its output lags behind its input."""
-        return self.encoder.config.latency
 
     def say(self, samples: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Converts clean sources (B, 160 * W); pitch, f0, voice and gain as `SourceSampler.batch`. (B, 160 * W)."""

@@ -20,6 +20,16 @@ from numpy.typing import NDArray
 
 SAMPLE_RATE = 16_000
 
+CLONES = (
+    "rhasspy+dataset-voice-kathleen",
+    "ASzot+voice-conversion",
+    "Walleclipse+Deep_Speaker-speaker_recognition_system",
+    "resemble-ai+Resemblyzer",
+    "tarepan+npVCC2016Corpus",
+    "NVIDIA+tacotron2",
+)
+"""What prepare_data.py reads."""
+
 VOICES = ("kathleen", "slt", "bdl")
 """Speakers that the decoder may speak as."""
 
@@ -63,7 +73,7 @@ class Clone:
         candidates = (folder / "repo" / ".git", folder / "repo", folder / ".git", folder)
         found = next((c for c in candidates if (c / "HEAD").exists()), None)
         if found is None:
-            raise FileNotFoundError(f"expected a git clone at {folder}; see docs/training.md for the clone commands")
+            raise FileNotFoundError(f"expected a git clone at {folder}; docs/training.md has the commands")
         self._git = ["git", "--git-dir", str(found)]
         self._cat = subprocess.Popen([*self._git, "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
@@ -155,9 +165,16 @@ def sentences_to_speak(clones: Path) -> list[str]:
     return [text for text in texts if re.fullmatch(r"[A-Za-z ,.;:'\"!?()-]+", text)]
 
 
+WRITTEN_BY = {"utterances": "tools/prepare_data.py", "phones": "tools/align.py"}
+"""Lists of DATA and what makes them."""
+
+
 def listed(data: Path, name: str = "utterances") -> list[dict]:
-    """The rows of DATA/<name>.jsonl, as prepare_data.py and align.py write them."""
-    return [json.loads(line) for line in (data / f"{name}.jsonl").read_text().splitlines()]
+    """The rows of DATA/<name>.jsonl; FileNotFoundError where it was not made."""
+    path = data / f"{name}.jsonl"
+    if not path.is_file():
+        raise FileNotFoundError(f"expected {path}, which {WRITTEN_BY[name]} writes; run that first, or correct --data")
+    return [json.loads(line) for line in path.read_text().splitlines()]
 
 
 CORPORA = (kathleen, arctic, librispeech_transcribed, librispeech_single, vcc2016)

@@ -29,9 +29,15 @@ def load_noises(folder: Path, held_out: bool = False) -> list[NDArray[np.float32
     """Noise recordings of any rate below a folder, at 16 kHz and unit power; silent files are left out.
 
     `held_out`: those that are kept for judging, instead of those that training may hear.
+
+    Raises:
+        FileNotFoundError: there is no .ogg file at all.
     """
     noises = []
-    for path in sorted(folder.rglob("*.ogg")):
+    paths = sorted(folder.rglob("*.ogg"))
+    if not paths:
+        raise FileNotFoundError(f"expected the .ogg files of ESC-10 below {folder}, found none; see docs/training.md")
+    for path in paths:
         if bool(HELD_OUT_NOISES.fullmatch(path.name)) != held_out:
             continue
         samples, rate = sf.read(path, dtype="float32")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyworld
 import soundfile as sf
 import soxr
 from numpy.typing import NDArray
@@ -74,6 +74,10 @@ def label(path: Path) -> Labelled:
     kept = path.parents[2] / "f0" / path.parent.name / (path.stem + ".npy")
     if kept.exists():
         return Labelled(samples, np.load(kept))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pyworld
+
     f0 = pyworld.harvest(
         samples.astype(np.float64), SAMPLE_RATE, *F0_RANGE, frame_period=1000 * HOP_LENGTH / SAMPLE_RATE
     )[0].astype(np.float32)

@@ -10,7 +10,8 @@ import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
-from vctrain.data.corpora import SAMPLE_RATE, listed
+from vctrain.data.alignment import LABEL_CENTRE, aligned, label_index
+from vctrain.data.corpora import SAMPLE_RATE
 from vctrain.data.distortions import companded, reverberate, shape_spectrum
 from vctrain.data.front_end import HOP_LENGTH, WIN_LENGTH
 from vctrain.data.noise import Noises, draw_snr, in_noise
@@ -37,7 +38,7 @@ SPLICED = 0.5
 IN_NOISE = 0.95
 """Share of crops that are heard in noise, nine in ten of them around the judge's 10 dB."""
 
-FIRST_EDGE = 205 - HOP_LENGTH // 2
+FIRST_EDGE = LABEL_CENTRE - HOP_LENGTH // 2
 """Sample at which the first labelled frame begins."""
 FADE = 40
 """Samples over which a spliced piece comes and goes."""
@@ -48,7 +49,7 @@ IGNORE = -100
 
 @dataclass(frozen=True)
 class Utterance:
-    """One recording with its phones, frame k of the labels being centred at sample 160 k + 205."""
+    """One recording with the phone of each of the aligner's frames."""
 
     speaker: str
     prompt: str
@@ -61,10 +62,8 @@ class Utterance:
 
 def load_utterances(data: Path) -> list[Utterance]:
     """Every aligned utterance of DATA."""
-    rows = {row["path"]: row for row in listed(data)}
     utterances = []
-    for entry in listed(data, "phones"):
-        row = rows[entry["path"]]
+    for row, entry in aligned(data):
         samples = sf.read(data / entry["path"], dtype="int16")[0]
         labels = np.zeros(len(samples) // HOP_LENGTH + 5, np.int8)
         for name, start, length in entry["phones"]:
@@ -144,7 +143,7 @@ class EncoderSampler:
         piece = np.pad(piece, (0, max(0, wanted - len(piece))))[:wanted]
         # output m belongs to sample 160 (m + 1) - latency of the crop
         centres = start + (HOP_LENGTH * (np.arange(n_frames) + 1) - self.latency) / stretch
-        index = np.floor((centres - 205) / HOP_LENGTH + 0.5).astype(int)
+        index = label_index(centres)
         labels = np.zeros(n_frames, np.int64)
         inside = (index >= 0) & (index < len(utterance.labels))
         labels[inside] = utterance.labels[index[inside]]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vctrain.data.corpora import Recording
 
+PROGRAMS = ("flite", "espeak-ng")
 FLITE_VOICES = ("rms", "awb", "slt", "kal16")
 ESPEAK_VOICES = ("en-us+m3", "en-us+f2", "en-gb+m7", "en-us+f4")
 

@@ -19,7 +19,7 @@ from vctrain.data.noise import Noises, draw_snr, in_noise
 from vctrain.data.shipped import MIXTURES, spoken_f0, weights
 from vctrain.models.content_encoder import ContentEncoder
 from vctrain.models.decoder import pitch_features
-from vctrain.teachers import VoiceTeacher, hear
+from vctrain.teachers import VoiceTeacher, further_ahead, hear
 
 REFERENCE_LEVEL = -26.0
 """Recordings are brought to this RMS level, dBFS, before anything else."""
@@ -148,6 +148,8 @@ class SourceSampler:
         self.latency = latency = encoder.config.latency
         self.teacher = teacher
         self.judge = encoder if teacher is None else teacher.encoder
+        # the teacher's output comes later by this
+        self.behind = 0 if teacher is None else further_ahead(teacher.encoder, latency)
         self.voices = [(weights(name), spoken_f0(name, statistics)[0]) for name in MIXTURES]
         speakers: dict[str, list[SourceRecording]] = {}
         for row in listed(data):
@@ -156,8 +158,7 @@ class SourceSampler:
                 samples = normalise(sf.read(data / row["path"], dtype="float32")[0])
                 samples = samples[: len(samples) // HOP_LENGTH * HOP_LENGTH]
                 pitch = track_pitch(samples, latency)
-                same = teacher is None or teacher.latency == latency
-                theirs = pitch if same else track_pitch(samples, teacher.latency)
+                theirs = track_pitch(samples, latency + self.behind) if self.behind else pitch
                 speakers.setdefault(speaker, []).append(SourceRecording(samples, pitch, theirs))
         self.speakers = [recordings for _, recordings in sorted(speakers.items())]
         self.means = [
@@ -173,9 +174,7 @@ class SourceSampler:
         """
         rng = self.rng
         width = CONTEXT_FRAMES + n_frames
-        # the teacher's output comes later by this
-        behind = 0 if self.teacher is None else self.teacher.latency - self.latency
-        teachers_width = width - (-behind // HOP_LENGTH)
+        teachers_width = width - (-self.behind // HOP_LENGTH)
         clean, heard, pitch, teachers_pitch, voices = [], [], [], [], []
         for _ in range(size):
             speaker = int(rng.integers(len(self.speakers)))
@@ -209,7 +208,7 @@ class SourceSampler:
             batch["phones"] = hear(self.judge, batch["clean"])[1]
         if self.teacher is not None:
             shown = self.teacher.say(whole, batch | pitch_batch(teachers_pitch, gain))
-            batch["target"] = shown[:, behind : behind + width * HOP_LENGTH]
+            batch["target"] = shown[:, self.behind : self.behind + width * HOP_LENGTH]
         return batch | pitch_batch(pitch, gain)
 
 

@@ -46,6 +46,7 @@ def kitchen_files(folder: Path) -> list[str]:
 
 @cache
 def _sounds(folder: Path) -> Sounds:
+    kitchen_files(folder)
     return kitchen_sounds(folder, held_out=True)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vctrain import checkpoint
+from vctrain.errors import UserError
 from vctrain.modules import slow
 from vctrain.modules.causal import CausalStack
 
@@ -95,7 +96,14 @@ class ContentEncoder(nn.Module):
         return content, self.phones(content), [*state, *averages]
 
     def begin_as(self, other: ContentEncoder) -> None:
-        """Takes another's weights; running averages and second times it does not have count for nothing at first."""
+        """Takes another's weights; running averages and second times it does not have count for nothing at first.
+
+        Raises:
+            UserError: the other is of another size.
+        """
+        sizes = [(c.channels, c.n_blocks, c.kernel_size, c.expansion) for c in (self.config, other.config)]
+        if sizes[0] != sizes[1]:
+            raise UserError("an encoder can only begin with the weights of one of its own size; give that --variant")
         weights = other.state_dict()
         if self.slow is not None and other.slow is None:
             weights["slow.weight"] = torch.zeros_like(self.slow.weight)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vctrain import checkpoint
 from vctrain.alternatives import N_EXCITATION, excitation_spectrum
+from vctrain.data.corpora import VOICES
 from vctrain.modules.causal import CausalStack
 from vctrain.synthesis import N_BINS, N_FILTERS
 
@@ -26,7 +27,7 @@ class DecoderConfig:
     n_blocks: int = 6
     kernel_size: int = 7
     expansion: int = 3
-    n_voices: int = 3
+    n_voices: int = len(VOICES)
     embedding_size: int = 64
     synthesis: str = "learnt-phase"
     """One of `vctrain.alternatives.SYNTHESES`; only the first can be exported."""

@@ -18,7 +18,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import yaml
 
@@ -94,11 +93,6 @@ def parse_grammar(text: str) -> Grammar:
     return Grammar(
         {name: Choice(tuple(parser.parse(rule) for rule in rules)) for name, rules in sections["expressions"].items()}
     )
-
-
-def load_grammar(path: Path) -> Grammar:
-    """Return the grammar of a file; see `parse_grammar`."""
-    return parse_grammar(path.read_text(encoding="utf-8"))
 
 
 _Rules = dict[str, list[_Rule]]

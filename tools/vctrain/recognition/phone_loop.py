@@ -37,15 +37,3 @@ def decode_phones(emitted: NDArray[np.float32], insertion_penalty: float) -> lis
 def spoken(phones: Sequence[int], silence: int) -> list[int]:
     """Return phones without silence; the same phone on both sides of a silence stays two."""
     return [phone for phone in phones if phone != silence]
-
-
-def edit_distance(reference: Sequence[int], heard: Sequence[int]) -> int:
-    """Return the least number of substitutions, insertions and deletions (Levenshtein)."""
-    row = np.arange(len(heard) + 1)
-    columns = np.asarray(heard, int)
-    for expected in reference:
-        # either the one above or the one diagonally above, then from the left
-        best = np.minimum(row[1:] + 1, row[:-1] + (columns != expected))
-        row = np.concatenate([row[:1] + 1, best])
-        row = np.minimum.accumulate(row - np.arange(len(row))) + np.arange(len(row))
-    return int(row[-1])
