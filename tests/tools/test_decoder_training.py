@@ -212,6 +212,13 @@ def test_an_encoder_that_learnt_too_is_not_left_behind(train, capsys):
     assert "was begun with encoder_too True, this command says False" in capsys.readouterr().err
 
 
+def test_a_teacher_knows_the_voices_that_there_are(monkeypatch, train, capsys):
+    monkeypatch.setattr(teachers, "VOICES", ("kathleen", "slt", "bdl", "anna"))
+    with pytest.raises(SystemExit):
+        train("--teacher", str(TOOLS / "weights"), "--judges-first", "1")
+    assert "knows 3 voices, there are 4: kathleen, slt, bdl, anna" in capsys.readouterr().err
+
+
 class Echo:
     """A teacher that repeats what it hears, as late as a model that hears so far ahead."""
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vctrain.alternatives import SYNTHESES
+from vctrain.data.corpora import VOICES
 from vctrain.data.front_end import HOP_LENGTH, log_mel
 from vctrain.errors import UserError
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
@@ -97,8 +98,16 @@ class VoiceTeacher:
     """A trained model that shows a smaller or faster one how other speakers should sound as a voice."""
 
     def __init__(self, run: Path) -> None:
+        """Both networks of a run.
+
+        Raises:
+            FileNotFoundError: one of them is missing.
+            UserError: it was not trained with as many voices as there are now.
+        """
         self.encoder = load_encoder(run / "encoder.pt").eval().requires_grad_(False)
         self.decoder = load_decoder(run / "decoder.pt").eval().requires_grad_(False)
+        if (known := self.decoder.config.n_voices) != len(VOICES):
+            raise UserError(f"--teacher: {run} knows {known} voices, there are {len(VOICES)}: {', '.join(VOICES)}")
 
     def say(self, samples: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Converts clean sources (B, 160 * W); pitch, f0, voice and gain as `SourceSampler.batch`. (B, 160 * W)."""
