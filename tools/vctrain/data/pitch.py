@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgevc import _core
 from vctrain.data.corpora import SAMPLE_RATE, listed
-from vctrain.data.distortions import reverberate, shape_spectrum
+from vctrain.data.distortions import reverberate, shape_spectrum, unit_power
 from vctrain.data.front_end import HOP_LENGTH
 
 UNKNOWN = -1.0
@@ -142,7 +142,7 @@ def _noise(n: int, noises: list[NDArray[np.float32]], rng: np.random.Generator) 
         noise = np.roll(np.resize(noises[rng.integers(len(noises))], n), rng.integers(n))
     else:
         noise = shape_spectrum(rng.standard_normal(n).astype(np.float32), rng)
-    return noise / (np.sqrt((noise**2).mean()) + 1e-9)
+    return unit_power(noise)
 
 
 def noise_only(noises: list[NDArray[np.float32]], rng: np.random.Generator) -> Labelled:
