@@ -4,6 +4,7 @@ import json
 import sys
 
 import align
+import evaluate_gate
 import export_onnx
 import numpy as np
 import prepare_data
@@ -132,6 +133,8 @@ def test_a_missing_folder_is_named(monkeypatch, data, capsys, tmp_path):
     assert not (tmp_path / "out").exists()
     line = mistake(monkeypatch, capsys, export_onnx, "--run", tmp_path / "no", "--out", tmp_path / "out")
     assert "encoder.pt; run tools/train_encoder.py first" in line
+    line = mistake(monkeypatch, capsys, evaluate_gate, "--bundle", tmp_path / "no", "--data", data)
+    assert str(tmp_path / "no") in line
 
 
 def test_a_kitchen_is_never_silent(tmp_path):

@@ -38,7 +38,17 @@ def resume(path: Path, parts: Iterable[str], settings: Mapping[str, Any]) -> dic
     elsewhere = f"take another --run folder; --start-from {path} begins with what it has learnt"
     if missing := [part for part in parts if part not in saved]:
         raise UserError(f"{path} has no {', '.join(missing)}, so this training cannot go on from it: {elsewhere}")
-    for name, wanted in settings.items():
-        if (found := saved.get(name)) != wanted:
-            raise UserError(f"{path} was begun with {name} {found}, this command says {wanted}: {elsewhere}")
+    found, wanted = _flat({name: saved.get(name) for name in settings}), _flat(settings)
+    for name in sorted(found.keys() | wanted.keys()):
+        if found.get(name) != wanted.get(name):
+            raise UserError(
+                f"{path} was begun with {name} {found.get(name)}, this command says {wanted.get(name)}: {elsewhere}"
+            )
     return saved
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    return flat

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from edgevc.errors import EdgevcError
+
 
 class UserError(ValueError):
     """Its text says what was expected, what was found, and what to do."""
@@ -19,7 +21,7 @@ def told_in_a_line(main: Callable[[], None]) -> Callable[[], None]:
     def command() -> None:
         try:
             main()
-        except (FileNotFoundError, UserError) as error:
+        except (EdgevcError, FileNotFoundError, UserError) as error:
             print(f"{Path(sys.argv[0]).name}: error: {error}", file=sys.stderr)
             raise SystemExit(2) from error
 
