@@ -48,7 +48,7 @@ GOLDEN_HOPS = 64
 GOLDEN_TOLERANCE = 1e-3
 """Relative RMS error."""
 EXACT_DB = 60.0
-"""Signal over error of a float graph against the run that it was made of, at least; measured 96 and more."""
+"""Signal over error of a float graph against the run that it was made of, at least; measured 125 and more."""
 
 VOICE_FACTS = {
     "kathleen": ("US English, female, 50 to 70 years", "CC0-1.0", "recorded by the speaker for free speech technology"),
