@@ -1,6 +1,8 @@
 """The steps of training as commands: what goes on where it stopped, and what ends in one clear line."""
 
+import inspect
 import json
+import re
 import sys
 
 import align
@@ -13,7 +15,7 @@ import soundfile as sf
 import train_encoder
 import train_pitch
 from vctrain import checkpoint
-from vctrain.data import alignment
+from vctrain.data import alignment, corpora
 from vctrain.data.corpora import listed
 from vctrain.errors import UserError
 from vctrain.judge.noise import Kitchen
@@ -135,6 +137,12 @@ def test_a_missing_folder_is_named(monkeypatch, data, capsys, tmp_path):
     assert "encoder.pt; run tools/train_encoder.py first" in line
     line = mistake(monkeypatch, capsys, evaluate_gate, "--bundle", tmp_path / "no", "--data", data)
     assert str(tmp_path / "no") in line
+
+
+def test_every_clone_that_is_read_is_looked_for_first():
+    read = re.findall(r'clones / "([^"]+)"', inspect.getsource(corpora))
+    assert set(read) == set(corpora.CLONES)
+    assert len(read) > 4
 
 
 def test_a_kitchen_is_never_silent(tmp_path):
