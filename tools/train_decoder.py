@@ -1,8 +1,7 @@
 """Step 4 of training: the decoder learns to speak as each voice, first by spectra, then against discriminators.
 
-    OMP_WAIT_POLICY=PASSIVE python tools/train_decoder.py --data DATA --run RUN --steps 12000 --adversarial-from 4000
-    ... --run RUN --noises ESC-10 --encoder-too
-    ... --run TINY --variant tiny --teacher RUN
+    GOMP_SPINCOUNT=30000 python tools/train_decoder.py --data DATA --noises ESC-10 --run RUN --encoder-too
+    ... --run TINY --variant tiny --teacher RUN --encoder-too --adversarial-from 1800 --steps 4800
 
 Needs RUN/encoder.pt. A teacher converts other speakers, and what it says is learnt beside the voices' recordings. With
 --encoder-too the encoder goes on learning in the adversarial stage, from how its words come out, and keeps to what its
@@ -307,17 +306,17 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--teacher", type=Path, help="another run, whose conversions are learnt as well")
     parser.add_argument("--noises", type=Path, help="ESC-10: a share of the speech is then heard in noise")
     parser.add_argument("--encoder-too", action="store_true", help="it learns once judges do")
-    parser.add_argument("--encoder-rate", type=float, default=0.4, help="its learning rate as a share of the decoder's")
-    parser.add_argument("--steps", type=int, default=12000)
-    parser.add_argument("--adversarial-from", type=int, default=4000)
-    parser.add_argument("--judges-first", type=int, default=0, help="adversarial steps in which only the judges learn")
-    parser.add_argument("--batch", type=int, default=9)
-    parser.add_argument("--converted", type=int, default=4, help="crops of other speakers, converted, in every batch")
-    parser.add_argument("--unclear-weight", type=float, default=0.5, help="of words that come out wrong")
+    parser.add_argument("--encoder-rate", type=float, default=0.15, help="its learning rate as a share of the decoder's")
+    parser.add_argument("--steps", type=int, default=10600)
+    parser.add_argument("--adversarial-from", type=int, default=5000)
+    parser.add_argument("--judges-first", type=int, default=100, help="adversarial steps in which only the judges learn")
+    parser.add_argument("--batch", type=int, default=6)
+    parser.add_argument("--converted", type=int, default=6, help="crops of other speakers, converted, in every batch")
+    parser.add_argument("--unclear-weight", type=float, default=1.0, help="of words that come out wrong")
     parser.add_argument("--frames", type=int, default=80)
-    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--adversarial-learning-rate", type=float, default=5e-4)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     return parser
 

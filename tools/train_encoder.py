@@ -1,6 +1,6 @@
 """Step 3 of training: the content encoder learns phones from distorted speech.
 
-    OMP_WAIT_POLICY=PASSIVE python tools/train_encoder.py --data DATA --noises ESC-10 --run RUN --steps 9000
+    GOMP_SPINCOUNT=30000 python tools/train_encoder.py --data DATA --noises ESC-10 --run RUN --compile
     ... --run TEACHER --variant teacher --in-noise 0.5
     ... --run TINY --variant tiny --teacher TEACHER/encoder.pt
 
@@ -96,7 +96,7 @@ def main() -> None:
     parser.add_argument("--start-from", type=Path, help="another run's encoder.pt, whose weights are taken at step 0")
     parser.add_argument("--teacher", type=Path, help="another run's encoder.pt, whose answers are learnt as well")
     parser.add_argument("--in-noise", type=float, default=IN_NOISE, metavar="SHARE", help="of speech that is in noise")
-    parser.add_argument("--steps", type=int, default=9000)
+    parser.add_argument("--steps", type=int, default=10000)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--frames", type=int, default=400)
     parser.add_argument("--learning-rate", type=float, default=2e-3)

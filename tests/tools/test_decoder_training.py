@@ -111,7 +111,7 @@ def train(monkeypatch, data, tmp_path):
 
     def call(*options):
         always = ("--variant", "tiny", "--start-from", str(TOOLS / "weights" / "tiny" / "decoder.pt"), "--steps", "2")
-        sizes = ("--adversarial-from", "0", "--batch", "3", "--converted", "2", "--frames", "60")
+        sizes = ("--adversarial-from", "0", "--batch", "3", "--converted", "2", "--frames", "60", "--threads", "1")
         arguments = ["train_decoder.py", "--data", str(data), "--run", str(run), *always, *sizes, *options]
         monkeypatch.setattr(sys, "argv", arguments)
         train_decoder.main()
@@ -122,7 +122,7 @@ def train(monkeypatch, data, tmp_path):
 
 def test_kept_weights_have_no_judges_and_wait_until_they_have_learnt(train, capsys):
     with pytest.raises(SystemExit):
-        train()
+        train("--judges-first", "0")
     assert "has no judges; let them learn first, as in --judges-first 400" in capsys.readouterr().err
     run = train("--judges-first", "1")
     before = load_decoder(TOOLS / "weights" / "tiny" / "decoder.pt").state_dict()
