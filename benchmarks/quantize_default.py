@@ -52,7 +52,7 @@ HARDER_DB = (36.0, 36.5, 37.2)
 """Limits for the hand search beside the default, which the model passes with no layer in float: one, two, two."""
 SHOWN = 3
 """Of the choices by hand, for each number of layers, in the results; all are printed."""
-POISONED, CHANNEL, FACTOR = "encoder/blocks.3.expand", 17, 1000.0
+POISONED, CHANNEL, FACTOR = "encoder/blocks.2.expand", 17, 1000.0
 
 
 @dataclass(frozen=True)
