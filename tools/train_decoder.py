@@ -306,7 +306,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--teacher", type=Path, help="another run, whose conversions are learnt as well")
     parser.add_argument("--noises", type=Path, help="ESC-10: a share of the speech is then heard in noise")
     parser.add_argument("--encoder-too", action="store_true", help="it learns once judges do")
-    parser.add_argument("--encoder-rate", type=float, default=0.15, help="its learning rate over the decoder's")
+    parser.add_argument("--encoder-rate", type=float, default=0.15, help="its learning rate, a share of the decoder's")
     parser.add_argument("--steps", type=int, default=10600)
     parser.add_argument("--adversarial-from", type=int, default=5000)
     parser.add_argument("--judges-first", type=int, default=100, help="adversarial steps in which only judges learn")
