@@ -27,23 +27,16 @@ import numpy as np
 from edgevc.backends import load_graph
 from edgevc.backends.base import FloatArray
 from edgevc.bundle import GraphSpec, ModelBundle
+from edgevc.children import limit_resources, python_command
 from edgevc.errors import EdgevcError, EngineError, ModelError
 
 TIME_LIMIT_S = 60
 """A Raspberry Pi Zero 2 W needs some 10 s to import onnxruntime from a cold card."""
-MEMORY_LIMIT_BYTES = 3 << 30
-"""Of address space; an engine maps far more than it touches."""
 
 _MAX_CACHE_BYTES = 1 << 20
 _MAX_CACHE_ENTRIES = 200
 # Verdicts of this process, so that a cache that cannot be written costs one check and not one at each graph.
 _trusted: set[str] = set()
-
-# Arguments come as one JSON text: sys.path first, so that the child finds the very same edgevc.
-_CHILD = (
-    "import json, sys; arguments = json.loads(sys.argv[1]); sys.path[:] = arguments.pop('sys_path'); "
-    "from edgevc.trust import _child_main; _child_main(**arguments)"
-)
 
 
 def require(bundle: ModelBundle, engine: str, version: str) -> None:
@@ -141,20 +134,14 @@ def measure_in_child(bundle: ModelBundle, engine: str) -> float:
         EngineError: the engine cannot be imported, or needs an instruction that this CPU does not have.
         ModelError: a graph cannot be loaded or run, or crashes the engine, or takes too much time or memory.
     """
-    arguments = {
-        "sys_path": [str(Path(entry or ".").resolve()) for entry in sys.path],
-        "path": str(bundle.path.resolve()),
-        "sha256": bundle.sha256,
-        "engine": engine,
-    }
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    path = str(bundle.path.resolve())
     try:
         done = subprocess.run(  # noqa: S603
-            [sys.executable, "-c", _CHILD, json.dumps(arguments)],
+            python_command("edgevc.trust", "_child_main", path=path, sha256=bundle.sha256, engine=engine),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
             timeout=TIME_LIMIT_S,
             check=False,
         )
@@ -196,17 +183,7 @@ def _verdict(bundle: ModelBundle, engine: str, done: subprocess.CompletedProcess
 
 def _child_main(path: str, sha256: str, engine: str) -> None:
     """Measure and print one line of JSON; runs in the child."""
-    with contextlib.suppress(ImportError):
-        import resource
-
-        for what, limit in (
-            (resource.RLIMIT_AS, MEMORY_LIMIT_BYTES),
-            (resource.RLIMIT_CPU, TIME_LIMIT_S),
-            (resource.RLIMIT_CORE, 0),
-            (resource.RLIMIT_FSIZE, 0),
-        ):
-            with contextlib.suppress(ValueError, OSError):
-                resource.setrlimit(what, (limit, resource.getrlimit(what)[1]))
+    limit_resources(TIME_LIMIT_S)
     answer: dict[str, Any]
     try:
         bundle = ModelBundle.open(path)

@@ -35,13 +35,14 @@ ALLOWED = {
     "wavfile": {"config", "errors"},
     "bundle": {"errors"},
     "backends": {"backends", "bundle", "config", "errors", "trust"},
-    "trust": {"backends", "bundle", "errors"},
+    "children": {""},
+    "trust": {"backends", "bundle", "children", "errors"},
     "converter": FRONT_END | {"backends", "bundle", "gate"},
     "convert": FRONT_END | {"backing", "bundle", "converter", "wavfile"},
     "plot": FRONT_END,
     "bench": FRONT_END | {"backends", "bundle", "converter"},
     "live": FRONT_END | {"backends", "backing", "bench", "bundle", "converter", "live", "wavfile"},
-    "quantize": FRONT_END | {"", "backends", "bundle", "converter", "quantize", "trust", "wavfile"},
+    "quantize": FRONT_END | {"", "backends", "bundle", "children", "converter", "quantize", "trust", "wavfile"},
     "cli": FRONT_END
     | {"backends", "backing", "bench", "bundle", "convert", "converter"}
     | {"live", "plot", "quantize", "trust", "wavfile"},

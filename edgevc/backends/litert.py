@@ -95,6 +95,9 @@ class LitertGraph(Graph):
             (_bytes(self._states_in[tensor.name]), _bytes(outputs[f"state_{tensor.name}_out"]))
             for tensor in self.spec.states
         )
+        index, _ = graph.outputs[self.spec.outputs[0].name]
+        self._watched = self._interpreter.tensor(index)
+        self._address = _address(self._watched())
         self._resident: LitertState | None = None
 
     def new_state(self) -> LitertState:
@@ -124,6 +127,8 @@ class LitertGraph(Graph):
                 self._invoke()
             except (RuntimeError, ValueError) as error:
                 raise ModelError(f"ai-edge-litert cannot run {self.spec.name}: {error}; export it again") from error
+            if _address(self._watched()) != self._address:
+                raise ModelError(f"LiteRT moved the memory of {self.spec.name} in a call; export it with fixed shapes")
             for before, after in self._state_bytes:
                 before[:] = after
             for mine, theirs in zip(state.output_bytes, self._output_bytes, strict=True):
@@ -135,15 +140,19 @@ def _bytes(array: FloatArray) -> memoryview:
     return memoryview(cast(Any, array)).cast("B")
 
 
-def _view(interpreter: Any, index: int, shape: tuple[int, ...]) -> FloatArray:
-    """Return a tensor's memory as an array that stays valid as long as the interpreter allocates nothing anew.
+def _address(array: FloatArray) -> int:
+    return int(array.__array_interface__["data"][0])
 
-    The array that LiteRT gives may not be kept across invoke(), which refuses to run while one is alive; memory moves
-    only in allocate_tensors(), which is called once.
+
+def _view(interpreter: Any, index: int, shape: tuple[int, ...]) -> FloatArray:
+    """Return a tensor's memory as an array that stays valid as long as the interpreter does not move it.
+
+    The array that LiteRT gives may not be kept across invoke(), which refuses to run while one is alive. Memory moves
+    in allocate_tensors(), which is called once, and in invoke() where a shape is computed at run time: `read_tflite`
+    refuses such graphs, and `run` looks at one address after each call, before it touches any.
     """
     tensor = interpreter.tensor(index)()
     if tensor.shape != shape or tensor.dtype != np.float32 or not tensor.flags.c_contiguous:
         raise ModelError(f"LiteRT gives tensor {index} shape {tensor.shape}, the file says {shape}; export it again")
-    address = tensor.ctypes.data
-    buffer = (ctypes.c_float * tensor.size).from_address(address)
+    buffer = (ctypes.c_float * tensor.size).from_address(_address(tensor))
     return np.ctypeslib.as_array(buffer).reshape(shape)

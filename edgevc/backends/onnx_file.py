@@ -6,9 +6,9 @@ A streaming graph needs none of that, so only flat graphs of plain arithmetic ar
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from edgevc.bundle import MAX_ELEMENTS
 from edgevc.errors import ModelError
@@ -31,11 +31,27 @@ _OPERATORS = frozenset(
         """,
     )
 )
+# The inputs that decide the shape of an operator's output. They must follow from the file's constants and from the
+# shapes of the inputs, which are fixed at load: then every shape is known there, and no state or sound can change one.
+_SHAPE_INPUTS = {
+    "ConstantOfShape": (0,), "Expand": (1,), "Pad": (1, 3), "Range": (0, 1, 2), "ReduceL2": (1,), "ReduceMax": (1,),
+    "ReduceMean": (1,), "ReduceMin": (1,), "ReduceSum": (1,), "ReduceSumSquare": (1,), "Reshape": (1,),
+    "Slice": (1, 2, 3, 4), "Split": (1,), "Squeeze": (1,), "Tile": (1,), "Unsqueeze": (1,),
+}  # fmt: skip
 _MAX_NODES = 20_000
+_MAX_DIMENSIONS = 8
 
 
 class _DamageError(Exception):
     """The bytes are no protocol buffer of the expected kind."""
+
+
+class _Node(NamedTuple):
+    """One operator and the names of what it reads and writes."""
+
+    operator: str
+    inputs: list[str]
+    outputs: list[str]
 
 
 def check_onnx(data: bytes, path: str) -> list[str]:
@@ -62,26 +78,46 @@ def check_onnx(data: bytes, path: str) -> list[str]:
 
 def _check_graph(graph: memoryview, path: str) -> list[str]:
     free: list[str] = []
-    n_nodes = 0
+    nodes: list[_Node] = []
+    known = {""}
     for field, value in _fields(graph):
         if field == 1:
-            n_nodes += 1
-            if n_nodes > _MAX_NODES:
+            if len(nodes) == _MAX_NODES:
                 raise ModelError(f"{path} may have {_MAX_NODES} operators; export a smaller model")
-            _check_node(_message(value), path)
+            nodes.append(_check_node(_message(value), path))
         elif field == 5:
-            _check_tensor(_message(value), path)
+            known.add(_check_tensor(_message(value), path))
         elif field == 11:
             free += [name for name in _free_dimensions(_message(value)) if name not in free]
         elif field == 15:
             raise ModelError(f"{path} must not hold sparse tensors; export the model again")
+    _check_shapes(nodes, known, path)
     return free
 
 
-def _check_node(node: memoryview, path: str) -> None:
+def _check_shapes(nodes: list[_Node], known: set[str], path: str) -> None:
+    """Refuse shapes that are computed from inputs or states; `known` are the names of the constants."""
+    for node in nodes:
+        for at in _SHAPE_INPUTS.get(node.operator, ()):
+            if at < len(node.inputs) and node.inputs[at] not in known:
+                raise ModelError(
+                    f"{path}: the shape that {node.operator} gives must follow from the file, it is computed from "
+                    f"{node.inputs[at][:80]!r} while the graph runs; export it with fixed shapes"
+                )
+        if node.operator == "Shape" or known.issuperset(node.inputs):
+            known.update(node.outputs)
+
+
+def _check_node(node: memoryview, path: str) -> _Node:
     operator = domain = ""
+    inputs: list[str] = []
+    outputs: list[str] = []
     for field, value in _fields(node):
-        if field == 4:
+        if field == 1:
+            inputs.append(_text(value))
+        elif field == 2:
+            outputs.append(_text(value))
+        elif field == 4:
             operator = _text(value)
         elif field == 7:
             domain = _text(value)
@@ -96,17 +132,28 @@ def _check_node(node: memoryview, path: str) -> None:
             f"{path} may use the plain operators listed in edgevc/backends/onnx_file.py, got "
             f"{operator[:40]!r} of domain {domain[:40]!r}; export a graph without it"
         )
+    return _Node(operator, inputs, outputs)
 
 
-def _check_tensor(tensor: memoryview, path: str) -> None:
-    n_elements = 1
+def _check_tensor(tensor: memoryview, path: str) -> str:
+    """Return the name of a constant that is whole, inside the file and not too large."""
+    n_elements, n_dimensions, name = 1, 0, ""
     for field, value in _fields(tensor):
         if field == 1:
-            n_elements *= math.prod([value] if isinstance(value, int) else _varints(value))
+            for size in [value] if isinstance(value, int) else _varints(value):
+                n_dimensions += 1
+                n_elements *= size
+                # looked at here, so that a list of a million sizes is no product of a million digits
+                if n_dimensions > _MAX_DIMENSIONS or not 0 <= n_elements <= MAX_ELEMENTS:
+                    raise ModelError(
+                        f"{path}: a tensor may have {_MAX_DIMENSIONS} dimensions, {MAX_ELEMENTS} elements, got more; "
+                        "export it again"
+                    )
+        elif field == 8:
+            name = _text(value)
         elif field == 13 or (field == 14 and value != 0):
             raise ModelError(f"{path} must hold its weights itself, got external data; export it as one file")
-        if not 0 <= n_elements <= MAX_ELEMENTS:
-            raise ModelError(f"{path}: a tensor may have {MAX_ELEMENTS} elements, got {n_elements}; export it again")
+    return name
 
 
 def _free_dimensions(value_info: memoryview) -> Iterator[str]:
@@ -133,12 +180,11 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
     raise _DamageError(f"a number breaks off at byte {at}")
 
 
-def _varints(data: memoryview) -> list[int]:
-    values, at = [], 0
+def _varints(data: memoryview) -> Iterator[int]:
+    at = 0
     while at < len(data):
         value, at = _varint(data, at)
-        values.append(value)
-    return values
+        yield value
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:

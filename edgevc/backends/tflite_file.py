@@ -19,23 +19,27 @@ from edgevc.errors import ModelError
 
 # BuiltinOperator numbers of schema.fbs: arithmetic, shape arithmetic and quantization. No control flow, no variables,
 # no tables, no custom operators.
-_OPERATORS = frozenset(
-    {
-        0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 6: "DEQUANTIZE",
-        8: "FLOOR", 9: "FULLY_CONNECTED", 11: "L2_NORMALIZATION", 14: "LOGISTIC", 18: "MUL", 19: "RELU",
-        20: "RELU_N1_TO_1", 21: "RELU6", 22: "RESHAPE", 25: "SOFTMAX", 28: "TANH", 34: "PAD", 36: "GATHER",
-        39: "TRANSPOSE", 40: "MEAN", 41: "SUB", 42: "DIV", 43: "SQUEEZE", 45: "STRIDED_SLICE", 47: "EXP", 49: "SPLIT",
-        50: "LOG_SOFTMAX", 53: "CAST", 54: "PRELU", 55: "MAXIMUM", 57: "MINIMUM", 58: "LESS", 59: "NEG", 60: "PADV2",
-        61: "GREATER", 62: "GREATER_EQUAL", 63: "LESS_EQUAL", 64: "SELECT", 65: "SLICE", 66: "SIN",
-        67: "TRANSPOSE_CONV", 69: "TILE", 70: "EXPAND_DIMS", 71: "EQUAL", 72: "NOT_EQUAL", 73: "LOG", 74: "SUM",
-        75: "SQRT", 76: "RSQRT", 77: "SHAPE", 78: "POW", 81: "REDUCE_PROD", 82: "REDUCE_MAX", 83: "PACK",
-        86: "LOGICAL_AND", 88: "UNPACK", 89: "REDUCE_MIN", 92: "SQUARE", 94: "FILL", 97: "RESIZE_NEAREST_NEIGHBOR",
-        98: "LEAKY_RELU", 99: "SQUARED_DIFFERENCE", 101: "ABS", 102: "SPLIT_V", 104: "CEIL", 105: "REVERSE_V2",
-        106: "ADD_N", 107: "GATHER_ND", 108: "COS", 111: "ELU", 114: "QUANTIZE", 116: "ROUND", 117: "HARD_SWISH",
-        123: "SELECT_V2", 126: "BATCH_MATMUL", 128: "CUMSUM", 130: "BROADCAST_TO", 150: "GELU",
-        151: "DYNAMIC_UPDATE_SLICE", 158: "SIGN",
-    }
-)  # fmt: skip
+_OPERATORS = {
+    0: "ADD", 1: "AVERAGE_POOL_2D", 2: "CONCATENATION", 3: "CONV_2D", 4: "DEPTHWISE_CONV_2D", 6: "DEQUANTIZE",
+    8: "FLOOR", 9: "FULLY_CONNECTED", 11: "L2_NORMALIZATION", 14: "LOGISTIC", 18: "MUL", 19: "RELU",
+    20: "RELU_N1_TO_1", 21: "RELU6", 22: "RESHAPE", 25: "SOFTMAX", 28: "TANH", 34: "PAD", 36: "GATHER",
+    39: "TRANSPOSE", 40: "MEAN", 41: "SUB", 42: "DIV", 43: "SQUEEZE", 45: "STRIDED_SLICE", 47: "EXP", 49: "SPLIT",
+    50: "LOG_SOFTMAX", 53: "CAST", 54: "PRELU", 55: "MAXIMUM", 57: "MINIMUM", 58: "LESS", 59: "NEG", 60: "PADV2",
+    61: "GREATER", 62: "GREATER_EQUAL", 63: "LESS_EQUAL", 64: "SELECT", 65: "SLICE", 66: "SIN",
+    67: "TRANSPOSE_CONV", 69: "TILE", 70: "EXPAND_DIMS", 71: "EQUAL", 72: "NOT_EQUAL", 73: "LOG", 74: "SUM",
+    75: "SQRT", 76: "RSQRT", 77: "SHAPE", 78: "POW", 81: "REDUCE_PROD", 82: "REDUCE_MAX", 83: "PACK",
+    86: "LOGICAL_AND", 88: "UNPACK", 89: "REDUCE_MIN", 92: "SQUARE", 94: "FILL", 97: "RESIZE_NEAREST_NEIGHBOR",
+    98: "LEAKY_RELU", 99: "SQUARED_DIFFERENCE", 101: "ABS", 102: "SPLIT_V", 104: "CEIL", 105: "REVERSE_V2",
+    106: "ADD_N", 107: "GATHER_ND", 108: "COS", 111: "ELU", 114: "QUANTIZE", 116: "ROUND", 117: "HARD_SWISH",
+    123: "SELECT_V2", 126: "BATCH_MATMUL", 128: "CUMSUM", 130: "BROADCAST_TO", 150: "GELU",
+    151: "DYNAMIC_UPDATE_SLICE", 158: "SIGN",
+}  # fmt: skip
+# The inputs that decide the shape of an operator's output. What they hold must stand in the file: a shape that is
+# computed from the sound or from a state would make LiteRT move its memory, or take any amount of it, hours later.
+_SHAPE_INPUTS = {
+    22: (1,), 34: (1,), 39: (1,), 40: (1,), 45: (1, 2, 3), 49: (0,), 60: (1,), 65: (1, 2), 67: (0,), 69: (1,),
+    70: (1,), 74: (1,), 81: (1,), 82: (1,), 89: (1,), 94: (0,), 97: (1,), 102: (1, 2), 130: (1,),
+}  # fmt: skip
 # TensorType numbers and the bits of one element.
 _BITS = {0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 6: 8, 7: 16, 9: 8, 15: 32, 16: 16, 17: 4}
 _FLOAT32 = 0
@@ -139,7 +143,7 @@ def _read(buffer: _Buffer, path: str, signature: str) -> TfliteGraph:
     model = buffer.follow(0)
     if buffer.field(model, 8) or buffer.field(model, 9):
         raise ModelError(f"{path} must hold its weights itself, got external buffers; export it as one file")
-    operators = [_operator(buffer, table, path) for table in buffer.tables(model, 1)]
+    codes = [_operator(buffer, table, path) for table in buffer.tables(model, 1)]
     sizes = [_buffer_size(buffer, table) for table in buffer.tables(model, 4)]
     subgraphs = buffer.tables(model, 2)
     found = {buffer.text(table, 2): table for table in buffer.tables(model, 7)}
@@ -151,7 +155,7 @@ def _read(buffer: _Buffer, path: str, signature: str) -> TfliteGraph:
     index = buffer.scalar(chosen, 4, "I")
     if index >= len(subgraphs):
         raise _DamageError(f"signature {signature} names graph {index} of {len(subgraphs)}")
-    shapes = _check_subgraph(buffer, subgraphs[index], len(operators), sizes, path)
+    shapes = _check_subgraph(buffer, subgraphs[index], codes, sizes, path)
 
     def tensors(field: int, declared: tuple[int, ...]) -> dict[str, tuple[int, tuple[int, ...]]]:
         named: dict[str, tuple[int, tuple[int, ...]]] = {}
@@ -194,10 +198,11 @@ def _buffer_size(buffer: _Buffer, table: int) -> int:
 
 
 def _check_subgraph(
-    buffer: _Buffer, subgraph: int, n_operators: int, sizes: list[int], path: str
+    buffer: _Buffer, subgraph: int, codes: list[int], sizes: list[int], path: str
 ) -> list[tuple[int, tuple[int, ...]]]:
     """Check every index that the engine will follow; return type and shape of every tensor."""
     tensors: list[tuple[int, tuple[int, ...]]] = []
+    constants: set[int] = set()
     for table in buffer.tables(subgraph, 0):
         shape, kind = buffer.integers(table, 0), buffer.scalar(table, 1, "b")
         n_elements = math.prod(shape)
@@ -215,18 +220,31 @@ def _check_subgraph(
         needed = -(-n_elements * _BITS[kind] // 8)
         if sizes[stored] and sizes[stored] < needed:
             raise _DamageError(f"a tensor needs {needed} bytes, its buffer has {sizes[stored]}")
+        if sizes[stored] or not n_elements:
+            constants.add(len(tensors))
         tensors.append((kind, shape))
     for field in (1, 2):
         if any(not 0 <= index < len(tensors) for index in buffer.integers(subgraph, field)):
             raise _DamageError("an input or output names a tensor that is not there")
-    for table in buffer.tables(subgraph, 3):
-        if buffer.scalar(table, 0, "I") >= n_operators:
+    constants.difference_update(buffer.integers(subgraph, 1))
+    operators = buffer.tables(subgraph, 3)
+    for table in operators:
+        constants.difference_update(buffer.integers(table, 2))
+    for table in operators:
+        number = buffer.scalar(table, 0, "I")
+        if number >= len(codes):
             raise _DamageError("an operator's code is not there")
         inputs, outputs = buffer.integers(table, 1), buffer.integers(table, 2)
         if any(not -1 <= index < len(tensors) for index in inputs) or any(
             not 0 <= index < len(tensors) for index in outputs
         ):
             raise _DamageError("an operator names a tensor that is not there")
+        for at in _SHAPE_INPUTS.get(codes[number], ()):
+            if at < len(inputs) and inputs[at] >= 0 and inputs[at] not in constants:
+                raise ModelError(
+                    f"{path}: the shape that {_OPERATORS[codes[number]]} gives must stand in the file, it is computed "
+                    "while the graph runs; export it with fixed shapes"
+                )
     return tensors
 
 

@@ -36,7 +36,7 @@ RestartSec=2
 RestartPreventExitStatus=2 3
 LimitRTPRIO=60
 LimitMEMLOCK=infinity
-Environment=PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 XDG_CACHE_HOME=%C
+Environment=OMP_NUM_THREADS=1 XDG_CACHE_HOME=%C
 CacheDirectory=edgevc
 CacheDirectoryMode=0700
 UMask=0077
@@ -116,7 +116,14 @@ def unit_text(scope: Scope, arguments: Sequence[str] = (), python: str | None = 
     """
     python = python or sys.executable
     source = Path(edgevc.__file__).resolve().parents[1]
-    command = [python, "-m", "edgevc", "live", *arguments]
+    if str(source) in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        # -I: a service starts in a home, whose files are not its modules; -u: words reach the journal at once
+        start = [python, "-u", "-I", "-m", "edgevc"]
+    else:
+        # the same for a source tree or a user's packages: what -c puts first gives way before anything is imported
+        code = f"import sys; sys.path[0] = {str(source)!r}; from edgevc.cli import main; sys.exit(main())"
+        start = [python, "-u", "-c", code]
+    command = [*start, "live", *arguments]
     lines = [
         "[Unit]",
         "Description=edgevc live voice conversion",
@@ -129,8 +136,6 @@ def unit_text(scope: Scope, arguments: Sequence[str] = (), python: str | None = 
         "ExecStart=" + " ".join(map(_quoted, command)),
         _COMMON.rstrip(),
     ]
-    if str(source) not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
-        lines.append(f"Environment={_quoted(f'PYTHONPATH={source}')}")
     if not scope.user:
         # an environment in somebody's home must be readable
         in_home = any(path.parts[:2] in _HOMES for path in (Path(python).absolute(), source))

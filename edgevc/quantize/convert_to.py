@@ -79,7 +79,8 @@ def _from_onnx(source: Path, target: Path, python: str | None, overwrite: bool) 
         _call(
             [
                 # erf as polynomials, else the file needs TensorFlow's own kernels; names and order as in the source
-                *(interpreter, "-m", "onnx2tf", "-i", str(source.resolve()), "-o", str(folder)),
+                # -I: the working folder's files are not its modules
+                *(interpreter, "-I", "-m", "onnx2tf", "-i", str(source.resolve()), "-o", str(folder)),
                 *("-rtpo", "Erf", "-coion", "-osd", "-n", "-kat", *inputs),
             ],
             ONNX_TO_TFLITE,
@@ -120,6 +121,6 @@ def _call(command: Sequence[str], recipe: str, source_tree: Path | None = None) 
     if done.returncode:
         said = (done.stderr.strip().splitlines() or done.stdout.strip().splitlines() or ["it said nothing"])[-1][:400]
         raise EngineError(
-            f"{' '.join(command[1:3])} ended with status {done.returncode}: {said}; "
+            f"{' '.join(command[1:4])} ended with status {done.returncode}: {said}; "
             f"the environment is made with:\n  {recipe}"
         )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevc.children import limit_resources, python_command
 from edgevc.errors import ConfigError, EngineError, ModelError
 
 if TYPE_CHECKING:
@@ -247,22 +248,21 @@ def _fix_shapes(model: ModelProto, shapes: Mapping[str, tuple[int, ...]], consta
     return twin
 
 
-# In a process of its own: ONNX Runtime 1.31 was seen to crash on a valid file while it folds nested conditions.
-_FOLD = """
-import json, sys
-import numpy, onnxruntime
-arguments = json.loads(sys.argv[1])
-options = onnxruntime.SessionOptions()
-options.log_severity_level = 4
-options.intra_op_num_threads = 1
-options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-options.optimized_model_filepath = arguments["target"]
-session = onnxruntime.InferenceSession(arguments["source"], options, providers=["CPUExecutionProvider"])
-kinds = {"tensor(float)": "f4", "tensor(int64)": "i8", "tensor(int32)": "i4", "tensor(bool)": "?"}
-feed = {value.name: numpy.zeros(value.shape, kinds[value.type]) for value in session.get_inputs()}
-outputs = zip(session.get_outputs(), session.run(None, feed))
-print(json.dumps({value.name: list(array.shape) for value, array in outputs}))
-"""
+def _fold_child(source: str, target: str) -> None:
+    """Fold a graph's constants and print the shapes of its outputs as JSON; runs in a child."""
+    import onnxruntime
+
+    limit_resources(FOLD_LIMIT_S, 2 * MAX_ONNX_BYTES)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = target
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    kinds = {"tensor(float)": "f4", "tensor(int64)": "i8", "tensor(int32)": "i4", "tensor(bool)": "?"}
+    feed = {value.name: np.zeros(value.shape, kinds[value.type]) for value in session.get_inputs()}
+    outputs = zip(session.get_outputs(), session.run(None, feed), strict=True)
+    sys.stdout.write(json.dumps({value.name: list(array.shape) for value, array in outputs}))
 
 
 def _fold(model: ModelProto, path: Path) -> ModelProto:
@@ -272,7 +272,8 @@ def _fold(model: ModelProto, path: Path) -> ModelProto:
         source.write_bytes(model.SerializeToString())
         try:
             done = subprocess.run(  # noqa: S603
-                [sys.executable, "-c", _FOLD, json.dumps({"source": str(source), "target": str(target)})],
+                # ONNX Runtime 1.31 was seen to crash on a valid file while it folds nested conditions
+                python_command("edgevc.quantize.prepare", "_fold_child", source=str(source), target=str(target)),
                 capture_output=True,
                 text=True,
                 errors="replace",

@@ -62,7 +62,8 @@ def lines(text):
 def test_the_unit_restarts_is_watched_and_runs_live():
     for user in (True, False):
         unit = lines(service.unit_text(Scope(user), ["--voice=slt"], "/opt/venv/bin/python"))
-        assert unit["ExecStart"] == "/opt/venv/bin/python -m edgevc live --voice=slt"
+        assert shlex.split(unit["ExecStart"])[:2] == ["/opt/venv/bin/python", "-u"]
+        assert shlex.split(unit["ExecStart"])[-2:] == ["live", "--voice=slt"]
         assert unit["Type"] == "notify"
         assert unit["Restart"] == "on-failure"
         assert unit["RestartPreventExitStatus"] == "2 3"
@@ -128,7 +129,8 @@ def test_install_writes_the_unit_and_starts_it(systemctl, capsys):
         "--user restart edgevc-live.service",
     ]
     text = systemctl.unit.read_text()
-    assert f"ExecStart={sys.executable} -m edgevc live --voice=slt --no-realtime --gain=-3\n" in text
+    assert f"ExecStart={sys.executable} -u " in text
+    assert text.split("ExecStart=")[1].split("\n")[0].endswith(" live --voice=slt --no-realtime --gain=-3")
     assert systemctl.unit.stat().st_mode & 0o777 == 0o644
     assert "journalctl --user -u edgevc-live.service" in capsys.readouterr().out
 

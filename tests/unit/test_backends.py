@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny_bundle import N_CONTENT, N_FILTERS, N_MELS, TinyNet, onnx_encoder, tflite_encoder
 
-from edgevc import backends, trust
+from edgevc import backends, children, trust
 from edgevc.backends import choose_engine, load_graph, open_graph
 from edgevc.bundle import ModelBundle, write_manifest
 from edgevc.errors import ConfigError, EngineError, ModelError
@@ -268,14 +268,14 @@ litert.LitertGraph.run = wrong
 
 def in_child(code):
     """Return the child's program with `code` run before the check."""
-    start, check = trust._CHILD.split("from edgevc.trust import", 1)
-    return f"{start}exec({code!r}, {{}}); from edgevc.trust import{check}"
+    start, check = children._START.split("getattr(", 1)
+    return f"{start}exec({code!r}, {{}})\ngetattr({check}"
 
 
 def test_an_engine_that_computes_wrong_values_is_refused_by_name_and_auto_takes_the_other(
     tiny_bundle, cache, monkeypatch, caplog
 ):
-    monkeypatch.setattr(trust, "_CHILD", in_child(WRONG_LITERT))
+    monkeypatch.setattr(children, "_START", in_child(WRONG_LITERT))
     with pytest.raises(EngineError, match=r"engine litert .* is refused: .* at most 0\.0001, measured 0\.5"):
         open_graph(tiny_bundle, "encoder", "litert")
     with caplog.at_level(logging.WARNING):
@@ -285,7 +285,7 @@ def test_an_engine_that_computes_wrong_values_is_refused_by_name_and_auto_takes_
 
 
 def test_values_that_are_not_finite_are_never_trusted(tiny_bundle, cache, monkeypatch):
-    monkeypatch.setattr(trust, "_CHILD", in_child(WRONG_LITERT.replace("1.5", "float('nan')")))
+    monkeypatch.setattr(children, "_START", in_child(WRONG_LITERT.replace("1.5", "float('nan')")))
     with pytest.raises(EngineError, match="engine litert"):
         open_graph(tiny_bundle, "encoder", "litert")
 
@@ -302,7 +302,7 @@ def test_values_that_are_not_finite_are_never_trusted(tiny_bundle, cache, monkey
     ],
 )
 def test_a_child_that_ends_badly_does_no_harm(tiny_bundle, cache, monkeypatch, code, kind, message):
-    monkeypatch.setattr(trust, "_CHILD", in_child(code))
+    monkeypatch.setattr(children, "_START", in_child(code))
     monkeypatch.setattr(trust, "TIME_LIMIT_S", 2 if "sleep" in code else trust.TIME_LIMIT_S)
     with pytest.raises(kind, match=message):
         trust.measure_in_child(tiny_bundle, "onnx")
