@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevc.bench import speech_like
+from edgevc.audio.wavfile import write_wav
 from edgevc.bundle import ENGINES, ModelBundle
 from edgevc.converter import CHUNK_HOPS, SAMPLE_RATE, VoiceConverter
-from edgevc.wavfile import write_wav
+from edgevc.converter.bench import speech_like
 
 BARS = {
     "litert, 1 hop: RTF of the median hop": 0.02,

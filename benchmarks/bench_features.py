@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc import _core
-from edgevc.config import FeatureConfig, MfccConfig
-from edgevc.features import LogMel, Mfcc
+from edgevc.dsp.feature_config import FeatureConfig, MfccConfig
+from edgevc.dsp.features import LogMel, Mfcc
 
 HOP_LENGTH = 160
 GOAL_RATIO = 4.0

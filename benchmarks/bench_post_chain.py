@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from edgevc import _core
-from edgevc.resample import AdaptiveResampler
+from edgevc.dsp.resample import AdaptiveResampler
 
 N_CALLS = 3_000
 HOP = 160

@@ -20,7 +20,7 @@ import pyworld
 import soundfile
 from numpy.typing import NDArray
 
-from edgevc.f0 import PitchTracker
+from edgevc.dsp.pitch import PitchTracker
 
 RATE, HOP = 16000, 160
 F0_MIN, F0_MAX = 60.0, 500.0

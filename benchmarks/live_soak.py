@@ -3,8 +3,9 @@
     python benchmarks/live_soak.py --hours 2 --out docs/results/live_soak.json
     python benchmarks/live_soak.py --hours 2 --clock-skew 100
 
-Only the device is simulated (edgevc.live.fake_port): session, scheduler, resamplers, converter, post chain and queues
-are those of `edgevc live`. The output has rows of {name, value, unit, command, bar}; bar is the largest allowed value.
+Only the device is simulated (edgevc.testing.simulated_port): session, scheduler, resamplers, converter, post chain and
+queues are those of `edgevc live`. The output has rows of {name, value, unit, command, bar}; bar is the largest allowed
+value.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevc.bench import speech_like
+from edgevc.converter.bench import speech_like
 from edgevc.live.config import LiveConfig
-from edgevc.live.fake_port import FakePort, SimulatedClock
 from edgevc.live.session import LiveSession, load_converters
+from edgevc.testing.simulated_port import FakePort, SimulatedClock
 
 RATE = 16_000
 # The feedback guard would take the loop of speech for a howl; real-time priority is nothing for a benchmark.

@@ -31,14 +31,14 @@ from pathlib import Path
 import numpy as np
 
 from edgevc.bundle import ModelBundle
+from edgevc.cli.quantize import Progress
 from edgevc.quantize import gate
 from edgevc.quantize.clock import race
-from edgevc.quantize.command import Progress
 from edgevc.quantize.layers import sizes, sqnr_db
+from edgevc.quantize.report.summary import FIGURES
 from edgevc.quantize.search import EngineSearch, Wishes
 from edgevc.quantize.speech import load_speech
 from edgevc.quantize.subject import BundleSubject, Files, default_engines, mel_distance
-from edgevc.quantize.summary import FIGURES
 from edgevc.quantize.write import write_bundle
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "quantize.json"

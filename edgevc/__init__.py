@@ -14,20 +14,20 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
+    from edgevc.audio.wavfile import read_audio as read_audio
+    from edgevc.audio.wavfile import write_wav as write_wav
     from edgevc.bundle import ModelBundle as ModelBundle
     from edgevc.converter import ConverterStream as ConverterStream
     from edgevc.converter import VoiceConverter as VoiceConverter
     from edgevc.errors import EdgevcError as EdgevcError
-    from edgevc.wavfile import read_audio as read_audio
-    from edgevc.wavfile import write_wav as write_wav
 
 _HOMES = {
     "ConverterStream": "converter",
     "EdgevcError": "errors",
     "ModelBundle": "bundle",
     "VoiceConverter": "converter",
-    "read_audio": "wavfile",
-    "write_wav": "wavfile",
+    "read_audio": "audio.wavfile",
+    "write_wav": "audio.wavfile",
 }
 
 __all__ = ["ConverterStream", "EdgevcError", "ModelBundle", "VoiceConverter", "read_audio", "write_wav"]

@@ -1,4 +1,4 @@
-"""Types of the optional extension that drives sound devices; `edgevc.live.portaudio_port` wraps it."""
+"""Types of the optional extension that drives sound devices; `edgevc.devices.portaudio` wraps it."""
 
 from typing import TypedDict
 

@@ -14,8 +14,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import edgevc
-
 # The child has the parent's search path, but behind its own and without the working folder; edgevc itself comes from
 # where the parent's came from, which may be a source tree.
 _START = """\
@@ -33,14 +31,14 @@ def python_command(module: str, function: str, **arguments: Any) -> list[str]:
     """Return the command that calls `module.function(**arguments)` in a new Python.
 
     Args:
-        module: of edgevc, such as "edgevc.trust".
+        module: of edgevc, such as "edgevc.engines.trust".
         function: of that module; it prints its answer.
         arguments: what JSON can hold.
     """
     request = {
         # an empty or relative entry is the working folder
         "path": [entry for entry in sys.path if entry and Path(entry).is_absolute()],
-        "edgevc": str(Path(edgevc.__file__).resolve()),
+        "edgevc": str(Path(__file__).resolve().with_name("__init__.py")),
         "module": module,
         "function": function,
         "arguments": arguments,

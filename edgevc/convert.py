@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc import _core
-from edgevc.backing import BackingTrack
+from edgevc.audio.backing import BackingTrack
+from edgevc.audio.wavfile import AudioReader, WavWriter
 from edgevc.converter import SAMPLE_RATE, ConverterStream, VoiceConverter
+from edgevc.dsp.resample import MAX_RATE, MIN_RATE, Resampler
 from edgevc.errors import AudioFileError, ConfigError
-from edgevc.resample import MAX_RATE, MIN_RATE, Resampler
-from edgevc.wavfile import AudioReader, WavWriter
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 """Files that a folder conversion takes."""

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc.config import SAMPLE_RATE
+from edgevc.dsp.feature_config import SAMPLE_RATE
+from edgevc.dsp.features import LogMel
+from edgevc.dsp.pitch import PitchTracker
 from edgevc.errors import AudioFileError, ConfigError
-from edgevc.f0 import PitchTracker
-from edgevc.features import LogMel
 
 _MISSING = 'plots need matplotlib; pip install "edgevc[plot]"'
 

@@ -2,10 +2,10 @@
 
 import sys
 
+from edgevc.audio.wavfile import read_audio, write_wav
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
-from edgevc.resample import resample
-from edgevc.wavfile import read_audio, write_wav
+from edgevc.dsp.resample import resample
 
 source, target, voice = [*sys.argv[1:], "kathleen"][:3]
 converter = VoiceConverter(ModelBundle.default())

@@ -3,9 +3,9 @@
 import sys
 import time
 
+from edgevc.audio.wavfile import read_audio
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
-from edgevc.wavfile import read_audio
 
 BLOCK_SIZE = 256  # a device's choice; it need not fit the model's 160-sample hops
 

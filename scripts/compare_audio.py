@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevc.features import LogMel
-from edgevc.wavfile import read_audio
+from edgevc.audio.wavfile import read_audio
+from edgevc.dsp.features import LogMel
 
 TOLERANCE_DB = 0.3
 """Mean distance. Measured on examples/sentence.wav with an interim model: Cortex-A72 beside x86-64 0.031 (both LiteRT),

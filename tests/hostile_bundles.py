@@ -7,8 +7,8 @@ import numpy as np
 from tiny_bundle import TfliteFile, TfliteGraph, tflite, write_tiny_bundle
 
 from edgevc.bundle import ModelBundle, pack_golden
-from edgevc.features import LogMel
-from edgevc.trust import golden_outputs
+from edgevc.dsp.features import LogMel
+from edgevc.engines.trust import golden_outputs
 
 
 def write_bundle(folder, engine, **files):

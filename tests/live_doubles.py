@@ -5,8 +5,8 @@ import copy
 import numpy as np
 
 from edgevc.live.config import LiveConfig
-from edgevc.live.fake_port import FakePort, SimulatedClock
 from edgevc.live.session import LiveSession
+from edgevc.testing.simulated_port import FakePort, SimulatedClock
 
 RATE = 16_000
 HOP = 160

@@ -15,11 +15,11 @@ import pytest
 
 import edgevc
 from edgevc import cli
-from edgevc.bench import speech_like
+from edgevc.audio.wavfile import AudioReader, read_audio, write_wav
 from edgevc.bundle import ModelBundle, shipped_models
 from edgevc.converter import SAMPLE_RATE, VoiceConverter
-from edgevc.f0 import PitchTracker
-from edgevc.wavfile import AudioReader, read_audio, write_wav
+from edgevc.converter.bench import speech_like
+from edgevc.dsp.pitch import PitchTracker
 
 SECONDS = 1.5
 N_SAMPLES = int(SECONDS * SAMPLE_RATE)
@@ -120,7 +120,7 @@ def write_stereo(path, samples, rate):
 
 @pytest.mark.parametrize(("rate", "suffix"), [(44_100, ".wav"), (8000, ".wav"), (48_000, ".flac"), (22_050, ".ogg")])
 def test_every_kind_and_rate_gives_16_khz_of_the_same_length(run, tmp_path, speech, rate, suffix):
-    from edgevc.resample import resample
+    from edgevc.dsp.resample import resample
 
     source, target = tmp_path / f"in{suffix}", tmp_path / "out.wav"
     samples = resample(speech, SAMPLE_RATE, rate)
@@ -185,7 +185,7 @@ def test_an_accompaniment_comes_in_time_with_the_voice(run, wav, tmp_path):
     run("convert", wav, tmp_path / "mixed.wav", "--voice", "slt", *mixing)
     plain, mixed = read_audio(tmp_path / "plain.wav")[0], read_audio(tmp_path / "mixed.wav")[0]
     assert len(mixed) == len(plain) == N_SAMPLES
-    from edgevc.resample import resample
+    from edgevc.dsp.resample import resample
 
     expected = np.zeros(N_SAMPLES, np.float32)
     expected[:SAMPLE_RATE] = resample(music, 48_000, SAMPLE_RATE) * 10 ** (-6 / 20)
@@ -455,7 +455,7 @@ def raw(samples):
 
 @pytest.mark.parametrize("rate", [16_000, 48_000])
 def test_raw_audio_goes_through_a_pipe(tmp_path, speech, rate):
-    from edgevc.resample import resample
+    from edgevc.dsp.resample import resample
 
     samples = resample(speech, SAMPLE_RATE, rate)
     process = start(

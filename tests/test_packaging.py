@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgevc.audio.wavfile import read_audio, write_wav
 from edgevc.bundle import ModelBundle
-from edgevc.wavfile import read_audio, write_wav
 
 ROOT = Path(__file__).resolve().parent.parent
 

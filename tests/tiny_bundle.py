@@ -71,8 +71,8 @@ def write_tiny_bundle(
 ):
     """Write the bundle to `folder` and return its manifest as a dictionary.
 
-    The converter runs it if `filterbank_sha256` is that of `edgevc.features.LogMel()`; TinyNet's and LevelNet's true
-    latency is then that of the pitch tracker.
+    The converter runs it if `filterbank_sha256` is that of `edgevc.dsp.features.LogMel()`; TinyNet's and LevelNet's
+    true latency is then that of the pitch tracker.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

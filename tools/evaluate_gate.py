@@ -19,8 +19,8 @@ from vctrain.data.voices import normalise
 from vctrain.errors import told_in_a_line
 from vctrain.recognition.posteriors import PhonePosteriors
 
-from edgevc import gate
 from edgevc.bundle import ModelBundle
+from edgevc.converter import silence_gate as gate
 
 THRESHOLDS = (0.4, gate.OPEN_BELOW, 0.6, 0.8)
 RATE = 16_000

@@ -38,10 +38,10 @@ from vctrain.models.decoder import N_PITCH, pitch_features
 from vctrain.synthesis import N_FFT, N_FILTERS, SEGMENT_LENGTH
 from vctrain.variants import VARIANTS
 
-from edgevc.backends import load_graph
-from edgevc.backends.base import Graph
 from edgevc.bundle import ModelBundle, write_manifest
-from edgevc.features import LogMel
+from edgevc.dsp.features import LogMel
+from edgevc.engines import load_graph
+from edgevc.engines.base import Graph
 
 ENGINE_FILES = {"litert": "tflite", "onnx": "onnx"}
 GOLDEN_HOPS = 64

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
+from edgevc.audio.wavfile import read_audio
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
+from edgevc.dsp.resample import resample
 from edgevc.quantize.calibration_speech import SAMPLE_RATE, check_speech, mu_law_codes
-from edgevc.resample import resample
-from edgevc.wavfile import read_audio
 
 TARGET = Path(__file__).resolve().parent.parent / "edgevc" / "quantize" / "calibration_speech.npz"
 MAX_BYTES = 600_000

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc import _core
-from edgevc.backing import BackingTrack
+from edgevc.audio.backing import BackingTrack
 from edgevc.converter import SAMPLE_RATE
 from edgevc.errors import AudioFileError
 from edgevc.live.config import LiveConfig

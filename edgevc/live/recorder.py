@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevc.audio.wavfile import WavWriter
 from edgevc.errors import AudioFileError
-from edgevc.wavfile import WavWriter
 
 _LOG = logging.getLogger(__name__)
 

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc.converter import SAMPLE_RATE, without_bad
+from edgevc.devices.port import AudioPort
+from edgevc.dsp.resample import AdaptiveResampler, Resampler
 from edgevc.live.clock import Clock
 from edgevc.live.drift import ClockFollower
 from edgevc.live.meters import Meters
 from edgevc.live.overload import Batcher, Rester
-from edgevc.live.ports import AudioPort
-from edgevc.resample import AdaptiveResampler, Resampler
 
 _LOG = logging.getLogger(__name__)
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from edgevc.converter import GAIN_RANGE_DB, SAMPLE_RATE, SEMITONE_RANGE
+from edgevc.devices.port import AudioPort, PortCounters
 from edgevc.errors import AudioDeviceError, ConfigError
 from edgevc.live.chain import Converter, VoiceChain
 from edgevc.live.clock import Clock, SystemClock
 from edgevc.live.config import MODES, LiveConfig
 from edgevc.live.meters import SILENCE_DB, Meters
-from edgevc.live.ports import AudioPort, PortCounters
 from edgevc.live.realtime import settle, try_realtime
 from edgevc.live.recorder import Recorder
 from edgevc.live.scheduler import HOP_LENGTH, FrameScheduler

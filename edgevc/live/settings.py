@@ -17,9 +17,10 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from edgevc.devices.port import BACKENDS
 from edgevc.errors import ConfigError
-from edgevc.live.config import BACKENDS, MODES, OVERLOAD_POLICIES, LiveConfig
-from edgevc.live.setting_kinds import (
+from edgevc.live.config import MODES, OVERLOAD_POLICIES, LiveConfig
+from edgevc.settings.kinds import (
     Choice,
     ControlAddress,
     FilePath,

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgevc.errors import ConfigError, ModelError
 from edgevc.quantize.layers import FloatArray, quantize_rows, sqnr_db
-from edgevc.quantize.schemes_onnx import OnnxQuantizer, Range
+from edgevc.quantize.schemes.onnx import OnnxQuantizer, Range
 from edgevc.quantize.subject import OnnxRunner, Subject
 
 METHODS = ("min-max", "percentile", "entropy")

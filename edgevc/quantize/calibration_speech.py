@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevc.audio.wavfile import AudioReader
+from edgevc.dsp.pitch import PitchTracker
+from edgevc.dsp.resample import MAX_RATE, resample
 from edgevc.errors import AudioFileError, ConfigError
-from edgevc.f0 import PitchTracker
-from edgevc.resample import MAX_RATE, resample
-from edgevc.wavfile import AudioReader
 
 SAMPLE_RATE = 16_000
 """Hertz, of all clips."""

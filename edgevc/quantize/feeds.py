@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevc.dsp.features import LogMel
 from edgevc.errors import ConfigError
-from edgevc.features import LogMel
 from edgevc.quantize.layers import FloatArray
 from edgevc.quantize.prepare import Prepared
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edgevc.errors import ConfigError
-from edgevc.quantize.result import GateFigure
+from edgevc.quantize.report.result import GateFigure
 from edgevc.quantize.subject import Files, Subject
 
 HELD_OUT = {"bundle": ("tensor", "snr", "mel"), "graph": ("tensor",)}

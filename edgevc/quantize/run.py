@@ -20,16 +20,16 @@ from typing import Any
 import numpy as np
 
 import edgevc
+from edgevc.board import boards as cpu
 from edgevc.bundle import MAX_TOTAL_BYTES, ModelBundle
 from edgevc.errors import ConfigError, EngineError, GateError, ModelError
-from edgevc.quantize import cpu
 from edgevc.quantize import gate as gates
 from edgevc.quantize.calibrate import METHODS, activation_sqnr_db
 from edgevc.quantize.clock import ROUNDS, race
 from edgevc.quantize.feeds import Feed, choose_feeds
 from edgevc.quantize.layers import outliers, select, sizes, sqnr_db, weight_sqnr_db
 from edgevc.quantize.prepare import MAX_ONNX_BYTES, load_graph_file
-from edgevc.quantize.result import ClockRow, GateFigure, LayerReport, Provenance, QuantizationResult
+from edgevc.quantize.report.result import ClockRow, GateFigure, LayerReport, Provenance, QuantizationResult
 from edgevc.quantize.search import EngineSearch, Outcome, Say, Trial, Wishes, refusal
 from edgevc.quantize.speech import Speech, load_speech
 from edgevc.quantize.subject import BundleSubject, GraphSubject, Subject, default_engines, mel_distance

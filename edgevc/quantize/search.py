@@ -11,7 +11,7 @@ from edgevc.quantize.calibrate import Activations, observe
 from edgevc.quantize.clock import race
 from edgevc.quantize.gate import Gate
 from edgevc.quantize.layers import FloatArray, sizes
-from edgevc.quantize.result import Candidate, GateFigure
+from edgevc.quantize.report.result import Candidate, GateFigure
 from edgevc.quantize.subject import Files, Subject
 
 Say = Callable[[str], None]

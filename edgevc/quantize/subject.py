@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc.backends import Graph, GraphState, load_graph
 from edgevc.bundle import ENGINES, ModelBundle
 from edgevc.converter import VoiceConverter
+from edgevc.dsp.features import LogMel
+from edgevc.engines import Graph, GraphState, load_graph
 from edgevc.errors import ConfigError, EngineError, ModelError
-from edgevc.features import LogMel
 from edgevc.quantize.calibration_speech import SAMPLE_RATE
 from edgevc.quantize.layers import FloatArray, Layer, sqnr_db
 from edgevc.quantize.prepare import Prepared, describe, find_states, read_onnx
-from edgevc.quantize.schemes_onnx import OnnxQuantizer
+from edgevc.quantize.schemes.onnx import OnnxQuantizer
 from edgevc.quantize.speech import Speech
 
 Files = Mapping[str, bytes]
@@ -217,7 +217,7 @@ class BundleSubject(Subject):
     def _quantizers(self, engine: str) -> dict[str, Any]:
         if engine == "onnx":
             return {name: OnnxQuantizer(self._prepared(name, data)) for name, data in self.float_files[engine].items()}
-        from edgevc.quantize.schemes_litert import LitertQuantizer, fingerprint
+        from edgevc.quantize.schemes.litert import LitertQuantizer, fingerprint
 
         known: dict[str, dict[str, str]] = {}
         for name, spec in self.bundle.graphs.items():

@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgevc import trust
 from edgevc.bundle import ModelBundle, pack_golden, write_manifest
+from edgevc.engines import trust
 from edgevc.errors import AudioFileError, ConfigError
-from edgevc.quantize.result import ClockRow, GateFigure, Provenance
+from edgevc.quantize.report.result import ClockRow, GateFigure, Provenance
 from edgevc.quantize.subject import Files
 
 GOLDEN_TOLERANCE = 0.08

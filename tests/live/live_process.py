@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edgevc.control.server import send_command
 from edgevc.errors import EdgevcError
-from edgevc.live.control import send_command
 
 TIME_LIMIT_S = 30.0
 

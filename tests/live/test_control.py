@@ -13,8 +13,8 @@ import pytest
 from live_doubles import QUIET, Stage, noise, playing
 
 from edgevc.cli import main
+from edgevc.control.server import MAX_CLIENTS, MAX_LINE, ControlServer, default_address, send_command
 from edgevc.errors import ConfigError
-from edgevc.live.control import MAX_CLIENTS, MAX_LINE, ControlServer, default_address, send_command
 
 
 @pytest.fixture

@@ -5,10 +5,11 @@ import sys
 
 import pytest
 
+from edgevc.devices import catalogue as devices
+from edgevc.devices.catalogue import SoundLibrary, choose_endpoints, find_device, sound_library
 from edgevc.errors import AudioDeviceError, ConfigError
-from edgevc.live import devices
 from edgevc.live.config import LiveConfig
-from edgevc.live.devices import SoundLibrary, choose_endpoints, find_device, quiet_stderr, sound_library
+from edgevc.stderr import quiet_stderr
 
 
 def listed(name, inputs=2, outputs=2, rate=44_100.0, default=False):

@@ -7,10 +7,12 @@ import resource
 import pytest
 
 from edgevc import cli
+from edgevc.board import doctor
+from edgevc.board.doctor import NOTE, OK, PROBLEM, Finding, Machine
+from edgevc.cli import doctor as doctor_command
+from edgevc.devices import catalogue as devices
+from edgevc.devices.catalogue import Device
 from edgevc.errors import AudioDeviceError
-from edgevc.live import devices, doctor, doctor_command
-from edgevc.live.devices import Device
-from edgevc.live.doctor import NOTE, OK, PROBLEM, Finding, Machine
 
 UNLIMITED = resource.RLIM_INFINITY
 PI_4 = {
@@ -187,14 +189,17 @@ def test_the_core_and_both_engines_are_really_looked_at(machine):
 
 
 def test_a_missing_engine_is_a_problem_only_when_it_was_the_last(machine, monkeypatch):
-    from edgevc import backends
+    from edgevc import engines
+    from edgevc.engines import loader
 
-    real = backends.engine_version
-    monkeypatch.setattr(backends, "engine_version", lambda engine: None if engine == "onnx" else real(engine))
+    real = engines.engine_version
+    for module in (engines, loader):
+        monkeypatch.setattr(module, "engine_version", lambda engine: None if engine == "onnx" else real(engine))
     _, _, missing = doctor.check_engines(machine())
     assert missing.status == OK
     assert "one engine is enough" in missing.text
-    monkeypatch.setattr(backends, "engine_version", lambda engine: None)
+    for module in (engines, loader):
+        monkeypatch.setattr(module, "engine_version", lambda engine: None)
     _, *missing = doctor.check_engines(machine())
     assert [finding.status for finding in missing] == [PROBLEM, PROBLEM]
     assert 'pip install "edgevc[litert]"' in missing[0].fix

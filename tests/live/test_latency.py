@@ -10,11 +10,9 @@ from pulse import patiently, virtual_sound
 
 from edgevc import cli
 from edgevc.bundle import ModelBundle
+from edgevc.cli.latency import sound_and_finder
 from edgevc.converter import VoiceConverter
-from edgevc.errors import AudioDeviceError
-from edgevc.live.config import LiveConfig
-from edgevc.live.fake_port import FakePort, SimulatedClock
-from edgevc.live.latency import (
+from edgevc.devices.round_trip import (
     Found,
     PassThrough,
     ProbePort,
@@ -25,8 +23,10 @@ from edgevc.live.latency import (
     summarize,
     syllables,
 )
-from edgevc.live.latency_command import sound_and_finder
+from edgevc.errors import AudioDeviceError
+from edgevc.live.config import LiveConfig
 from edgevc.live.session import LiveSession
+from edgevc.testing.simulated_port import FakePort, SimulatedClock
 
 RATE = 16_000
 BLOCK = 160

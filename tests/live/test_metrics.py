@@ -13,8 +13,8 @@ from prometheus_client.core import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from edgevc.errors import ConfigError
-from edgevc.live.metrics import COUNTERS, LiveCollector, MetricsServer
 from edgevc.live.stats import LatencyParts, LiveStats, Percentiles
+from edgevc.monitoring.metrics import COUNTERS, LiveCollector, MetricsServer
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "examples" / "grafana" / "edgevc-live.json"
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from pulse import patiently, to_pcm, virtual_sound
 
+from edgevc.audio.wavfile import read_audio
+from edgevc.devices.catalogue import list_devices, open_port
 from edgevc.errors import AudioDeviceError
 from edgevc.live.config import LiveConfig
-from edgevc.live.devices import list_devices, open_port
-from edgevc.wavfile import read_audio
 
 SENTENCE = Path(__file__).resolve().parents[2] / "examples" / "sentence.wav"
 BACKENDS = ("portaudio", "pyaudio")

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgevc.bench import speech_like
+from edgevc.control.server import send_command
+from edgevc.converter.bench import speech_like
+from edgevc.devices.pipe import RawPort
 from edgevc.errors import AudioDeviceError, ConfigError
-from edgevc.live.control import send_command
-from edgevc.live.raw_port import RawPort
 
 RATE = 16_000
 BLOCK = 160

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from live_doubles import HOP, QUIET, RATE, Stage, delay_of, noise, playing
 
-from edgevc.live.fake_port import FakePort, SimulatedClock
 from edgevc.live.meters import Meters
 from edgevc.live.scheduler import FrameScheduler
+from edgevc.testing.simulated_port import FakePort, SimulatedClock
 
 # Of the limiter and of the adaptive resampler at equal rates, at 16 kHz.
 LIMITER, ADAPTIVE = 16, 48

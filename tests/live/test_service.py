@@ -13,10 +13,10 @@ import typing
 import pytest
 
 from edgevc import cli
-from edgevc.live import service
-from edgevc.live.notify import Notifier, told_to_systemd
-from edgevc.live.service import Scope
+from edgevc.board import service
+from edgevc.board.service import Scope
 from edgevc.live.stats import LiveStats
+from edgevc.monitoring.systemd import Notifier, told_to_systemd
 
 RUNNING = LiveStats(state="running", voice="slt", hops=5)
 LIMIT_S = 10
@@ -79,7 +79,7 @@ def test_words_are_quoted_as_systemd_reads_them():
 
 def test_an_environment_in_a_home_can_be_read_and_others_hide_the_homes(monkeypatch):
     # these tests may themselves run in a home
-    monkeypatch.setattr(service.edgevc, "__file__", "/opt/edgevc/lib/edgevc/__init__.py")
+    monkeypatch.setattr(service, "__file__", "/opt/edgevc/lib/edgevc/board/service.py")
     assert "ProtectHome=read-only" in service.unit_text(Scope(user=False), (), "/home/pi/venv/bin/python")
     assert "ProtectHome=yes" in service.unit_text(Scope(user=False), (), "/homes/pi/venv/bin/python")
     assert "ProtectSystem=strict" in service.unit_text(Scope(user=False))

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from live_doubles import HOP, QUIET, RATE, PlainConverter, Stage, noise, playing
 
-from edgevc.bench import speech_like
+from edgevc.audio.wavfile import read_audio, write_wav
 from edgevc.bundle import ENGINES, ModelBundle
 from edgevc.converter import VoiceConverter
+from edgevc.converter.bench import speech_like
+from edgevc.dsp.features import LogMel
 from edgevc.errors import AudioDeviceError, AudioFileError, ConfigError, ModelError
-from edgevc.features import LogMel
 from edgevc.live.chain import VoiceChain
 from edgevc.live.session import load_converters
-from edgevc.wavfile import read_audio, write_wav
 
 # A sample of full scale at the limiter's ceiling; nothing in these tests comes near it.
 CEILING = 10 ** (-0.3 / 20)

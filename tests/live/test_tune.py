@@ -6,10 +6,11 @@ import os
 import pytest
 
 from edgevc import cli
+from edgevc.board import tune
+from edgevc.board.tune import Lateness, Speed, Trial, recommend
 from edgevc.errors import ConfigError
-from edgevc.live import config_file, settings, tune
+from edgevc.live import config_file, settings
 from edgevc.live.config import LiveConfig
-from edgevc.live.tune import Lateness, Speed, Trial, recommend
 
 CALM = Lateness(0.1, 0.4)
 FAST = [

@@ -18,12 +18,12 @@ import time
 import pytest
 
 from edgevc.errors import ConfigError
-from edgevc.live.advice import advice
 from edgevc.live.config import LiveConfig
 from edgevc.live.stats import LatencyParts, LiveStats, Percentiles
-from edgevc.live.status_line import bar, level_fraction, plain, status_line, status_spans
-from edgevc.live.tui import COUNTERS, MIN_HEIGHT, MIN_WIDTH, Scene, render
-from edgevc.live.view import Keys, json_line, run_view, use_colour
+from edgevc.terminal.advice import advice
+from edgevc.terminal.status_line import bar, level_fraction, plain, status_line, status_spans
+from edgevc.terminal.tui import COUNTERS, MIN_HEIGHT, MIN_WIDTH, Scene, render
+from edgevc.terminal.view import Keys, json_line, run_view, use_colour
 
 STORED = LiveStats(
     seconds=754.2,
@@ -282,7 +282,7 @@ CHILD = textwrap.dedent(
     import dataclasses, logging, sys, threading
     from edgevc.live.config import LiveConfig
     from edgevc.live.stats import LatencyParts, LiveStats
-    from edgevc.live.view import run_view
+    from edgevc.terminal.view import run_view
 
     class Session:
         now = LiveStats(seconds=9.0, state="running", voice="kathleen", input_level=-20.0,

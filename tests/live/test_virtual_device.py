@@ -13,10 +13,10 @@ import pytest
 from live_process import Live, equal_share
 from pulse import patiently, to_pcm, virtual_sound
 
+from edgevc.audio.wavfile import read_audio
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
 from edgevc.live.session import REST_SECONDS
-from edgevc.wavfile import read_audio
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKS = ("--block-ms=20", "--preroll-ms=40", "--voice=kathleen", "--no-feedback-guard")

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from pulse import virtual_sound
 
+from edgevc.devices.virtual_mic import NAME, SINK, VirtualMicrophone, virtual_microphone
 from edgevc.errors import AudioDeviceError, ConfigError
-from edgevc.live.config import LiveConfig
-from edgevc.live.virtual_mic import NAME, SINK, VirtualMicrophone, virtual_microphone
 
 RATE = 48_000
 
@@ -45,8 +44,7 @@ def test_it_is_there_while_it_is_needed_and_gone_afterwards(sound):
 
 def test_what_is_played_into_it_is_what_another_program_records(sound, rng):
     tone = (0.3 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)).astype(np.float32)
-    with virtual_microphone(LiveConfig()) as config:
-        assert config.output is None
+    with virtual_microphone(None):
         assert os.environ["PULSE_SINK"] == SINK
         with sound.recording(NAME) as finish:
             time.sleep(0.5)
@@ -69,7 +67,7 @@ def test_what_is_played_into_it_is_what_another_program_records(sound, rng):
 
 def test_what_a_killed_session_left_is_used_again_and_then_removed(sound):
     before = names(sound)
-    code = "import os; from edgevc.live.virtual_mic import VirtualMicrophone as V; V(48000).open(); os._exit(9)"
+    code = "import os; from edgevc.devices.virtual_mic import VirtualMicrophone as V; V(48000).open(); os._exit(9)"
     assert subprocess.run([sys.executable, "-c", code], env=dict(os.environ)).returncode == 9
     assert {NAME, SINK} <= names(sound)
     microphone = VirtualMicrophone(RATE)
@@ -81,7 +79,7 @@ def test_what_a_killed_session_left_is_used_again_and_then_removed(sound):
 
 def test_a_killed_session_takes_its_reader_along(sound):
     running = readers()
-    code = "import os; from edgevc.live.virtual_mic import VirtualMicrophone as V; V(48000).open(); os._exit(9)"
+    code = "import os; from edgevc.devices.virtual_mic import VirtualMicrophone as V; V(48000).open(); os._exit(9)"
     assert subprocess.run([sys.executable, "-c", code], env=dict(os.environ)).returncode == 9
     end = time.monotonic() + 5
     while readers() > running and time.monotonic() < end:
@@ -125,5 +123,5 @@ def test_without_a_server_or_pactl_it_says_what_is_needed(tmp_path):
 
 
 def test_it_excludes_another_output():
-    with pytest.raises(ConfigError, match="leave one of them out"), virtual_microphone(LiveConfig(output="USB*")):
+    with pytest.raises(ConfigError, match="leave one of them out"), virtual_microphone("USB*"):
         pass

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from edgevc.quantize.cpu import estimate
-from edgevc.quantize.result import (
+from edgevc.board.boards import estimate
+from edgevc.quantize.report.result import (
     Candidate,
     ClockRow,
     GateFigure,

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import streaming_nets as nets
 
+from edgevc.audio.wavfile import write_wav
+from edgevc.dsp.features import LogMel
 from edgevc.errors import ConfigError
-from edgevc.features import LogMel
 from edgevc.quantize.calibrate import METHODS, activation_sqnr_db, observe
 from edgevc.quantize.feeds import Feed, choose_feeds
 from edgevc.quantize.prepare import load_graph_file
 from edgevc.quantize.speech import MAX_CALIBRATION_S, MAX_HELD_OUT_S, Speech, load_speech
 from edgevc.quantize.subject import GraphSubject
-from edgevc.wavfile import write_wav
 
 
 def speech_of(rng, seconds=2.0):

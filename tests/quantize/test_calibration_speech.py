@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 import edgevc
+from edgevc.audio.wavfile import write_wav
 from edgevc.errors import AudioFileError, ConfigError
 from edgevc.quantize import calibration_speech
 from edgevc.quantize.calibration_speech import (
@@ -22,7 +23,6 @@ from edgevc.quantize.calibration_speech import (
     mu_law_samples,
 )
 from edgevc.quantize.speech import load_speech
-from edgevc.wavfile import write_wav
 
 MAX_BYTES = 600_000
 MU_LAW_SNR_DB = 33.0

@@ -11,11 +11,11 @@ import pytest
 import streaming_nets as nets
 from tiny_bundle import write_tiny_bundle
 
-from edgevc.backends import choose_engine
 from edgevc.bundle import ModelBundle
 from edgevc.cli import main
+from edgevc.dsp.features import LogMel
+from edgevc.engines import choose_engine
 from edgevc.errors import AudioFileError, EngineError, GateError
-from edgevc.features import LogMel
 from edgevc.quantize import run as running
 from edgevc.quantize.write import staged
 

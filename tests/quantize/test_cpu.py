@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from edgevc.board.boards import BOARDS, UNCERTAINTY, estimate, parse_cpuinfo, this_cpu
 from edgevc.errors import ConfigError
-from edgevc.quantize.cpu import BOARDS, UNCERTAINTY, estimate, parse_cpuinfo, this_cpu
 
 SAMPLES = Path(__file__).parent / "cpuinfo"
 DOT, I8MM = "dotprod (asimddp)", "i8mm"

@@ -12,10 +12,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_bundle import write_tiny_bundle
 
-from edgevc.features import LogMel
+from edgevc.audio.wavfile import write_wav
+from edgevc.dsp.features import LogMel
 from edgevc.quantize.calibration_speech import default_clips
-from edgevc.quantize.summary import FIGURES
-from edgevc.wavfile import write_wav
+from edgevc.quantize.report.summary import FIGURES
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = (ROOT / "docs/quantize.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from onnx import helper
 
 from edgevc.errors import ConfigError, ModelError
 from edgevc.quantize.prepare import find_states, load_graph_file, read_onnx
-from edgevc.quantize.schemes_onnx import OnnxQuantizer
+from edgevc.quantize.schemes.onnx import OnnxQuantizer
 from edgevc.quantize.subject import OnnxRunner
 
 

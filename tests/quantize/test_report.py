@@ -11,11 +11,11 @@ import pytest
 import sample_result
 
 from edgevc.errors import AudioFileError, ConfigError
-from edgevc.quantize.charts import Axis, Bars, Point, bar_chart, line_chart, number, scatter
-from edgevc.quantize.markup import Markup, element, join, printable
-from edgevc.quantize.page import MAX_ROWS, page
-from edgevc.quantize.report import WIDTH, columns, shorten, terminal, write_report
-from edgevc.quantize.summary import badness, layers_of, sentences
+from edgevc.quantize.report.charts import Axis, Bars, Point, bar_chart, line_chart, number, scatter
+from edgevc.quantize.report.markup import Markup, element, join, printable
+from edgevc.quantize.report.page import MAX_ROWS, page
+from edgevc.quantize.report.summary import badness, layers_of, sentences
+from edgevc.quantize.report.writer import WIDTH, columns, shorten, terminal, write_report
 
 HOSTILE = (
     "<script>alert(1)</script>",

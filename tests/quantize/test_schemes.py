@@ -7,8 +7,8 @@ import streaming_nets as nets
 from edgevc.errors import ConfigError
 from edgevc.quantize.layers import INPUT, OUTPUT, outliers, select, sqnr_db, weight_sqnr_db
 from edgevc.quantize.prepare import describe, find_states, load_graph_file
-from edgevc.quantize.schemes_litert import LitertQuantizer, fingerprint
-from edgevc.quantize.schemes_onnx import OnnxQuantizer
+from edgevc.quantize.schemes.litert import LitertQuantizer, fingerprint
+from edgevc.quantize.schemes.onnx import OnnxQuantizer
 from edgevc.quantize.subject import OnnxRunner
 
 LEAST_SQNR_DB = {"dynamic": 30.0, "static": 30.0, "weight-only": 35.0}
@@ -160,7 +160,7 @@ def test_a_litert_file_becomes_int8_with_its_signatures_and_names(tiny_bundle, s
     quantizer = LitertQuantizer("decoder", data)
     found = quantizer.build(scheme, frozenset())
     assert len(found) < 0.5 * len(data)
-    from edgevc.backends.tflite_file import read_tflite
+    from edgevc.engines.tflite_file import read_tflite
 
     for hops in (1, 2, 4):
         graph = read_tflite(found, "decoder.tflite", f"hops{hops}")

@@ -7,7 +7,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from edgevc.quantize.tflite_repack import repack
+from edgevc.quantize.schemes.repack import repack
 
 ENCODER = Path(__file__).resolve().parents[2] / "models" / "tiny" / "encoder.tflite"
 

@@ -332,7 +332,7 @@ def test_hostile_archives_are_refused(tiny_bundle_path, tmp_path):
 PROGRAM = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
-from edgevc.backends import open_graph
+from edgevc.engines import open_graph
 from edgevc.bundle import ModelBundle
 from edgevc.errors import EngineError, ModelError
 for path in sys.argv[2:]:

@@ -93,7 +93,7 @@ def test_no_command_runs_what_lies_in_the_working_folder(words, hostile, console
 
 
 def test_the_unit_runs_nothing_from_the_home_that_it_starts_in(hostile, tmp_path):
-    from edgevc.live.service import Scope, unit_text
+    from edgevc.board.service import Scope, unit_text
 
     (command,) = [line[10:] for line in unit_text(Scope(user=True)).splitlines() if line.startswith("ExecStart=")]
     # systemd.service(5): here only $ and % are written otherwise than in a shell, and neither occurs

@@ -10,10 +10,10 @@ from hostile_bundles import moving_arena, take_golden_outputs, write_bundle
 from onnx import TensorProto, helper, numpy_helper
 from tiny_bundle import TinyNet
 
-from edgevc.backends import litert, load_graph
-from edgevc.backends.onnx_file import check_onnx
-from edgevc.backends.tflite_file import read_tflite
 from edgevc.bundle import ModelBundle
+from edgevc.engines import litert, load_graph
+from edgevc.engines.onnx_file import check_onnx
+from edgevc.engines.tflite_file import read_tflite
 from edgevc.errors import ModelError
 
 CONVERT = "import sys; from edgevc.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -34,7 +34,7 @@ def test_a_shape_that_a_state_decides_is_refused_for_litert(moving):
 
 def test_the_command_ends_with_one_line_and_not_with_a_crash(moving, tmp_path):
     sentence = tmp_path / "in.wav"
-    from edgevc.wavfile import write_wav
+    from edgevc.audio.wavfile import write_wav
 
     write_wav(sentence, np.zeros(32_000, np.float32), 16_000)
     words = ["convert", sentence, tmp_path / "out.wav", "--voice", "first", "--engine", "litert", "--bundle", moving]
@@ -46,7 +46,7 @@ def test_the_command_ends_with_one_line_and_not_with_a_crash(moving, tmp_path):
 
 def test_memory_that_moves_all_the_same_is_noticed_before_it_is_touched(moving, monkeypatch):
     # as if the reader had let the graph through
-    monkeypatch.setattr("edgevc.backends.tflite_file._SHAPE_INPUTS", {})
+    monkeypatch.setattr("edgevc.engines.tflite_file._SHAPE_INPUTS", {})
     take_golden_outputs(moving, "litert")
     graph = load_graph(ModelBundle.open(moving), "encoder", "litert", 1)
     state, hop = graph.new_state(), np.zeros((1, 80), np.float32)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from tiny_bundle import LevelNet, write_tiny_bundle
 
-from edgevc.bench import speech_like
 from edgevc.bundle import ModelBundle
 from edgevc.converter import CHUNK_HOPS, SAMPLE_RATE, VoiceConverter
+from edgevc.converter.bench import speech_like
+from edgevc.dsp.features import LogMel
 from edgevc.errors import ConfigError, ModelError
-from edgevc.features import LogMel
 
 VOICE = "kathleen"
 # Not a whole number of chunks, so that every test also has an incomplete one at the end.

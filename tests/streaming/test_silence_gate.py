@@ -5,10 +5,10 @@ import copy
 import numpy as np
 import pytest
 
+from edgevc.audio.wavfile import read_audio
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
-from edgevc.gate import CLOSING_DB_PER_HOP, DEPTH_DB, HOLD_HOPS, SilenceGate
-from edgevc.wavfile import read_audio
+from edgevc.converter.silence_gate import CLOSING_DB_PER_HOP, DEPTH_DB, HOLD_HOPS, SilenceGate
 
 VOICE = "kathleen"
 RATE = 16_000

@@ -21,7 +21,7 @@ from vctrain.judge.statistics import Score, difference, equal_error_rate, summar
 from vctrain.judge.systems import Bundle, Command, ConversionError, Natural, Run
 from vctrain.judge.trials import Trial
 
-from edgevc.features import LogMel
+from edgevc.dsp.features import LogMel
 
 pytestmark = pytest.mark.tools
 

@@ -15,9 +15,9 @@ from vctrain.export.graphs import DecoderGraph, EncoderGraph, FoldedDecoder, Fol
 
 from edgevc.bundle import ModelBundle
 from edgevc.quantize import run as quantizing
+from edgevc.quantize.report.summary import sentences
 from edgevc.quantize.run import Settings, quantize
 from edgevc.quantize.speech import Speech, load_speech
-from edgevc.quantize.summary import sentences
 from edgevc.quantize.write import write_bundle
 
 pytestmark = pytest.mark.tools

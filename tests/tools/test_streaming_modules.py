@@ -12,7 +12,7 @@ from vctrain.modules import slow
 from vctrain.modules.causal import CausalBlock, CausalDepthwise
 
 from edgevc import _core
-from edgevc.features import LogMel
+from edgevc.dsp.features import LogMel
 
 pytestmark = pytest.mark.tools
 

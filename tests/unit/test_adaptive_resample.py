@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from edgevc.dsp.resample import AdaptiveResampler, Resampler
 from edgevc.errors import ConfigError
-from edgevc.resample import AdaptiveResampler, Resampler
 
 PAIRS = [(48_000, 16_000), (44_100, 16_000), (16_000, 48_000), (16_000, 44_100), (8_000, 16_000), (16_000, 16_000)]
 UNEQUAL = PAIRS[:-1]

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from tiny_bundle import N_CONTENT, N_FILTERS, N_MELS, TinyNet, onnx_encoder, tflite_encoder
 
-from edgevc import backends, children, trust
-from edgevc.backends import choose_engine, load_graph, open_graph
+from edgevc import children, engines
 from edgevc.bundle import ModelBundle, write_manifest
+from edgevc.engines import choose_engine, load_graph, loader, open_graph, trust
 from edgevc.errors import ConfigError, EngineError, ModelError
 
 # Largest difference seen between an engine and numpy is 1.5e-6 (x86-64, sums of 80 products); times 7.
@@ -216,7 +216,8 @@ def test_a_graph_with_a_loop_a_custom_operator_or_outside_data_is_refused(folder
 def test_auto_prefers_litert_and_falls_back(tiny_bundle, monkeypatch):
     assert choose_engine(tiny_bundle) == "litert"
     versions = {"litert": None, "onnx": "1.31.1"}
-    monkeypatch.setattr(backends, "engine_version", versions.get)
+    monkeypatch.setattr(loader, "engine_version", versions.get)
+    monkeypatch.setattr(engines, "engine_version", versions.get)
     monkeypatch.setattr(trust, "require", lambda *_: None)
     assert choose_engine(tiny_bundle) == "onnx"
     with pytest.raises(EngineError, match=r'pip install "edgevc\[litert\]"'):
@@ -232,8 +233,8 @@ def test_auto_prefers_litert_and_falls_back(tiny_bundle, monkeypatch):
 def test_an_engine_that_is_not_installed_has_no_version(monkeypatch):
     for module in ("ai_edge_litert", "onnxruntime"):
         monkeypatch.setitem(sys.modules, module, None)
-    assert backends.engine_version("litert") is None
-    assert backends.engine_version("onnx") is None
+    assert engines.engine_version("litert") is None
+    assert engines.engine_version("onnx") is None
 
 
 def test_a_bundle_with_one_engine_only_runs_with_it(folder, cache):
@@ -258,7 +259,7 @@ def test_golden_outputs_are_what_an_exporter_stores(tiny_bundle, engine):
 # What the child runs before the check: LiteRT whose outputs are off by half.
 WRONG_LITERT = """
 import sys
-from edgevc.backends import litert
+from edgevc.engines import litert
 right = litert.LitertGraph.run
 def wrong(self, state, *inputs):
     return tuple(1.5 * output for output in right(self, state, *inputs))
@@ -318,7 +319,7 @@ def test_a_verdict_is_remembered_across_processes(tiny_bundle, cache, monkeypatc
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"verdicts": 3}', "[" * 100_000, '{"verdicts": {"KEY": NaN}}'])
 def test_a_damaged_cache_is_harmless(tiny_bundle, cache, monkeypatch, damage):
-    version = backends.engine_version("onnx")
+    version = engines.engine_version("onnx")
     key = f"onnx {version} {tiny_bundle.sha256} {trust.cpu_id()}"
     cache.parent.mkdir(parents=True)
     cache.write_text(damage.replace("KEY", key))

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from edgevc.backing import BackingTrack
+from edgevc.audio.backing import BackingTrack
+from edgevc.audio.wavfile import write_wav
 from edgevc.errors import AudioFileError, ConfigError
-from edgevc.wavfile import write_wav
 
 RATE = 16_000
 # The file's 16 bits, and the resampler's ripple of 0.002 dB.

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgevc import _core
+from edgevc.dsp.pitch import PitchTracker
 from edgevc.errors import ConfigError
-from edgevc.f0 import PitchTracker
 
 RATE = 16000
 HOP = 160

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import reference
 
-from edgevc.config import FeatureConfig, MfccConfig
+from edgevc.dsp.feature_config import FeatureConfig, MfccConfig
+from edgevc.dsp.features import LogMel, Mfcc
 from edgevc.errors import ConfigError
-from edgevc.features import LogMel, Mfcc
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgevc.dsp.resample import Resampler, resample
 from edgevc.errors import ConfigError
-from edgevc.resample import Resampler, resample
 
 DEVICE_RATES = (8_000, 11_025, 22_050, 24_000, 32_000, 44_100, 48_000)
 PAIRS = [(rate, 16_000) for rate in DEVICE_RATES] + [(16_000, rate) for rate in DEVICE_RATES]

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from edgevc.audio.wavfile import AudioReader, WavWriter, read_audio, write_wav
 from edgevc.errors import AudioFileError, ConfigError
-from edgevc.wavfile import AudioReader, WavWriter, read_audio, write_wav
 
 SUBFORMAT_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 UNKNOWN_SIZE = 0xFFFFFFFF
@@ -337,7 +337,7 @@ def test_without_soundfile_the_error_names_the_command(monkeypatch):
 
 
 def test_importing_the_module_imports_no_soundfile():
-    code = "import sys, edgevc.wavfile; sys.exit('soundfile' in sys.modules)"
+    code = "import sys, edgevc.audio.wavfile; sys.exit('soundfile' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

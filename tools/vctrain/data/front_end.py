@@ -1,4 +1,4 @@
-"""The converter's front end for training: the same log-mels as `edgevc.features`, in batches, in torch."""
+"""The converter's front end for training: the same log-mels as `edgevc.dsp.features`, in batches, in torch."""
 
 from __future__ import annotations
 

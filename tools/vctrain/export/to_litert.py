@@ -11,7 +11,7 @@ from pathlib import Path
 import litert_torch
 import torch
 
-from edgevc.quantize.tflite_repack import repack
+from edgevc.quantize.schemes.repack import repack
 from vctrain.export.graphs import CHUNK_HOPS, DecoderGraph, EncoderGraph, names
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc.backends import choose_engine, load_graph
 from edgevc.bundle import ModelBundle
+from edgevc.dsp.features import LogMel
+from edgevc.engines import choose_engine, load_graph
 from edgevc.errors import ModelError
-from edgevc.features import LogMel
 
 
 class PhonePosteriors:
@@ -18,7 +18,7 @@ class PhonePosteriors:
         """Load the encoder with the longest chunk that it takes: the values are those of single hops, sooner.
 
         Raises:
-            EngineError, ModelError: as `edgevc.backends.load_graph`, or the front end is another one.
+            EngineError, ModelError: as `edgevc.engines.load_graph`, or the front end is another one.
         """
         self.engine = choose_engine(bundle, engine)
         self.phones = bundle.phones
@@ -26,7 +26,7 @@ class PhonePosteriors:
         self.latency = bundle.latency.latency_samples
         if LogMel().filterbank_sha256 != bundle.features.filterbank_sha256:
             raise ModelError(
-                "the bundle was trained with another front end than edgevc.features.LogMel's; export again"
+                "the bundle was trained with another front end than edgevc.dsp.features.LogMel's; export again"
             )
         self._chunk = max(bundle.graphs["encoder"].chunk_hops)
         self._graph = load_graph(bundle, "encoder", self.engine, self._chunk)

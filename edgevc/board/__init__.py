@@ -1,0 +1,1 @@
+"""The machine: is it ready, what suits it, and its service."""

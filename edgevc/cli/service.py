@@ -1,0 +1,75 @@
+"""`edgevc service`: installs, shows and removes the service that runs `edgevc live`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from edgevc.live.settings import add_arguments, given_flags, resolve
+
+_EPILOG = """examples:
+  edgevc service install --user --voice slt --input 'USB*'
+  sudo edgevc service install --system
+  edgevc service install --print
+  edgevc service status
+  edgevc service remove
+
+Settings are best kept in the settings file, which `edgevc tune` writes (docs/live-settings.md). A user's service uses
+that user's PulseAudio or PipeWire and runs while the user is logged in, or always after `loginctl enable-linger`. The
+machine's service opens the sound card itself, with a user of its own.
+
+exit codes:
+  0 done; status: it runs   1 status: it does not run   2 wrong arguments, no systemd, or systemd refuses
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    text = "let systemd run `edgevc live`: install, status, remove"
+    command = commands.add_parser(
+        "service",
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("action", choices=("install", "status", "remove"))
+    whose = command.add_mutually_exclusive_group()
+    whose.add_argument("--user", action="store_true", help="your own service (default unless you are root)")
+    whose.add_argument("--system", action="store_true", help="the machine's service (default for root)")
+    command.add_argument("--print", action="store_true", dest="show", help="show the unit and install nothing")
+    command.add_argument("--no-start", action="store_true", help="install and enable, but do not start now")
+    # after its own options those of `edgevc live`, with which the service is to run
+    add_arguments(command)
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked."""
+    from edgevc.board import service
+    from edgevc.errors import ConfigError
+
+    scope = service.Scope(user=arguments.user or (not arguments.system and os.geteuid() != 0))
+    flags = given_flags(arguments)
+    if flags and arguments.action != "install":
+        raise ConfigError(f"settings belong to install, got {' '.join(flags)}; leave them out")
+    if arguments.action == "status":
+        running, said = service.status(scope)
+        print(said)
+        return 0 if running else 1
+    if arguments.action == "remove":
+        print(f"{scope.path} removed" if service.remove(scope) else f"no service is installed ({scope.path})")
+        return 0
+    # what live would refuse at every start is refused now
+    config = resolve(arguments)
+    text = service.unit_text(scope, flags, network=config.metrics_any_interface)
+    if arguments.show:
+        sys.stdout.write(text)
+        return 0
+    path = service.install(scope, text, start=not arguments.no_start)
+    print(f"{path} written, enabled{'' if arguments.no_start else ' and started'}")
+    print(f"its words: journalctl {scope.option} -u {service.UNIT}")
+    if scope.user:
+        print("to run it without a login: loginctl enable-linger")
+    return 0

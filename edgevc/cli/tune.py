@@ -1,0 +1,112 @@
+"""`edgevc tune`: measures this board and writes what a live session should use on it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgevc.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgevc.board.tune import Trial
+    from edgevc.live.config import LiveConfig
+
+_EPILOG = """examples:
+  edgevc tune --dry-run
+  edgevc tune
+  edgevc tune --no-device --seconds 10 --config board.toml
+
+Run it when nothing else is busy, and once more when the board, its cooling or its sound card changes.
+
+exit codes:
+  0 done   2 wrong arguments or settings file   3 damaged model   4 no usable inference engine   130 interrupted
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    text = "measure this board and write the settings that suit it to the file that `edgevc live` reads"
+    command = commands.add_parser(
+        "tune",
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("--config", type=Path, metavar="PATH", help="file to write (default: where live looks)")
+    command.add_argument("--dry-run", action="store_true", help="show what would change and write nothing")
+    command.add_argument("--no-device", action="store_true", help="leave the sound device alone")
+    command.add_argument(
+        "--seconds", type=float, default=4.0, help="of audio for each engine and chunk, 1 to 60 (default 4)"
+    )
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, recommend, write."""
+    from edgevc.board import tune
+    from edgevc.live import config_file
+    from edgevc.live.settings import CONFIG_VARIABLE, default_config_path, resolve, toml_values
+
+    if not 1.0 <= arguments.seconds <= 60.0:
+        raise ConfigError(f"--seconds must be within 1..60, got {arguments.seconds:g}; see --help")
+    import os
+
+    path = arguments.config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
+    path = path or default_config_path()
+    if path is None:
+        raise ConfigError("there is no home folder to keep settings in; name a file with --config")
+    config = resolve(argparse.Namespace(config=path if path.exists() else None))
+    speeds = tune.measure_speeds(config, arguments.seconds, _progress)
+    _progress("how late threads wake up")
+    lateness = tune.measure_lateness(realtime=config.realtime)
+    trials = [] if arguments.no_device else _try_blocks(config)
+    _progress("")
+    print(f"{'engine':8s} {'hops':>4s} {'p99 ms':>8s} {'of ms':>6s} {'RTF':>8s}")
+    for speed in speeds:
+        print(
+            f"{speed.engine:8s} {speed.chunk_hops:4d} {speed.p99_ms:8.3f} {tune.HOP_MS * speed.chunk_hops:6.0f} "
+            f"{speed.rtf:8.4f}{'' if speed.fits else '   too slow'}"
+        )
+    print(f"a thread wakes up {lateness.p50:.2f} ms late, {lateness.p999:.2f} at worst")
+    for trial in trials:
+        words = "clean" if trial.clean else trial.error or f"{trial.xruns} xruns, {trial.late} late"
+        print(f"device at {trial.block_ms:g} ms blocks: {words}")
+    found = tune.recommend(config, speeds, lateness, trials)
+    print()
+    for reason in found.reasons:
+        print(f"- {reason}")
+    shown, backup = config_file.change(path, toml_values(found.config, found.names), dry_run=arguments.dry_run)
+    print()
+    print(shown or f"{path} says so already")
+    if arguments.dry_run:
+        print("\nnothing was written (--dry-run)")
+    elif shown:
+        print(f"\n{path} written" + (f", the one before is {backup}" if backup else ""))
+    return 0
+
+
+def _try_blocks(config: LiveConfig) -> list[Trial]:
+    """Try block sizes until one runs clean; none where there is no device."""
+    from edgevc.board import tune
+
+    trials = []
+    for block_ms in tune.BLOCKS_MS:
+        _progress(f"device at {block_ms:g} ms blocks")
+        trial = tune.try_device(config, block_ms)
+        trials.append(trial)
+        if trial.clean or trial.error:
+            break
+    if len(trials) == 1 and trials[0].error:
+        _progress("")
+        print(f"edgevc: the device is left out: {trials[0].error}", file=sys.stderr)
+        return []
+    return trials
+
+
+def _progress(text: str) -> None:
+    """Say on the terminal what is being measured."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Commands for a running session, over a socket of this machine."""

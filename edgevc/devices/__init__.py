@@ -1,0 +1,1 @@
+"""Sound devices and pipes behind one port, and what they are called."""

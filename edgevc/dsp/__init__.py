@@ -1,0 +1,1 @@
+"""Features, pitch and resampling in C++, each usable alone."""

@@ -1,0 +1,1 @@
+"""The ways to make int8, one module for each engine."""

@@ -1,0 +1,1 @@
+"""Tables of settings: kinds of values, flags, variables and files made from one list."""

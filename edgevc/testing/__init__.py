@@ -1,0 +1,1 @@
+"""Simulated devices, for edgevc's own tests and for yours."""
