@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevc.audio.wavfile import write_wav
+from edgevc.audio.wav_writer import write_wav
 from edgevc.bundle import ENGINES, ModelBundle
 from edgevc.converter import CHUNK_HOPS, SAMPLE_RATE, VoiceConverter
 from edgevc.converter.bench import speech_like

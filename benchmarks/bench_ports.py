@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT / "tests" / "live"))
 
 from pulse import stop, to_pcm, virtual_sound  # noqa: E402
 
-from edgevc.audio.wavfile import read_audio  # noqa: E402
+from edgevc.audio.reader import read_audio  # noqa: E402
 from edgevc.devices.catalogue import open_port  # noqa: E402
 from edgevc.live.config import LiveConfig  # noqa: E402
 

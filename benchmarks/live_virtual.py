@@ -29,7 +29,7 @@ from live_process import Live, equal_share  # noqa: E402
 from pulse import VirtualSound, to_pcm, virtual_sound  # noqa: E402
 from stalls import STALL_MS, sentinels  # noqa: E402
 
-from edgevc.audio.wavfile import read_audio  # noqa: E402
+from edgevc.audio.reader import read_audio  # noqa: E402
 from edgevc.bundle import ModelBundle  # noqa: E402
 from edgevc.converter import VoiceConverter  # noqa: E402
 from edgevc.dsp.features import LogMel  # noqa: E402

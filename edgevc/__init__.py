@@ -14,8 +14,8 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from edgevc.audio.wavfile import read_audio as read_audio
-    from edgevc.audio.wavfile import write_wav as write_wav
+    from edgevc.audio.reader import read_audio as read_audio
+    from edgevc.audio.wav_writer import write_wav as write_wav
     from edgevc.bundle import ModelBundle as ModelBundle
     from edgevc.converter import ConverterStream as ConverterStream
     from edgevc.converter import VoiceConverter as VoiceConverter
@@ -26,8 +26,8 @@ _HOMES = {
     "EdgevcError": "errors",
     "ModelBundle": "bundle",
     "VoiceConverter": "converter",
-    "read_audio": "audio.wavfile",
-    "write_wav": "audio.wavfile",
+    "read_audio": "audio.reader",
+    "write_wav": "audio.wav_writer",
 }
 
 __all__ = ["ConverterStream", "EdgevcError", "ModelBundle", "VoiceConverter", "read_audio", "write_wav"]

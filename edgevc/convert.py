@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from edgevc import _core
 from edgevc.audio.backing import BackingTrack
-from edgevc.audio.wavfile import AudioReader, WavWriter
+from edgevc.audio.reader import AudioReader
+from edgevc.audio.wav_writer import WavWriter
 from edgevc.converter import SAMPLE_RATE, ConverterStream, VoiceConverter
 from edgevc.dsp.resample import MAX_RATE, MIN_RATE, Resampler
 from edgevc.errors import AudioFileError, ConfigError

@@ -2,7 +2,8 @@
 
 import sys
 
-from edgevc.audio.wavfile import read_audio, write_wav
+from edgevc.audio.reader import read_audio
+from edgevc.audio.wav_writer import write_wav
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
 from edgevc.dsp.resample import resample

@@ -3,7 +3,7 @@
 import sys
 import time
 
-from edgevc.audio.wavfile import read_audio
+from edgevc.audio.reader import read_audio
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
 

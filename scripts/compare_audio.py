@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevc.audio.wavfile import read_audio
+from edgevc.audio.reader import read_audio
 from edgevc.dsp.features import LogMel
 
 TOLERANCE_DB = 0.3

@@ -15,7 +15,8 @@ import pytest
 
 import edgevc
 from edgevc import cli
-from edgevc.audio.wavfile import AudioReader, read_audio, write_wav
+from edgevc.audio.reader import AudioReader, read_audio
+from edgevc.audio.wav_writer import write_wav
 from edgevc.bundle import ModelBundle, shipped_models
 from edgevc.converter import SAMPLE_RATE, VoiceConverter
 from edgevc.converter.bench import speech_like

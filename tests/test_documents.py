@@ -49,7 +49,8 @@ def test_the_streaming_example_holds(folder):
 
 
 def test_the_file_example_takes_another_sample_rate(folder, rng):
-    from edgevc.audio.wavfile import read_audio, write_wav
+    from edgevc.audio.reader import read_audio
+    from edgevc.audio.wav_writer import write_wav
 
     write_wav("in.wav", rng.normal(0, 0.1, 22_050).astype("float32"), 44_100)
     assert "0.50 s as bdl" in run("examples/convert_file.py", "in.wav", "out.wav", "bdl")

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgevc.audio.wavfile import read_audio, write_wav
+from edgevc.audio.reader import read_audio
+from edgevc.audio.wav_writer import write_wav
 from edgevc.bundle import ModelBundle
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevc.audio.wavfile import read_audio
+from edgevc.audio.reader import read_audio
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
 from edgevc.dsp.resample import resample

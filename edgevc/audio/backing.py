@@ -9,7 +9,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc.audio.wavfile import AudioReader
+from edgevc.audio.reader import AudioReader
 from edgevc.dsp.feature_config import SAMPLE_RATE
 from edgevc.dsp.resample import MAX_RATE, MIN_RATE, Resampler
 from edgevc.errors import AudioFileError, ConfigError

@@ -336,7 +336,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _plot(path: Path, source: Path, target: Path, voice: str) -> None:
-    from edgevc.audio.wavfile import read_audio
+    from edgevc.audio.reader import read_audio
     from edgevc.dsp.feature_config import SAMPLE_RATE
     from edgevc.dsp.resample import resample
     from edgevc.plot import plot_comparison

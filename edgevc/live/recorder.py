@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc.audio.wavfile import WavWriter
+from edgevc.audio.wav_writer import WavWriter
 from edgevc.errors import AudioFileError
 
 _LOG = logging.getLogger(__name__)

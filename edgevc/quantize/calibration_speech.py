@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc.audio.wavfile import AudioReader
+from edgevc.audio.reader import AudioReader
 from edgevc.dsp.pitch import PitchTracker
 from edgevc.dsp.resample import MAX_RATE, resample
 from edgevc.errors import AudioFileError, ConfigError

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from pulse import patiently, to_pcm, virtual_sound
 
-from edgevc.audio.wavfile import read_audio
+from edgevc.audio.reader import read_audio
 from edgevc.devices.catalogue import list_devices, open_port
 from edgevc.errors import AudioDeviceError
 from edgevc.live.config import LiveConfig

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from live_doubles import HOP, QUIET, RATE, PlainConverter, Stage, noise, playing
 
-from edgevc.audio.wavfile import read_audio, write_wav
+from edgevc.audio.reader import read_audio
+from edgevc.audio.wav_writer import write_wav
 from edgevc.bundle import ENGINES, ModelBundle
 from edgevc.converter import VoiceConverter
 from edgevc.converter.bench import speech_like

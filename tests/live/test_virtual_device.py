@@ -13,7 +13,7 @@ import pytest
 from live_process import Live, equal_share
 from pulse import patiently, to_pcm, virtual_sound
 
-from edgevc.audio.wavfile import read_audio
+from edgevc.audio.reader import read_audio
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
 from edgevc.live.session import REST_SECONDS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import streaming_nets as nets
 
-from edgevc.audio.wavfile import write_wav
+from edgevc.audio.wav_writer import write_wav
 from edgevc.dsp.features import LogMel
 from edgevc.errors import ConfigError
 from edgevc.quantize.calibrate import METHODS, activation_sqnr_db, observe

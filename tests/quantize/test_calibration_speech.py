@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 import edgevc
-from edgevc.audio.wavfile import write_wav
+from edgevc.audio.wav_writer import write_wav
 from edgevc.errors import AudioFileError, ConfigError
 from edgevc.quantize import calibration_speech
 from edgevc.quantize.calibration_speech import (

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_bundle import write_tiny_bundle
 
-from edgevc.audio.wavfile import write_wav
+from edgevc.audio.wav_writer import write_wav
 from edgevc.dsp.features import LogMel
 from edgevc.quantize.calibration_speech import default_clips
 from edgevc.quantize.report.summary import FIGURES

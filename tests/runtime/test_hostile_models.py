@@ -34,7 +34,7 @@ def test_a_shape_that_a_state_decides_is_refused_for_litert(moving):
 
 def test_the_command_ends_with_one_line_and_not_with_a_crash(moving, tmp_path):
     sentence = tmp_path / "in.wav"
-    from edgevc.audio.wavfile import write_wav
+    from edgevc.audio.wav_writer import write_wav
 
     write_wav(sentence, np.zeros(32_000, np.float32), 16_000)
     words = ["convert", sentence, tmp_path / "out.wav", "--voice", "first", "--engine", "litert", "--bundle", moving]

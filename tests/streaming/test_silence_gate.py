@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from edgevc.audio.wavfile import read_audio
+from edgevc.audio.reader import read_audio
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
 from edgevc.converter.silence_gate import CLOSING_DB_PER_HOP, DEPTH_DB, HOLD_HOPS, SilenceGate

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgevc.audio.backing import BackingTrack
-from edgevc.audio.wavfile import write_wav
+from edgevc.audio.wav_writer import write_wav
 from edgevc.errors import AudioFileError, ConfigError
 
 RATE = 16_000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edgevc import _core
-from edgevc.audio.wavfile import read_audio
+from edgevc.audio.reader import read_audio
 
 RATE = 16_000
 CEILING_DB = -0.3
