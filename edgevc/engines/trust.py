@@ -18,7 +18,6 @@ import platform
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,8 @@ from edgevc.bundle import GraphSpec, ModelBundle
 from edgevc.children import limit_resources, python_command
 from edgevc.engines.base import FloatArray
 from edgevc.engines.loader import load_graph
-from edgevc.errors import EdgevcError, EngineError, ModelError
+from edgevc.errors import EdgevcError, EngineError, ModelError, OutputError
+from edgevc.files import cache_dir, write_atomic
 
 TIME_LIMIT_S = 60
 """A Raspberry Pi Zero 2 W needs some 10 s to import onnxruntime from a cold card."""
@@ -215,13 +215,8 @@ def cpu_id() -> str:
 
 def cache_path() -> Path | None:
     """Return where verdicts are kept; None where there is no home."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    try:
-        # The XDG specification: a relative path is to be ignored.
-        folder = Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache"
-    except RuntimeError:
-        return None
-    return folder / "edgevc" / "trust.json"
+    folder = cache_dir()
+    return None if folder is None else folder / "trust.json"
 
 
 def _read_cache() -> dict[str, float]:
@@ -242,14 +237,6 @@ def _write_cache(verdicts: dict[str, float]) -> None:
     if path is None:
         return
     newest = dict(list(verdicts.items())[-_MAX_CACHE_ENTRIES:])
-    temporary = None
-    try:
+    with contextlib.suppress(OSError, OutputError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".trust-", delete=False) as file:
-            temporary = Path(file.name)
-            json.dump({"verdicts": newest}, file, indent=1)
-        temporary.replace(path)
-    except OSError:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+        write_atomic(path, json.dumps({"verdicts": newest}, indent=1).encode())

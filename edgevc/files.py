@@ -1,0 +1,142 @@
+"""Files that appear complete or not at all, and the folders that edgevc keeps things in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from edgevc.errors import OutputError
+
+TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".edgevc-", ".tmp"
+"""How the file is called while it is written; a crash may leave one behind."""
+
+
+class AtomicFile:
+    """A file that takes its name when it is committed, and until then lies beside it under another.
+
+    It goes through a symbolic link to the file behind it, and keeps the permissions of the file that it replaces.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Create the temporary file.
+
+        Raises:
+            OutputError: it cannot be created, or `path` is a folder, a device or a pipe.
+        """
+        self.name = os.fspath(path)
+        try:
+            self._target = Path(os.path.realpath(path))
+            before = self._target.stat() if self._target.exists() else None
+            # replacing a device or a pipe by a file would break the machine, with enough rights to do it
+            if before is not None and not stat.S_ISREG(before.st_mode):
+                raise OutputError(f"{self.name}: must be a regular file or not exist; choose another output")
+            name = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+            self._temporary: Path | None = self._target.with_name(name)
+            # exclusive: never through a file or a link that somebody put there
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            descriptor = os.open(self._temporary, flags, 0o666 if before is None else 0o600)
+            self.file: BinaryIO = os.fdopen(descriptor, "w+b")
+            if before is not None:
+                with contextlib.suppress(OSError):
+                    os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+        except (OSError, ValueError) as error:
+            self._temporary = None
+            raise cannot_write(self.name, error) from error
+
+    @property
+    def open(self) -> bool:
+        """Whether it is neither committed nor aborted."""
+        return self._temporary is not None
+
+    def commit(self) -> None:
+        """Let the file take its name.
+
+        Raises:
+            OutputError: the disk is full, or the folder is gone; the temporary file is deleted.
+        """
+        if self._temporary is None:
+            return
+        try:
+            self.file.close()
+            self._temporary.replace(self._target)
+        except (OSError, ValueError) as error:
+            self.abort()
+            raise cannot_write(self.name, error) from error
+        self._temporary = None
+
+    def abort(self) -> None:
+        """Delete the temporary file; what had the name before stays as it was. May be called twice."""
+        temporary, self._temporary = self._temporary, None
+        if temporary is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            self.file.close()
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a whole file; a reader sees the old one or the new one, and permissions stay.
+
+    Raises:
+        OutputError: it cannot be written; what was there before is as it was.
+    """
+    target = AtomicFile(path)
+    try:
+        target.file.write(data)
+        target.commit()
+    except OSError as error:
+        raise cannot_write(target.name, error) from error
+    finally:
+        target.abort()
+
+
+def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Refuse an output that could not be written, before the work that it is for.
+
+    Raises:
+        OutputError: it exists and may not be replaced, or its folder is missing or not writable.
+    """
+    target = Path(path)
+    if os.path.lexists(target) and not overwrite:
+        raise OutputError(f"{target} exists; give --force to replace it")
+    if not target.parent.is_dir():
+        raise OutputError(f"cannot write {target}: its folder does not exist; make it first")
+    if not os.access(target.parent, os.W_OK):
+        raise OutputError(f"cannot write to {target.parent}: permission denied; choose another output")
+
+
+def cannot_write(name: str | os.PathLike[str], error: Exception) -> OutputError:
+    """Return the error for a file that the system does not let us write."""
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return OutputError(f"{os.fspath(name)}: cannot be written: {reason}; make room, or choose another output")
+
+
+def config_dir() -> Path | None:
+    """Return the user's folder for edgevc's settings, XDG_CONFIG_HOME/edgevc; None where there is no home."""
+    return _xdg("XDG_CONFIG_HOME", ".config")
+
+
+def cache_dir() -> Path | None:
+    """Return the user's folder for what can be made again, XDG_CACHE_HOME/edgevc; None where there is no home."""
+    return _xdg("XDG_CACHE_HOME", ".cache")
+
+
+def runtime_dir() -> Path | None:
+    """Return the user's folder for sockets, XDG_RUNTIME_DIR; None where the system has none."""
+    folder = os.environ.get("XDG_RUNTIME_DIR", "")
+    return Path(folder) if folder and Path(folder).is_dir() else None
+
+
+def _xdg(variable: str, otherwise: str) -> Path | None:
+    base = os.environ.get(variable, "")
+    try:
+        # the XDG specification: a relative path is to be ignored
+        folder = Path(base) if base and Path(base).is_absolute() else Path.home() / otherwise
+    except RuntimeError:
+        return None
+    return folder / "edgevc"
