@@ -25,21 +25,29 @@ class WavWriter:
 
     The samples go to a temporary file in the same folder, which takes the wanted name when the `with` block ends
     without an error; otherwise it is deleted, and a file that had the name before stays as it was.
+
+    A conversion can be made again, a recording of what happens now cannot: with `in_place` the file has its own name
+    from the start, replaces nothing, and is whole after each `refresh()`, however the program ends.
     """
 
-    def __init__(self, path: str | os.PathLike[str], sample_rate: int, subtype: str = "pcm16") -> None:
-        """Create the temporary file.
+    def __init__(
+        self, path: str | os.PathLike[str], sample_rate: int, subtype: str = "pcm16", *, in_place: bool = False
+    ) -> None:
+        """Create the temporary file, or the file itself.
 
         Args:
             path: Where the file shall be; replaced if it exists.
             sample_rate: Hertz, an integer in [1000, 768000].
             subtype: "pcm16" (rounded without dither, clipped at full scale) or "float32" (as it is).
+            in_place: Write under the file's own name, which must not exist; see refresh().
 
         Raises:
             ConfigError: sample_rate or subtype is not allowed.
-            AudioFileError: The file cannot be created, or `path` is a device, a pipe or a folder.
+            AudioFileError: The file cannot be created, or `path` is a device, a pipe or a folder; with `in_place` also
+                where the file exists, and the cause is then FileExistsError.
 
         """
+        self._in_place = in_place
         self._temporary: Path | None = None
         if isinstance(sample_rate, bool) or not isinstance(sample_rate, (int, np.integer)):
             raise ConfigError(f"sample_rate must be an integer in hertz, got {sample_rate!r}")
@@ -60,7 +68,8 @@ class WavWriter:
             # Replacing a device or a pipe by a file would break the machine, with enough rights to do it.
             if self._target.exists() and not self._target.is_file():
                 raise AudioFileError(f"{self.name}: must be a regular file or not exist")
-            temporary = self._target.with_name(f".edgevc-{secrets.token_hex(8)}.tmp")
+            hidden = self._target.with_name(f".edgevc-{secrets.token_hex(8)}.tmp")
+            temporary = self._target if in_place else hidden
             # "x": never through a file or a link that somebody put there.
             self._file = temporary.open("xb")
             self._temporary = temporary
@@ -111,6 +120,27 @@ class WavWriter:
         self.n_samples += samples.size
         self.clipped_samples += clipped
 
+    def refresh(self, *, sync: bool = False) -> None:
+        """Bring the file and its header up to date: a program that is killed now leaves a file that all can read.
+
+        Args:
+            sync: Wait until the disk has it, so that a power cut leaves it as well.
+
+        Raises:
+            AudioFileError: The disk is full, or the file is closed.
+
+        """
+        if self._temporary is None:
+            raise AudioFileError(f"{self.name}: is closed, and takes no more samples")
+        try:
+            self._file.flush()
+            # At its place, not the file's position: that one stays at the end.
+            os.pwrite(self._file.fileno(), self._header(), 0)
+            if sync:
+                os.fdatasync(self._file.fileno())
+        except OSError as error:
+            raise AudioFileError(f"{self.name}: cannot be written: {error}") from error
+
     def close(self) -> None:
         """Complete the file and give it its name; do nothing after the first time or after abort()."""
         if self._temporary is None:
@@ -124,7 +154,10 @@ class WavWriter:
             self._file.close()
             self._temporary.replace(self._target)
         except OSError as error:
-            self.abort()
+            if self._in_place:
+                self.salvage()
+            else:
+                self.abort()
             raise AudioFileError(f"{self.name}: cannot be written: {error}") from error
         self._temporary = None
         if self.clipped_samples:
@@ -144,7 +177,8 @@ class WavWriter:
             temporary.replace(self._target)
         except OSError as error:
             _LOG.warning("%s: what was written cannot be kept: %s", self.name, error)
-            temporary.unlink(missing_ok=True)
+            if not self._in_place:
+                temporary.unlink(missing_ok=True)
         finally:
             with contextlib.suppress(OSError):
                 self._file.close()

@@ -118,8 +118,10 @@ def run(arguments: argparse.Namespace) -> int:
         # last, so that it says stopping first
         parts.enter_context(told_to_systemd(session.stats))
         run_view(session, config, voices, view, stop, keys=not arguments.raw)
-    if not arguments.quiet:
-        print(f"edgevc: {_summary(session.stats())}", file=sys.stderr)
+    if not arguments.quiet and sys.stderr is not None:
+        # the terminal may have gone, which is why the session ends
+        with contextlib.suppress(OSError, ValueError):
+            print(f"edgevc: {_summary(session.stats())}", file=sys.stderr, flush=True)
     return 0
 
 
@@ -178,11 +180,13 @@ def _raw_ports(arguments: argparse.Namespace, config: LiveConfig) -> Callable[[]
 
 @contextlib.contextmanager
 def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Let Ctrl-C and a service manager end the session as the key q does."""
+    """Let Ctrl-C, a service manager and a terminal that goes away end the session as the key q does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     numbers = [signal.SIGINT, signal.SIGTERM]
+    # nohup and a shell's background jobs ask for these to be ignored
+    numbers += [n for n in (signal.SIGHUP, signal.SIGQUIT) if signal.getsignal(n) is not signal.SIG_IGN]
     before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
     try:
         yield

@@ -2,49 +2,64 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import queue
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevc.audio.wav_writer import WavWriter
-from edgevc.errors import AudioFileError
+from edgevc.errors import AudioFileError, ConfigError
 
 _LOG = logging.getLogger(__name__)
 
+MAX_FILE_SECONDS = 129_600
+"""36 h of 16-bit samples at 16 kHz; at 4 GiB, an hour later, a WAV file ends."""
+REFRESH_SECONDS = 1.0
+"""A session that is killed loses so much of its recording at most."""
+SYNC_SECONDS = 10.0
+"""A power cut loses so much more at most: a memory card that writes each second wears out."""
+
 _QUEUE_CHUNKS = 500
-_WRITE_SAMPLES = 16_000
 _Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class Recorder:
     """Two WAV files, written by a thread of its own from a bounded queue; what goes wrong is counted and logged once.
 
+    The files are created when the first chunk comes, under their own names, and are whole after each second, however
+    the session ends. Nothing is replaced: where one of the names is taken both files get a number before their suffix.
     On a full disk both files end with what it took. Where the disk is too slow, chunks are left out of both files, so
     that they stay in step.
     """
 
-    def __init__(self, paths: tuple[Path, Path], sample_rate: int) -> None:
-        """Create both files and start the thread.
+    def __init__(self, paths: tuple[Path, Path], sample_rate: int, max_seconds: float = MAX_FILE_SECONDS) -> None:
+        """Look whether the files can be created, and start the thread.
 
         Args:
-            paths: for the dry input and the output; they appear when the recording ends.
+            paths: for the dry input and the output.
             sample_rate: of both, Hz.
+            max_seconds: of one file; the recording goes on in the next one, which gets a number.
 
         Raises:
+            ConfigError: both paths are one.
             AudioFileError: one of them cannot be created.
         """
+        if os.path.realpath(paths[0]) == os.path.realpath(paths[1]):
+            raise ConfigError(f"input and output need two recordings, got {paths[0]} for both; give two names")
+        for path in paths:
+            _require_place(path)
+        self._paths = paths
+        self._sample_rate = sample_rate
+        self._max_samples = round(max_seconds * sample_rate)
+        self._sync_samples = round(SYNC_SECONDS * sample_rate)
         self._writers: list[WavWriter] = []
-        try:
-            for path in paths:
-                self._writers.append(WavWriter(path, sample_rate))
-        except AudioFileError:
-            for writer in self._writers:
-                writer.abort()
-            raise
+        self._synced = 0
         self._queue: queue.Queue[_Pair | None] = queue.Queue(_QUEUE_CHUNKS)
         self.errors = 0
         """Writes that failed and chunks that found no room in the queue."""
@@ -70,35 +85,95 @@ class Recorder:
             self._thread.join()
 
     def _run(self) -> None:
-        chunks: list[_Pair] = []
         ended = False
         while not ended:
-            chunk = self._queue.get()
-            ended = chunk is None
-            if chunk is not None:
-                chunks.append(chunk)
-            if ended or sum(len(dry) for dry, _ in chunks) >= _WRITE_SAMPLES:
-                self._write(chunks)
-                chunks = []
-        for writer in self._writers:
-            try:
-                writer.close()
-            except AudioFileError as error:
-                self._fail(error)
+            chunks, ended = self._gather()
+            self._guarded(self._write, chunks)
+        self._guarded(self._complete)
 
-    def _write(self, chunks: list[_Pair]) -> None:
-        if self._failed or not chunks:
+    def _gather(self) -> tuple[list[_Pair], bool]:
+        """Return chunks of a second, fewer where no more come for so long, and whether they were the last."""
+        chunks: list[_Pair] = []
+        missing = REFRESH_SECONDS * self._sample_rate
+        while missing > 0:
+            try:
+                chunk = self._queue.get(timeout=REFRESH_SECONDS if chunks else None)
+            except queue.Empty:
+                break
+            if chunk is None:
+                return chunks, True
+            chunks.append(chunk)
+            missing -= len(chunk[0])
+        return chunks, False
+
+    def _guarded(self, work: Callable[..., None], *arguments: list[_Pair]) -> None:
+        if self._failed:
             return
         try:
-            for writer, parts in zip(self._writers, zip(*chunks, strict=True), strict=True):
-                writer.write(np.concatenate(parts))
+            work(*arguments)
         except AudioFileError as error:
-            self._fail(error)
+            _LOG.warning("the recording ends here: %s; the sound goes on", error)
+            self._failed = True
+            self.errors += 1
             for writer in self._writers:
                 writer.salvage()
 
-    def _fail(self, error: AudioFileError) -> None:
-        if not self._failed:
-            _LOG.warning("the recording ends here: %s; the sound goes on", error)
-        self._failed = True
-        self.errors += 1
+    def _write(self, chunks: list[_Pair]) -> None:
+        if not chunks:
+            return
+        pair = [np.concatenate(parts) for parts in zip(*chunks, strict=True)]
+        if self._writers and self._writers[0].n_samples + len(pair[0]) > self._max_samples:
+            self._complete()
+        if not self._writers:
+            self._writers = self._create()
+            self._synced = 0
+        sync = self._writers[0].n_samples + len(pair[0]) - self._synced >= self._sync_samples
+        for writer, samples in zip(self._writers, pair, strict=True):
+            writer.write(samples)
+            writer.refresh(sync=sync)
+        if sync:
+            self._synced = self._writers[0].n_samples
+
+    def _create(self) -> list[WavWriter]:
+        """Create the next pair of files that does not exist yet."""
+        number = 0
+        while True:
+            number += 1
+            paths = [_numbered(path, number) for path in self._paths]
+            if any(os.path.lexists(path) for path in paths):
+                continue
+            writers: list[WavWriter] = []
+            try:
+                for path in paths:
+                    writers.append(WavWriter(path, self._sample_rate, in_place=True))
+            except AudioFileError as error:
+                for writer in writers:
+                    writer.abort()
+                # another session was quicker
+                if isinstance(error.__cause__, FileExistsError):
+                    continue
+                raise
+            if number > 1:
+                _LOG.warning("earlier recordings are kept: this one goes to %s and %s", *paths)
+            return writers
+
+    def _complete(self) -> None:
+        with contextlib.ExitStack() as closing:
+            for writer in self._writers:
+                closing.callback(writer.close)
+        self._writers = []
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path if number == 1 else path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def _require_place(path: Path) -> None:
+    """Raise AudioFileError where no file can be created: a typo shall be told before somebody speaks."""
+    folder = Path(os.path.realpath(path)).parent
+    if path.exists() and not path.is_file():
+        raise AudioFileError(f"{path}: a recording must be a regular file, this is none; choose another name")
+    if not folder.is_dir():
+        raise AudioFileError(f"{path}: cannot be recorded to: there is no folder {folder}; make it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise AudioFileError(f"{path}: cannot be recorded to: the folder {folder} may not be written; choose another")

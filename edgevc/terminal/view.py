@@ -264,14 +264,14 @@ def _run_text(
     period = json_every_s if view == "json" else 1.0
     following = time.monotonic()
     reported, said = time.monotonic(), None
+    said_json = True
     while not _ended(stats := session.stats(), stop):
         now = time.monotonic()
         if now >= following:
             following = max(following + period, now)
             sentence = watch.add(stats)
             if view == "json":
-                sys.stdout.write(json_line(stats) + "\n")
-                sys.stdout.flush()
+                said_json = _print_line(json_line(stats), logger, quiet=not said_json)
             elif view == "line":
                 if sentence is not None and sentence != said:
                     logger.warning("%s", sentence)
@@ -281,6 +281,23 @@ def _run_text(
             said = sentence
         if board_ends(board, keyboard.read(min(max(following - now, 0.01), 0.5), stop)):
             return
+
+
+def _print_line(line: str, logger: logging.Logger, *, quiet: bool) -> bool:
+    """Write a line to stdout; return False where it finds no room there, and warn unless `quiet`: the sound goes on."""
+    if sys.stdout is None:
+        return False
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # a full disk, or a terminal that went away, which SIGHUP tells
+        if not quiet:
+            logger.warning("lines of JSON are lost: %s", error)
+        return False
+    return True
 
 
 def json_line(stats: LiveStats) -> str:
@@ -382,6 +399,9 @@ def _run_screen(session: Viewed, board: Keys, voices: Sequence[str], stop: threa
         with _messages_to(notes):
             curses.wrapper(_screen_loop, session, board, voices, stop, watch, notes)
     except curses.error as error:
+        # a terminal that went away cannot be put back in order
+        if stop.is_set():
+            return
         raise ConfigError(
             f"the terminal {os.environ.get('TERM', '(TERM is not set)')} cannot be used for the full screen: {error}; "
             "set TERM, or leave --tui out"
