@@ -79,6 +79,47 @@ class AtomicFile:
             temporary.unlink()
 
 
+class NewFile:
+    """A file that has its name from the start and replaces nothing, for what cannot be made again."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Create the file.
+
+        Raises:
+            OutputError: it cannot be created; where it exists, the cause is FileExistsError.
+        """
+        self.name = os.fspath(path)
+        self.open = True
+        """Whether it is neither committed nor aborted."""
+        try:
+            # exclusive: never through a file or a link that somebody put there
+            self.file: BinaryIO = Path(path).open("x+b")  # noqa: SIM115 (commit() and abort() close it)
+        except (OSError, ValueError) as error:
+            raise cannot_write(self.name, error) from error
+
+    def commit(self) -> None:
+        """Close the file.
+
+        Raises:
+            OutputError: the disk is full; what was written stays.
+        """
+        self.open = False
+        try:
+            self.file.close()
+        except (OSError, ValueError) as error:
+            raise cannot_write(self.name, error) from error
+
+    def abort(self) -> None:
+        """Delete the file. Does nothing where it is closed."""
+        if not self.open:
+            return
+        self.open = False
+        with contextlib.suppress(OSError, ValueError):
+            self.file.close()
+        with contextlib.suppress(OSError):
+            Path(self.name).unlink()
+
+
 def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a whole file; a reader sees the old one or the new one, and permissions stay.
 

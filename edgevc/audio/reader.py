@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc.audio.compressed import CompressedDecoder
-from edgevc.audio.source import ByteSource, Decoder, Source
+from edgevc.audio.source import CONVERT_IT, ByteSource, Decoder, Source
 from edgevc.audio.wav_reader import WavDecoder
 from edgevc.errors import AudioFileError, ConfigError
 
 MAX_SAMPLES = 1 << 28
 """The most samples read_audio() returns (1 GiB of float32, 4.6 hours at 16 kHz)."""
+
+_HEAD_BYTES = 12
+
+# Of an ID3v2 tag.
+_TAG_HEADER_BYTES = 10
+
+# What is looked at of an Ogg file to name its codec: a page header of up to 282 bytes, and the packet's first bytes.
+_PAGE_BYTES = 282
+
+# Taggers put a second ID3v2 tag before the first; nobody means ten.
+_MAX_TAGS = 10
+
+_LOG = logging.getLogger(__name__)
+
+# Where the mean of the channels is so much weaker than they are (30 dB), they cancel each other.
+_CANCELLED = 1e-3
 
 
 class AudioReader:
@@ -46,7 +63,8 @@ class AudioReader:
             try:
                 self._owned = file = Path(source).open("rb")  # noqa: SIM115 (close() closes it)
             except (OSError, ValueError) as error:
-                raise AudioFileError(f"{self.name}: cannot be opened: {error}") from error
+                reason = getattr(error, "strerror", None) or error
+                raise AudioFileError(f"{self.name}: cannot be opened: {reason}; check the path") from error
         else:
             file = source
             self.name = str(getattr(source, "name", "<audio stream>"))
@@ -57,6 +75,8 @@ class AudioReader:
                 self._owned.close()
             raise
         self._position = 0
+        # of the mean, and the mean of the channels' own
+        self._energy = self._channel_energy = 0.0
 
     @property
     def sample_rate(self) -> int:
@@ -110,10 +130,17 @@ class AudioReader:
                 return
 
     def close(self) -> None:
-        """Close the file, unless it was passed in open."""
+        """Close the file, unless it was passed in open; warn where its channels cancelled each other."""
         self._decoder.close()
         if self._owned is not None:
             self._owned.close()
+        if self._energy < _CANCELLED * self._channel_energy:
+            _LOG.warning(
+                "%s: the channels cancel each other, so that their mean is nearly silent; take one of them, for "
+                "example with `ffmpeg -i IN -af pan=mono|c0=c0 OUT.wav`",
+                self.name,
+            )
+        self._energy = self._channel_energy = 0.0
 
     def __enter__(self) -> AudioReader:
         return self
@@ -124,14 +151,24 @@ class AudioReader:
         self.close()
 
     def _mono(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
+        n_channels = frames.shape[1]
         # float64: the sum of two channels may be beyond float32 although their mean is not.
-        mono = frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float64).astype(np.float32)
+        mono = frames[:, 0] if n_channels == 1 else frames.mean(axis=1, dtype=np.float64).astype(np.float32)
         finite = np.isfinite(mono)
         if not finite.all():
             first = int(np.argmin(finite))
-            raise AudioFileError(f"{self.name}: samples must be finite, got {mono[first]} at {self._position + first}")
+            raise AudioFileError(
+                f"{self.name}: samples must be finite, got {mono[first]} at {self._position + first}; repair the file"
+            )
+        if n_channels > 1:
+            self._energy += _energy(mono)
+            self._channel_energy += _energy(frames.reshape(-1)) / n_channels
         self._position += mono.size
         return mono
+
+
+def _energy(samples: NDArray[np.float32]) -> float:
+    return float(np.einsum("i,i->", samples, samples, dtype=np.float64))
 
 
 def read_audio(source: Source, max_samples: int = MAX_SAMPLES) -> tuple[NDArray[np.float32], int, int]:
@@ -163,12 +200,17 @@ def read_audio(source: Source, max_samples: int = MAX_SAMPLES) -> tuple[NDArray[
 
 
 def _open_decoder(data: ByteSource) -> Decoder:
-    head = data.read(12)
+    head = data.read(_TAG_HEADER_BYTES)
+    for _ in range(_MAX_TAGS):
+        if head[:3] != b"ID3":
+            break
+        # the last four bytes count what follows, in seven bits each
+        low_bits = [byte & 0x7F for byte in head[6:]]
+        data.skip(sum(bits << shift for bits, shift in zip(low_bits, (21, 14, 7, 0), strict=False)))
+        head = data.read(_TAG_HEADER_BYTES)
+    head += data.read(_HEAD_BYTES - len(head))
     if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:] == b"WAVE":
         return WavDecoder(data, head)
     if head[:4] in (b"fLaC", b"OggS"):
-        return CompressedDecoder(data, len(head))
-    raise AudioFileError(
-        f"{data.name}: must be a WAV, FLAC or OGG file, got the first bytes {head!r}; "
-        "convert it, for example with `ffmpeg -i IN -c:a pcm_s16le OUT.wav`"
-    )
+        return CompressedDecoder(data, head + data.read(_PAGE_BYTES))
+    raise AudioFileError(f"{data.name}: must be a WAV, FLAC or OGG file, got the first bytes {head!r}; {CONVERT_IT}")

@@ -5,19 +5,49 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import struct
-from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevc.arrays import as_mono_float32, require_finite
 from edgevc.audio.source import MAX_RATE, MIN_RATE
 from edgevc.audio.wav_reader import FLOAT, PCM, UNKNOWN_SIZE
-from edgevc.errors import AudioFileError, ConfigError
+from edgevc.errors import ConfigError, OutputError
+from edgevc.files import AtomicFile, NewFile, cannot_write
 
 _LOG = logging.getLogger(__name__)
+
+SUBTYPE_BYTES = {"pcm16": 2, "float32": 4}
+"""Bytes of a sample of each kind that is written."""
+
+
+def wav_header(sample_rate: int, subtype: str, n_samples: int | None) -> bytes:
+    """Return all that stands before the samples of a mono WAV file; as long for any number of samples.
+
+    Args:
+        sample_rate: Hertz.
+        subtype: "pcm16" or "float32".
+        n_samples: How many follow; None where that is not known yet, which readers take for "until the end".
+    """
+    width = SUBTYPE_BYTES[subtype]
+    size = UNKNOWN_SIZE if n_samples is None else n_samples * width
+    if subtype == "pcm16":
+        chunks = b"fmt " + struct.pack("<IHHIIHH", 16, PCM, 1, sample_rate, sample_rate * width, width, 8 * width)
+    else:
+        # Other formats than PCM carry an extension size and the chunk "fact" (RIFF 1994, "New WAVE Types").
+        chunks = b"fmt " + struct.pack("<IHHIIHHH", 18, FLOAT, 1, sample_rate, sample_rate * width, width, 8 * width, 0)
+        chunks += b"fact" + struct.pack("<II", 4, UNKNOWN_SIZE if n_samples is None else n_samples)
+    chunks += b"data" + struct.pack("<I", size)
+    return b"RIFF" + struct.pack("<I", min(4 + len(chunks) + size, UNKNOWN_SIZE)) + b"WAVE" + chunks
+
+
+def encode_pcm16(samples: NDArray[np.float32]) -> bytes:
+    """Return finite samples as 16-bit little-endian PCM, rounded without dither and clipped at full scale."""
+    scaled = np.rint(np.clip(samples, -1.0, 1.0) * np.float32(32_768))
+    encoded: bytes = np.minimum(scaled, 32_767).astype("<i2").tobytes()
+    return encoded
 
 
 class WavWriter:
@@ -43,17 +73,15 @@ class WavWriter:
 
         Raises:
             ConfigError: sample_rate or subtype is not allowed.
-            AudioFileError: The file cannot be created, or `path` is a device, a pipe or a folder; with `in_place` also
+            OutputError: The file cannot be created, or `path` is a device, a pipe or a folder; with `in_place` also
                 where the file exists, and the cause is then FileExistsError.
 
         """
-        self._in_place = in_place
-        self._temporary: Path | None = None
         if isinstance(sample_rate, bool) or not isinstance(sample_rate, (int, np.integer)):
             raise ConfigError(f"sample_rate must be an integer in hertz, got {sample_rate!r}")
         if not MIN_RATE <= sample_rate <= MAX_RATE:
             raise ConfigError(f"sample_rate must be in [{MIN_RATE}, {MAX_RATE}] Hz, got {sample_rate}")
-        if subtype not in ("pcm16", "float32"):
+        if subtype not in SUBTYPE_BYTES:
             raise ConfigError(f'subtype must be "pcm16" or "float32", got {subtype!r}')
         self.sample_rate = int(sample_rate)
         self.subtype = subtype
@@ -62,138 +90,106 @@ class WavWriter:
         self.clipped_samples = 0
         """How many of them were beyond full scale and clipped; always 0 for float32."""
         self.name = os.fspath(path)
+        self._in_place = in_place
+        self._file: AtomicFile | NewFile = NewFile(path) if in_place else AtomicFile(path)
         try:
-            # Through a symbolic link to the file behind it, which stays one file with two names.
-            self._target = Path(os.path.realpath(path))
-            # Replacing a device or a pipe by a file would break the machine, with enough rights to do it.
-            if self._target.exists() and not self._target.is_file():
-                raise AudioFileError(f"{self.name}: must be a regular file or not exist")
-            hidden = self._target.with_name(f".edgevc-{secrets.token_hex(8)}.tmp")
-            temporary = self._target if in_place else hidden
-            # "x": never through a file or a link that somebody put there.
-            self._file = temporary.open("xb")
-            self._temporary = temporary
-            self._file.write(self._header())
-        except (OSError, ValueError) as error:
+            self._append(wav_header(self.sample_rate, subtype, None))
+        except OutputError:
             self.abort()
-            raise AudioFileError(f"{self.name}: cannot be written: {error}") from error
+            raise
 
     def write(self, samples: NDArray[np.float32]) -> None:
         """Append samples of shape (T,), float32, full scale 1.0.
 
         Raises:
             TypeError: `samples` is not a float32 array.
-            ConfigError: `samples` has not one axis.
-            AudioFileError: They hold NaN or infinity, the disk is full, the file is closed, or it would pass 4 GiB.
+            ConfigError: `samples` has not one axis, or holds NaN or infinity.
+            OutputError: The disk is full, the file is closed, or it would pass 4 GiB.
 
         """
-        if not isinstance(samples, np.ndarray):
-            raise TypeError(f"expected a NumPy array of float32, got {type(samples).__name__}")
-        if samples.dtype != np.float32:
-            raise TypeError(f"expected float32, got {samples.dtype}")
-        if samples.ndim != 1:
-            raise ConfigError(f"samples must have shape (T,), got {samples.shape}")
-        if self._temporary is None:
-            raise AudioFileError(f"{self.name}: is closed, and takes no more samples")
-        finite = np.isfinite(samples)
-        if not finite.all():
-            first = int(np.argmin(finite))
-            raise AudioFileError(
-                f"{self.name}: samples must be finite, got {samples[first]} at {self.n_samples + first}"
-            )
-        size = (self.n_samples + samples.size) * self._bytes_per_sample
+        samples = as_mono_float32(samples)
+        self._require_open()
+        require_finite(samples, f"{self.name}: samples")
+        size = (self.n_samples + samples.size) * SUBTYPE_BYTES[self.subtype]
         if size > UNKNOWN_SIZE - 64:
-            raise AudioFileError(
-                f"{self.name}: a WAV file must stay below 4 GiB, got {size} bytes; write several files"
-            )
-        clipped = 0
+            raise OutputError(f"{self.name}: a WAV file must stay below 4 GiB, got {size} bytes; write several files")
         if self.subtype == "float32":
-            encoded = samples.astype("<f4", copy=False).tobytes()
+            self._append(samples.astype("<f4", copy=False).tobytes())
         else:
-            clipped = int(np.count_nonzero(np.abs(samples) > 1.0))
-            scaled = np.rint(np.clip(samples, -1.0, 1.0) * np.float32(32_768))
-            encoded = np.minimum(scaled, 32_767).astype("<i2").tobytes()
-        try:
-            self._file.write(encoded)
-        except OSError as error:
-            raise AudioFileError(f"{self.name}: cannot be written: {error}") from error
+            self._append(encode_pcm16(samples))
+            self.clipped_samples += int(np.count_nonzero(np.abs(samples) > 1.0))
         self.n_samples += samples.size
-        self.clipped_samples += clipped
 
     def refresh(self, *, sync: bool = False) -> None:
-        """Bring the file and its header up to date: a program that is killed now leaves a file that all can read.
+        """Bring the file's header up to date: a program that is killed now leaves a file that all can read.
 
         Args:
             sync: Wait until the disk has it, so that a power cut leaves it as well.
 
         Raises:
-            AudioFileError: The disk is full, or the file is closed.
+            OutputError: The disk is full, or the file is closed.
 
         """
-        if self._temporary is None:
-            raise AudioFileError(f"{self.name}: is closed, and takes no more samples")
+        self._require_open()
         try:
-            self._file.flush()
+            descriptor = self._file.file.fileno()
             # At its place, not the file's position: that one stays at the end.
-            os.pwrite(self._file.fileno(), self._header(), 0)
+            os.pwrite(descriptor, wav_header(self.sample_rate, self.subtype, self.n_samples), 0)
             if sync:
-                os.fdatasync(self._file.fileno())
+                # Else a power cut soon after, common on boards, could leave the name on an empty file.
+                os.fdatasync(descriptor)
         except OSError as error:
-            raise AudioFileError(f"{self.name}: cannot be written: {error}") from error
+            raise cannot_write(self.name, error) from error
 
     def close(self) -> None:
         """Complete the file and give it its name; do nothing after the first time or after abort()."""
-        if self._temporary is None:
+        if not self._file.open:
             return
         try:
-            self._file.seek(0)
-            self._file.write(self._header())
-            self._file.flush()
-            # Else a power cut soon after, common on boards, could leave the name on an empty file.
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._temporary.replace(self._target)
-        except OSError as error:
+            self.refresh(sync=True)
+            self._file.commit()
+        except OutputError:
             if self._in_place:
                 self.salvage()
             else:
                 self.abort()
-            raise AudioFileError(f"{self.name}: cannot be written: {error}") from error
-        self._temporary = None
+            raise
         if self.clipped_samples:
             _LOG.warning("%s: %d of %d samples clipped", self.name, self.clipped_samples, self.n_samples)
 
     def salvage(self) -> None:
         """Complete the file with what the disk has taken, after a write that failed; give up where that fails too."""
-        if self._temporary is None:
+        if not self._file.open:
             return
-        temporary, self._temporary = self._temporary, None
-        descriptor = self._file.fileno()
         try:
-            size = os.fstat(descriptor).st_size
-            self.n_samples = max(0, size - len(self._header())) // self._bytes_per_sample
-            # past the buffer, which holds what found no room
-            os.pwrite(descriptor, self._header(), 0)
-            temporary.replace(self._target)
-        except OSError as error:
+            written = os.fstat(self._file.file.fileno()).st_size - len(wav_header(self.sample_rate, self.subtype, 0))
+            self.n_samples = max(0, written) // SUBTYPE_BYTES[self.subtype]
+            self.refresh()
+            self._file.commit()
+        except (OSError, OutputError) as error:
             _LOG.warning("%s: what was written cannot be kept: %s", self.name, error)
-            if not self._in_place:
-                temporary.unlink(missing_ok=True)
-        finally:
-            with contextlib.suppress(OSError):
-                self._file.close()
+            if self._in_place:
+                with contextlib.suppress(OutputError):
+                    self._file.commit()
+            else:
+                self.abort()
 
     def abort(self) -> None:
         """Delete what was written; a file that had the name before stays as it was."""
-        if self._temporary is None:
-            return
-        temporary, self._temporary = self._temporary, None
+        self._file.abort()
+
+    def _append(self, data: bytes) -> None:
+        # no buffer: after a full disk it would still hold what found no room
+        rest = memoryview(data)
         try:
-            self._file.close()
-        except OSError:
-            # A full disk shows again when the buffer is emptied; the file goes anyway.
-            _LOG.debug("%s: closing failed", temporary)
-        temporary.unlink(missing_ok=True)
+            while rest:
+                rest = rest[os.write(self._file.file.fileno(), rest) :]
+        except OSError as error:
+            raise cannot_write(self.name, error) from error
+
+    def _require_open(self) -> None:
+        if not self._file.open:
+            raise OutputError(f"{self.name}: is closed, and takes no more samples; open another one")
 
     def __enter__(self) -> WavWriter:
         return self
@@ -205,22 +201,6 @@ class WavWriter:
             self.close()
         else:
             self.abort()
-
-    @property
-    def _bytes_per_sample(self) -> int:
-        return 2 if self.subtype == "pcm16" else 4
-
-    def _header(self) -> bytes:
-        width = self._bytes_per_sample
-        size = self.n_samples * width
-        if self.subtype == "pcm16":
-            chunks = b"fmt " + struct.pack("<IHHIIHH", 16, PCM, 1, self.sample_rate, self.sample_rate * 2, 2, 16)
-        else:
-            # Other formats than PCM carry an extension size and the chunk "fact" (RIFF 1994, "New WAVE Types").
-            chunks = b"fmt " + struct.pack("<IHHIIHHH", 18, FLOAT, 1, self.sample_rate, self.sample_rate * 4, 4, 32, 0)
-            chunks += b"fact" + struct.pack("<II", 4, self.n_samples)
-        chunks += b"data" + struct.pack("<I", size)
-        return b"RIFF" + struct.pack("<I", 4 + len(chunks) + size) + b"WAVE" + chunks
 
 
 def write_wav(
@@ -239,8 +219,8 @@ def write_wav(
 
     Raises:
         TypeError: `samples` is not a float32 array.
-        ConfigError: sample_rate, subtype or the shape of `samples` is not allowed.
-        AudioFileError: The samples hold NaN or infinity, or the file cannot be written.
+        ConfigError: sample_rate or subtype is not allowed, or `samples` have another shape, or hold NaN or infinity.
+        OutputError: The file cannot be written.
 
     """
     with WavWriter(path, sample_rate, subtype) as writer:

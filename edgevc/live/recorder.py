@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc.audio.wav_writer import WavWriter
-from edgevc.errors import AudioFileError, ConfigError
+from edgevc.errors import OutputError, ConfigError
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Recorder:
 
         Raises:
             ConfigError: both paths are one.
-            AudioFileError: one of them cannot be created.
+            OutputError: one of them cannot be created.
         """
         if os.path.realpath(paths[0]) == os.path.realpath(paths[1]):
             raise ConfigError(f"input and output need two recordings, got {paths[0]} for both; give two names")
@@ -111,7 +111,7 @@ class Recorder:
             return
         try:
             work(*arguments)
-        except AudioFileError as error:
+        except OutputError as error:
             _LOG.warning("the recording ends here: %s; the sound goes on", error)
             self._failed = True
             self.errors += 1
@@ -146,7 +146,7 @@ class Recorder:
             try:
                 for path in paths:
                     writers.append(WavWriter(path, self._sample_rate, in_place=True))
-            except AudioFileError as error:
+            except OutputError as error:
                 for writer in writers:
                     writer.abort()
                 # another session was quicker
@@ -169,11 +169,11 @@ def _numbered(path: Path, number: int) -> Path:
 
 
 def _require_place(path: Path) -> None:
-    """Raise AudioFileError where no file can be created: a typo shall be told before somebody speaks."""
+    """Raise OutputError where no file can be created: a typo shall be told before somebody speaks."""
     folder = Path(os.path.realpath(path)).parent
     if path.exists() and not path.is_file():
-        raise AudioFileError(f"{path}: a recording must be a regular file, this is none; choose another name")
+        raise OutputError(f"{path}: a recording must be a regular file, this is none; choose another name")
     if not folder.is_dir():
-        raise AudioFileError(f"{path}: cannot be recorded to: there is no folder {folder}; make it first")
+        raise OutputError(f"{path}: cannot be recorded to: there is no folder {folder}; make it first")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise AudioFileError(f"{path}: cannot be recorded to: the folder {folder} may not be written; choose another")
+        raise OutputError(f"{path}: cannot be recorded to: the folder {folder} may not be written; choose another")

@@ -72,7 +72,7 @@ class LiveSession:
 
         Raises:
             ModelError: the voice is not in the bundle.
-            AudioFileError: a recording cannot be created.
+            OutputError: a recording cannot be created.
         """
         self._config = config
         self._open_port = open_port

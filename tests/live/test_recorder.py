@@ -11,7 +11,7 @@ from live_doubles import QUIET, RATE, Stage, noise, playing
 
 from edgevc.audio.reader import read_audio
 from edgevc.audio.wav_writer import WavWriter, write_wav
-from edgevc.errors import AudioFileError, ConfigError
+from edgevc.errors import OutputError, ConfigError
 from edgevc.live.recorder import Recorder
 
 TIME_LIMIT_S = 30.0
@@ -124,12 +124,12 @@ def test_what_cannot_be_recorded_is_told_at_the_start(tmp_path):
     good = tmp_path / "in.wav"
     with pytest.raises(ConfigError, match="two recordings"):
         Recorder((good, tmp_path / "." / "in.wav"), RATE)
-    with pytest.raises(AudioFileError, match="no folder"):
+    with pytest.raises(OutputError, match="no folder"):
         Recorder((good, tmp_path / "missing" / "out.wav"), RATE)
-    with pytest.raises(AudioFileError, match="regular file"):
+    with pytest.raises(OutputError, match="regular file"):
         Recorder((good, tmp_path), RATE)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(AudioFileError, match="regular file"):
+    with pytest.raises(OutputError, match="regular file"):
         Recorder((good, tmp_path / "pipe"), RATE)
     assert names(tmp_path) == ["pipe"]
 
@@ -174,14 +174,14 @@ def test_a_file_written_in_place_is_whole_after_each_refresh(tmp_path):
         writer.refresh(sync=n == 2)
         assert frames(tmp_path / "a.wav") == n * CHUNK
     writer.close()
-    with pytest.raises(AudioFileError, match="closed"):
+    with pytest.raises(OutputError, match="closed"):
         writer.refresh()
     assert np.array_equal(read_audio(tmp_path / "a.wav")[0][:CHUNK], read_audio(tmp_path / "a.wav")[0][CHUNK:-CHUNK])
 
 
 def test_a_file_written_in_place_replaces_nothing(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"mine")
-    with pytest.raises(AudioFileError) as caught:
+    with pytest.raises(OutputError) as caught:
         WavWriter(tmp_path / "a.wav", RATE, in_place=True)
     assert isinstance(caught.value.__cause__, FileExistsError)
     assert (tmp_path / "a.wav").read_bytes() == b"mine"

@@ -1,0 +1,81 @@
+"""Pipes that another program holds the other end of: it may make them non-blocking, or send a file instead of PCM."""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import Any, BinaryIO
+
+from edgevc.errors import AudioFileError
+
+MAGIC_BYTES = 4
+"""How much of a stream shows what it is."""
+
+_CONTAINERS = {
+    **dict.fromkeys((b"RIFF", b"RIFX", b"RF64", b"BW64"), "a WAV file"),
+    b"fLaC": "a FLAC file",
+    b"OggS": "an Ogg file",
+    b"FORM": "an AIFF file",
+    b"caff": "a CAF file",
+    b".snd": "an AU file",
+}
+
+
+def refuse_container(head: bytes) -> None:
+    """Refuse an audio file where raw PCM is meant: its header would become sound, at a rate that it does not have.
+
+    Args:
+        head: the first bytes of the stream, at least MAGIC_BYTES unless it ended before.
+
+    Raises:
+        AudioFileError: they are those of an audio file. PCM begins so once in 500 million times.
+    """
+    found = _CONTAINERS.get(head[:MAGIC_BYTES])
+    if found is not None:
+        raise AudioFileError(
+            f"raw input must be PCM without a header, got {found} ({head[:MAGIC_BYTES]!r}); give the file's name "
+            "instead, or send raw PCM (arecord -t raw, sox -t s16, ffmpeg -f s16le)"
+        )
+
+
+def read_some(source: BinaryIO, n_bytes: int) -> bytes:
+    """Return what is there, 1 to n_bytes bytes, waiting where nothing is; empty only at the end."""
+    # read1 returns what a pipe holds instead of waiting for all that was asked for
+    read = getattr(source, "read1", source.read)
+    while True:
+        data: bytes | None = read(n_bytes)
+        if data is not None:
+            return data
+        wait_until_ready(source, select.POLLIN)
+
+
+def write_all(target: BinaryIO, data: bytes) -> None:
+    """Write all of it and flush, waiting for room; an unbuffered or non-blocking pipe may take a part at a time."""
+    rest = memoryview(data)
+    while rest:
+        try:
+            taken: int | None = target.write(rest)
+        except BlockingIOError as error:
+            taken = error.characters_written
+        rest = rest[taken or 0 :]
+        if rest:
+            wait_until_ready(target, select.POLLOUT)
+    while True:
+        try:
+            target.flush()
+        except BlockingIOError:
+            wait_until_ready(target, select.POLLOUT)
+        else:
+            return
+
+
+def wait_until_ready(file: Any, event: int) -> None:
+    """Sleep until a descriptor can be read (select.POLLIN) or written (select.POLLOUT), or its other end is gone."""
+    try:
+        poller = select.poll()
+        poller.register(file.fileno(), event)
+    except (OSError, ValueError, AttributeError):
+        # an object that is not blocking and has no descriptor to wait for
+        time.sleep(0.005)
+        return
+    poller.poll()
