@@ -92,7 +92,7 @@ def _abandon_stdout() -> None:
 
 
 def _exit_code(error: EdgevcError) -> int:
-    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), 1)
+    return error.exit_code
 
 
 class _VersionAction(argparse.Action):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc.audio.wav_writer import WavWriter
-from edgevc.errors import OutputError, ConfigError
+from edgevc.errors import ConfigError, OutputError
 
 _LOG = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from live_doubles import QUIET, RATE, Stage, noise, playing
 
 from edgevc.audio.reader import read_audio
 from edgevc.audio.wav_writer import WavWriter, write_wav
-from edgevc.errors import OutputError, ConfigError
+from edgevc.errors import ConfigError, OutputError
 from edgevc.live.recorder import Recorder
 
 TIME_LIMIT_S = 30.0

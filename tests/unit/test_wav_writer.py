@@ -171,6 +171,15 @@ def test_devices_pipes_and_folders_are_not_replaced(tmp_path):
         WavWriter(tmp_path / "none" / "a.wav", 16_000)
 
 
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
+    path = tmp_path / "private.wav"
+    for mode in (0o600, 0o644, 0o664):
+        path.write_bytes(b"old")
+        path.chmod(mode)
+        write_wav(path, np.zeros(3, np.float32), 16_000)
+        assert path.stat().st_mode & 0o777 == mode
+
+
 def test_writing_through_a_link_keeps_the_link(tmp_path):
     (tmp_path / "real.wav").write_bytes(b"old")
     (tmp_path / "link.wav").symlink_to("real.wav")
