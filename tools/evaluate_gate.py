@@ -17,10 +17,10 @@ from vctrain.data.alignment import label_index
 from vctrain.data.speech import Utterance, load_utterances
 from vctrain.data.voices import normalise
 from vctrain.errors import told_in_a_line
-from vctrain.recognition.posteriors import PhonePosteriors
 
 from edgevc.bundle import ModelBundle
 from edgevc.converter import silence_gate as gate
+from edgevc.recognition.posteriors import PhonePosteriors
 
 THRESHOLDS = (0.4, gate.OPEN_BELOW, 0.6, 0.8)
 RATE = 16_000

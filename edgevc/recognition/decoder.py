@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vctrain.recognition.automaton import Label, Meaning, meaning
-from vctrain.recognition.network import Network
+from edgevc.recognition.automaton import Label, Meaning, meaning
+from edgevc.recognition.network import Network
 
 IMPOSSIBLE = np.float32(-1e30)
 """Score of what no path has reached."""

@@ -10,7 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from vctrain.recognition.expressions import Choice, Grammar, Node, Sequence, Slot, Word
+from edgevc.recognition.grammar import Choice, Grammar, GrammarError, Node, Sequence, Slot, Word
+
+MAX_WORDS = 300_000
+"""Words of all expressions, with every macro and list written out; a large house's grammar has a tenth."""
+MAX_NODES = 50_000
+"""Of the deterministic automaton."""
 
 
 @dataclass(frozen=True, order=True)
@@ -64,13 +69,28 @@ def compile_grammar(grammar: Grammar) -> Automaton:
     """Return the smallest automaton that accepts the grammar's sentences.
 
     Where a sentence belongs to two intents, the one that stands first in the grammar gets it.
+
+    Raises:
+        GrammarError: it has more than MAX_WORDS words or MAX_NODES nodes.
     """
     builder = _Builder()
     start = builder.new_node()
-    ends = {builder.add(start, node): intent for intent, node in grammar.intents.items()}
+    ends: dict[int, str] = {}
+    for intent, node in grammar.intents.items():
+        try:
+            ends[builder.add(start, node)] = intent
+        except _TooLargeError:
+            raise GrammarError(
+                f"{intent}: with it the grammar has more than {MAX_WORDS} words; put long lists into slots, and use "
+                "fewer macros and brackets inside one another"
+            ) from None
     order = list(grammar.intents)
     arcs, accepted = _determinise(builder, start, {end: order.index(intent) for end, intent in ends.items()})
     return _minimise(arcs, {node: order[rank] for node, rank in accepted.items()})
+
+
+class _TooLargeError(Exception):
+    """More words than MAX_WORDS."""
 
 
 class _Builder:
@@ -79,9 +99,12 @@ class _Builder:
     def __init__(self) -> None:
         self.moves: list[list[tuple[Label, int]]] = []
         self.empty_moves: list[list[int]] = []
-        self._values: dict[Slot, tuple[list[dict[Label, int]], list[int]]] = {}
+        self._values: dict[tuple[str, int], tuple[list[dict[Label, int]], list[int]]] = {}
 
     def new_node(self) -> int:
+        # every word and every choice makes one
+        if len(self.moves) > MAX_WORDS:
+            raise _TooLargeError
         self.moves.append([])
         self.empty_moves.append([])
         return len(self.moves) - 1
@@ -114,15 +137,17 @@ class _Builder:
         return end
 
     def _slot(self, slot: Slot) -> tuple[list[dict[Label, int]], list[int]]:
-        if slot not in self._values:
+        # by identity: comparing a tree with shared branches would walk through each of them again
+        key = slot.name, id(slot.value)
+        if key not in self._values:
             inner = _Builder()
             end = inner.add(inner.new_node(), slot.value)
             words = _minimise(*_reindex(_determinise(inner, 0, {end: 0})))
             table: list[dict[Label, int]] = [{} for _ in range(words.n_nodes)]
             for arc in words.arcs:
                 table[arc.source][Label(arc.label.word, slot.name, arc.source == 0)] = arc.target
-            self._values[slot] = (table, list(words.finals))
-        return self._values[slot]
+            self._values[key] = (table, list(words.finals))
+        return self._values[key]
 
 
 def _reindex(result: tuple[list[dict[Label, int]], dict[int, int]]) -> tuple[list[dict[Label, int]], dict[int, str]]:
@@ -159,6 +184,11 @@ def _determinise(builder: _Builder, start: int, ranks: dict[int, int]) -> tuple[
         for label, reached in sorted(targets.items()):
             closed = closure(reached)
             if closed not in index:
+                if len(table) >= MAX_NODES:
+                    raise GrammarError(
+                        f"the grammar has more than {MAX_NODES} nodes; put what is said alike into one expression, and "
+                        "fewer optional words behind one another"
+                    )
                 index[closed] = len(table)
                 table.append({})
                 todo.append(closed)

@@ -12,28 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vctrain.recognition.automaton import Automaton, Label
-from vctrain.recognition.lexicon import Lexicon
-
-SILENCE = "SIL"
-
-_LONG = frozenset(("AW", "AY", "OY", "EY", "OW", "AO", "AA", "AE", "ER", "IY", "UW", "S", "SH", "CH", "JH"))
-"""Full vowels, diphthongs, sibilants."""
-_SHORT = frozenset(("AH", "IH", "UH", "B", "D", "G", "DH", "T", "P", "K", "HH"))
-"""Weak vowels, stops, and what becomes a flap or a breath."""
-_SHORT_FRAMES, _OTHER_FRAMES, _LONG_FRAMES = 3, 4, 5
-
-
-def minimum_frames(phones: Sequence[str]) -> dict[str, int]:
-    """Return how many frames of 10 ms each phone lasts at least.
-
-    They say how fast speech may be, and are what keeps words from being read into noise: with 1, 2 and 3 frames
-    "and some milk" finds room at the end of any sentence. Those of pocketsphinx's models are 3 for every phone.
-    """
-    return {
-        phone: _LONG_FRAMES if phone in _LONG else _SHORT_FRAMES if phone in _SHORT else _OTHER_FRAMES
-        for phone in phones
-    }
+from edgevc.errors import ConfigError
+from edgevc.recognition.automaton import Automaton, Label
+from edgevc.recognition.lexicon import Lexicon
+from edgevc.recognition.phones import SILENCE, minimum_frames
 
 
 @dataclass(frozen=True)
@@ -78,9 +60,11 @@ def build_network(
 
     Raises:
         LexiconError: a word has no pronunciation.
-        ValueError: a pronunciation has a phone that the posteriors lack.
+        ConfigError: a pronunciation has a phone that the posteriors lack, or they lack silence.
     """
     column = {phone: i for i, phone in enumerate(phones)}
+    if SILENCE not in column:
+        raise ConfigError(f"expected a model that hears {SILENCE}, got the phones {', '.join(phones) or 'none'}")
     durations = minimum_frames(phones) if durations is None else durations
     states: list[int] = []
     chains: list[tuple[int, int, int, int, Label]] = []
@@ -89,7 +73,10 @@ def build_network(
             first = len(states)
             for phone in pronunciation:
                 if phone not in column:
-                    raise ValueError(f"{arc.label.word!r} has the phone {phone!r}, which the posteriors lack")
+                    raise ConfigError(
+                        f"{arc.label.word!r}: expected phones that the model tells apart, got {phone!r}; "
+                        f"they are {', '.join(phones)}"
+                    )
                 states += [column[phone]] * durations[phone]
             chains.append((first, len(states) - 1, arc.source, arc.target, arc.label))
     first, last, source, target = np.array([chain[:4] for chain in chains], np.intp).reshape(-1, 4).T.copy()

@@ -16,55 +16,15 @@ slot type, reported under a name, and `@name` a macro. https://picovoice.ai/docs
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-import yaml
+from edgevc.recognition.grammar import Choice, Grammar, GrammarError, Node, Sequence, Slot, Word
+from edgevc.recognition.yaml_tree import YamlList, YamlMapping, YamlNode, YamlText, read_yaml
 
 _TOKEN = re.compile(r"\s*(?:([\[\](),])|(\$[\w.]+:\w+)|(@\w+)|([^\W_](?:[\w'\-]*\w)?(?:'(?!\w))?))")
 
-
-class GrammarError(ValueError):
-    """A grammar that does not say what may be said; names the line and the rule."""
-
-
-@dataclass(frozen=True)
-class Word:
-    """One spoken word, in lower case."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Sequence:
-    """Parts in their order; none is the empty sentence."""
-
-    parts: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of the alternatives."""
-
-    alternatives: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One of a slot type's values, reported as `name`."""
-
-    name: str
-    value: Node
-
-
-Node = Word | Sequence | Choice | Slot
-
-
-@dataclass(frozen=True)
-class Grammar:
-    """Intent to all that may be said for it."""
-
-    intents: Mapping[str, Node]
+MAX_DEPTH = 50
+"""Brackets and macros inside one another."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +39,7 @@ class _Rule:
         return GrammarError(f"line {self.line}, {self.name}: {problem}; got {self.text!r}")
 
 
-def parse_grammar(text: str) -> Grammar:
+def parse_rhino(text: str) -> Grammar:
     """Return the grammar of a YAML document.
 
     Raises:
@@ -99,12 +59,7 @@ _Rules = dict[str, list[_Rule]]
 
 
 def _sections(text: str) -> dict[str, _Rules]:
-    try:
-        document = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise GrammarError(f"line {line}, YAML: {error.problem}") from None
-    context = _mapping(document, "document").get("context")
+    context = _mapping(read_yaml(text), "document").get("context")
     if context is None:
         raise GrammarError(
             "line 1, document: expected `context:` with `expressions:` and, where used, `slots:`, `macros:`"
@@ -112,38 +67,27 @@ def _sections(text: str) -> dict[str, _Rules]:
     found = _mapping(context, "context")
     unknown = set(found) - {"expressions", "slots", "macros"}
     if unknown:
-        raise GrammarError(f"line {_line(context)}, context: expected expressions, slots, macros; got {min(unknown)!r}")
+        raise GrammarError(f"line {context.line}, context: expected expressions, slots, macros; got {min(unknown)!r}")
     return {section: _rules(found.get(section), section) for section in ("expressions", "slots", "macros")}
 
 
-def _rules(node: yaml.Node | None, section: str) -> _Rules:
+def _rules(node: YamlNode | None, section: str) -> _Rules:
     rules: _Rules = {}
     for name, values in (_mapping(node, section) if node is not None else {}).items():
-        if not isinstance(values, yaml.SequenceNode) or not values.value:
-            raise GrammarError(f"line {_line(values)}, {name}: expected a list of expressions in {section}")
+        if not isinstance(values, YamlList) or not values.items:
+            raise GrammarError(f"line {values.line}, {name}: expected a list of expressions in {section}")
         rules[name] = []
-        for value in values.value:
-            if not isinstance(value, yaml.ScalarNode):
-                raise GrammarError(
-                    f"line {_line(value)}, {name}: expected text; put expressions with brackets in quotes"
-                )
-            rules[name].append(_Rule(name, _line(value), value.value))
+        for value in values.items:
+            if not isinstance(value, YamlText):
+                raise GrammarError(f"line {value.line}, {name}: expected text; put expressions with brackets in quotes")
+            rules[name].append(_Rule(name, value.line, value.text))
     return rules
 
 
-def _mapping(node: yaml.Node | None, name: str) -> dict[str, yaml.Node]:
-    if not isinstance(node, yaml.MappingNode):
-        raise GrammarError(f"line {_line(node)}, {name}: expected names with what belongs to them")
-    found: dict[str, yaml.Node] = {}
-    for key, value in node.value:
-        if key.value in found:
-            raise GrammarError(f"line {_line(key)}, {key.value}: defined twice in {name}")
-        found[key.value] = value
-    return found
-
-
-def _line(node: yaml.Node | None) -> int:
-    return node.start_mark.line + 1 if node is not None else 1
+def _mapping(node: YamlNode, name: str) -> dict[str, YamlNode]:
+    if not isinstance(node, YamlMapping):
+        raise GrammarError(f"line {node.line}, {name}: expected names with what belongs to them")
+    return node.entries
 
 
 class _Parser:
@@ -153,8 +97,10 @@ class _Parser:
         self._slots = slots
         self._macros = macros
         self._values: dict[str, Node] = {}
+        self._expanded: dict[tuple[str, bool], Node] = {}
         self._open: list[str] = []
         self._in_slot = False
+        self._depth = 0
 
     def parse(self, rule: _Rule) -> Node:
         tokens = _tokens(rule)
@@ -168,6 +114,9 @@ class _Parser:
         return node
 
     def _sequence(self, rule: _Rule, tokens: list[str]) -> Node:
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise rule.error(f"expected at most {MAX_DEPTH} brackets and macros inside one another")
         parts: list[Node] = []
         while tokens and tokens[0] not in ("]", ")", ","):
             token = tokens.pop(0)
@@ -180,6 +129,7 @@ class _Parser:
                 parts.append(self._macro(rule, token[1:]))
             else:
                 parts.append(Word(token.lower()))
+        self._depth -= 1
         return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
 
     def _brackets(self, rule: _Rule, opening: str, tokens: list[str]) -> Choice:
@@ -214,10 +164,13 @@ class _Parser:
             raise rule.error(f"no macro {name!r}; defined are {', '.join(self._macros) or 'none'}")
         if name in self._open:
             raise rule.error(f"macro {name!r} contains itself")
-        self._open.append(name)
-        node = Choice(tuple(self.parse(alternative) for alternative in self._macros[name]))
-        self._open.pop()
-        return node
+        # once for each macro: macros of macros of macros would otherwise double with every level
+        key = name, self._in_slot
+        if key not in self._expanded:
+            self._open.append(name)
+            self._expanded[key] = Choice(tuple(self.parse(alternative) for alternative in self._macros[name]))
+            self._open.pop()
+        return self._expanded[key]
 
 
 def _tokens(rule: _Rule) -> list[str]:
