@@ -31,7 +31,7 @@ from pathlib import Path
 import numpy as np
 
 from edgevc.bundle import ModelBundle
-from edgevc.cli.quantize import Progress
+from edgevc.cli.progress import Progress
 from edgevc.quantize import gate
 from edgevc.quantize.clock import race
 from edgevc.quantize.layers import sizes, sqnr_db
@@ -225,7 +225,7 @@ def by_search(
     say(f"by itself: at least {limit:g} dB")
     everything = frozenset(layer.path for layer in subject.layers("onnx"))
     asked = Wishes("dynamic", gate.parse(f"tensor>={limit}", "bundle"), "min-max", frozenset(), everything, 0)
-    outcome = EngineSearch(subject, "onnx", asked, Progress(), damage).run()
+    outcome = EngineSearch(subject, "onnx", asked, Progress(steps=True).show, damage).run()
     damage.update(outcome.damage)
     chosen = outcome.chosen
     if chosen is None:

@@ -18,7 +18,7 @@ from edgevc.audio.reader import AudioReader
 from edgevc.audio.wav_writer import WavWriter
 from edgevc.converter import SAMPLE_RATE, ConverterStream, VoiceConverter
 from edgevc.dsp.resample import MAX_RATE, MIN_RATE, Resampler
-from edgevc.errors import AudioFileError, ConfigError
+from edgevc.errors import AudioFileError, ConfigError, OutputError
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 """Files that a folder conversion takes."""
@@ -167,7 +167,7 @@ def check_target(source: Path, target: Path, *, overwrite: bool) -> None:
     """Refuse an output that cannot be meant.
 
     Raises:
-        AudioFileError: target exists and may not be replaced.
+        OutputError: target exists and may not be replaced.
         ConfigError: target is not a .wav file, or is the source.
     """
     if target.suffix.lower() != ".wav":
@@ -175,7 +175,7 @@ def check_target(source: Path, target: Path, *, overwrite: bool) -> None:
     if target.exists() and source.exists() and target.samefile(source):
         raise ConfigError(f"the output must not be the input, got {target} for both; choose another name")
     if target.exists() and not overwrite:
-        raise AudioFileError(f"{target} exists; give --force to replace it")
+        raise OutputError(f"{target} exists; give --force to replace it")
 
 
 def convert_raw(

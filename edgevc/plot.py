@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from edgevc.dsp.feature_config import SAMPLE_RATE
 from edgevc.dsp.features import LogMel
 from edgevc.dsp.pitch import PitchTracker
-from edgevc.errors import AudioFileError, ConfigError
-
-_MISSING = 'plots need matplotlib; pip install "edgevc[plot]"'
+from edgevc.errors import ConfigError, MissingPackageError
+from edgevc.files import cannot_write, check_output
 
 SUFFIXES = (".png", ".pdf", ".svg")
 """Kinds of picture."""
@@ -25,17 +24,19 @@ def check_plot(path: Path, *, overwrite: bool) -> None:
     """Refuse a picture that could not be drawn, before the work that it shall show.
 
     Raises:
-        ConfigError: matplotlib is missing, or the name has another suffix.
-        AudioFileError: the file exists and may not be replaced, or its folder does not exist.
+        MissingPackageError: there is no matplotlib.
+        ConfigError: the name has another suffix.
+        OutputError: the file exists and may not be replaced, or its folder does not exist.
     """
     if importlib.util.find_spec("matplotlib") is None:
-        raise ConfigError(_MISSING)
+        raise _missing()
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"a plot must be a {', '.join(SUFFIXES)} file, got {path}")
-    if path.exists() and not overwrite:
-        raise AudioFileError(f"{path} exists; give --force to replace it")
-    if not path.parent.is_dir():
-        raise AudioFileError(f"cannot write the plot {path}: its folder does not exist; make it first")
+    check_output(path, overwrite=overwrite)
+
+
+def _missing() -> MissingPackageError:
+    return MissingPackageError("drawing a plot", "matplotlib", "plot")
 
 
 def plot_comparison(path: Path, recordings: dict[str, NDArray[np.float32]]) -> None:
@@ -46,14 +47,15 @@ def plot_comparison(path: Path, recordings: dict[str, NDArray[np.float32]]) -> N
         recordings: title to samples, float32 (T,) at 16 kHz.
 
     Raises:
-        ConfigError: matplotlib is missing, or cannot write this kind of file.
-        AudioFileError: the file cannot be written.
+        MissingPackageError: there is no matplotlib.
+        ConfigError: matplotlib cannot write this kind of file.
+        OutputError: the file cannot be written.
     """
     try:
         importlib.import_module("matplotlib").use("Agg")
         pyplot: Any = importlib.import_module("matplotlib.pyplot")
     except ImportError as error:
-        raise ConfigError(_MISSING) from error
+        raise _missing() from error
     figure, axes = pyplot.subplots(len(recordings), 1, figsize=(10, 3.2 * len(recordings)), sharex=True, squeeze=False)
     for axis, (title, samples) in zip(axes[:, 0], recordings.items(), strict=True):
         _draw(axis, title, samples)
@@ -64,7 +66,7 @@ def plot_comparison(path: Path, recordings: dict[str, NDArray[np.float32]]) -> N
     except ValueError as error:
         raise ConfigError(f"cannot write the plot {path}: {error}; use a .png file") from error
     except OSError as error:
-        raise AudioFileError(f"cannot write the plot {path}: {error.strerror}") from error
+        raise cannot_write(path, error) from error
     finally:
         pyplot.close(figure)
 

@@ -18,6 +18,7 @@ from edgevc import cli
 from edgevc.audio.reader import AudioReader, read_audio
 from edgevc.audio.wav_writer import write_wav
 from edgevc.bundle import ModelBundle, shipped_models
+from edgevc.cli.progress import Progress, bar
 from edgevc.converter import SAMPLE_RATE, VoiceConverter
 from edgevc.converter.bench import speech_like
 from edgevc.dsp.pitch import PitchTracker
@@ -205,7 +206,7 @@ def test_gain_changes_the_level_by_that_many_decibels(run, wav, tmp_path):
 def test_an_existing_file_is_replaced_with_force_only(run, wav, tmp_path):
     target = tmp_path / "out.wav"
     target.write_bytes(b"precious")
-    done = run("convert", wav, target, "--voice", "slt", code=5)
+    done = run("convert", wav, target, "--voice", "slt", code=8)
     assert f"{target} exists; give --force to replace it" in done.err
     assert target.read_bytes() == b"precious"
     run("convert", wav, target, "--voice", "slt", "--force")
@@ -239,8 +240,8 @@ def test_a_plot_of_next_to_nothing_is_drawn_as_well(run, tmp_path):
     ("name", "code", "message"),
     [
         ("p.txt", 2, "a plot must be a .png, .pdf, .svg file"),
-        ("there.png", 5, "exists; give --force"),
-        ("no/folder/p.png", 5, "its folder does not exist"),
+        ("there.png", 8, "exists; give --force"),
+        ("no/folder/p.png", 8, "its folder does not exist"),
     ],
 )
 def test_a_plot_that_cannot_be_drawn_is_refused_before_the_work(run, wav, tmp_path, name, code, message):
@@ -285,7 +286,7 @@ def test_a_bad_file_does_not_stop_the_others(run, recordings, tmp_path):
 def test_a_folder_is_refused_as_a_whole_before_the_first_file(run, recordings, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "one.wav").write_bytes(b"precious")
-    run("convert", recordings, tmp_path / "out", "--voice", "slt", code=5)
+    run("convert", recordings, tmp_path / "out", "--voice", "slt", code=8)
     assert names_in(tmp_path / "out") == ["one.wav"]
 
 
@@ -338,8 +339,8 @@ def test_folders_that_cannot_be_meant_are_refused(run, recordings, wav, tmp_path
         (["convert", "IN", "OUT", "--voice", "slt", "--chunk-hops", "3"], 2, "invalid choice: 3"),
         (["convert", "IN", "OUT", "--voice", "slt", "--engine", "torch"], 2, "invalid choice: 'torch'"),
         (["convert", "IN", "OUT", "--voice", "slt", "--bundle", "none"], 3, "found no 'none'; edgevc voices"),
-        (["convert", "IN", "IN/out.wav", "--voice", "slt"], 5, "cannot make the folder"),
-        (["convert", "IN", "/proc/edgevc/out.wav", "--voice", "slt"], 5, "cannot make the folder /proc/edgevc"),
+        (["convert", "IN", "IN/out.wav", "--voice", "slt"], 8, "cannot make the folder"),
+        (["convert", "IN", "/proc/edgevc/out.wav", "--voice", "slt"], 8, "cannot make the folder /proc/edgevc"),
         (["convert", "IN", "/proc/out.wav", "--voice", "slt"], 8, "/proc/out.wav: cannot be written"),
         (["info", "IN"], 3, "is not a zip archive"),
         (["voices", "--bundle", "none"], 3, "found no 'none'"),
@@ -512,7 +513,7 @@ def test_a_full_disk_is_an_error(speech):
         process = start("convert", "-", "-", "--voice", "slt", stdin=subprocess.PIPE, stdout=full)
         process.stdin.write(raw(speech[:1600]))
         code, err = finish(process)
-    assert code == 5
+    assert code == 8
     assert "No space left on device" in err
 
 
@@ -586,22 +587,35 @@ def test_missing_extras_are_named(wav, tmp_path, speech):
     assert 'pip install "edgevc[audio]"' in done.err
     picture = tmp_path / "p.png"
     done = without(["matplotlib"], "convert", wav, tmp_path / "o.wav", "--voice", "slt", "--plot", picture)
-    assert done.code == 2
+    assert done.code == 11
     assert 'pip install "edgevc[plot]"' in done.err
     assert not (tmp_path / "o.wav").exists()
 
 
-def test_the_progress_bar_shows_the_whole_on_a_terminal(capsys, monkeypatch):
+def test_progress_is_one_line_on_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    bar = cli.ProgressBar("me.wav")
-    bar(5.0, 10.0)
-    bar(6.0, 10.0)
-    bar.close()
+    progress = Progress()
+    progress.show(f"me.wav: {bar(5.0, 10.0)}")
+    progress.show(f"me.wav: {bar(6.0, 10.0)}")
+    progress.close()
     shown = capsys.readouterr().err
     assert shown == f"\r\033[Kme.wav: [{'#' * 15}{'.' * 15}] 5.0 / 10.0 s\r\033[K"
-    bar = cli.ProgressBar("pipe.wav")
-    bar(5.0, None)
-    assert "pipe.wav: 5.0 s" in capsys.readouterr().err
+    assert bar(5.0, None) == "5.0 s"
+
+
+def test_progress_is_silent_in_a_log_unless_steps_are_wanted(capsys):
+    progress = Progress()
+    progress.show("me.wav: 5.0 s")
+    assert capsys.readouterr().err == ""
+    progress = Progress(steps=True)
+    for text, step in (
+        ("trying dynamic, 3%", "trying dynamic"),
+        ("trying dynamic, 4%", "trying dynamic"),
+        ("done", None),
+    ):
+        progress.show(text, step)
+    progress.close()
+    assert [line.split("  ")[-1] for line in capsys.readouterr().err.splitlines()] == ["trying dynamic", "done"]
 
 
 def test_the_length_comes_from_the_header(tmp_path, wav, speech):

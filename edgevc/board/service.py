@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgevc.errors import ConfigError
+from edgevc.errors import ConfigError, OutputError, ServiceError
 
 UNIT = "edgevc-live.service"
 WATCHDOG_S = 20
@@ -31,8 +31,8 @@ TimeoutStartSec=180
 TimeoutStopSec=15
 Restart=on-failure
 RestartSec=2
-# wrong settings (2) and a damaged model (3) do not heal by themselves
-RestartPreventExitStatus=2 3
+# wrong settings (2), a damaged model (3) and a missing package (11) do not heal by themselves
+RestartPreventExitStatus=2 3 11
 LimitRTPRIO=60
 LimitMEMLOCK=infinity
 Environment=OMP_NUM_THREADS=1 XDG_CACHE_HOME=%C
@@ -159,7 +159,8 @@ def install(scope: Scope, text: str, *, start: bool = True) -> Path:
     """Write the unit `text`, let systemd read it, and start the service now and at every boot or login.
 
     Raises:
-        ConfigError: systemd is not there, refuses, or the unit cannot be written.
+        ServiceError: systemd is not there or refuses.
+        OutputError: the unit cannot be written.
     """
     _require_systemctl(scope)
     path = scope.path
@@ -183,7 +184,7 @@ def remove(scope: Scope) -> bool:
     """Stop the service and take its unit away; return whether there was one.
 
     Raises:
-        ConfigError: systemd is not there or refuses.
+        ServiceError: systemd is not there or refuses.
     """
     _require_systemctl(scope)
     if not scope.path.exists():
@@ -194,7 +195,7 @@ def remove(scope: Scope) -> bool:
     except OSError as error:
         raise _cannot_write(scope.path, error) from error
     _systemctl(scope, "daemon-reload")
-    with contextlib.suppress(ConfigError):
+    with contextlib.suppress(ServiceError):
         _systemctl(scope, "reset-failed", UNIT)
     return True
 
@@ -203,29 +204,29 @@ def status(scope: Scope) -> tuple[bool, str]:
     """Return whether the service runs, and what systemd says of it.
 
     Raises:
-        ConfigError: systemd is not there.
+        ServiceError: systemd is not there.
     """
     _require_systemctl(scope, root=False)
     done = _call(scope, "status", "--no-pager", "--lines=5", UNIT)
     return done.returncode == 0, (done.stdout + done.stderr).rstrip()
 
 
-def _cannot_write(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"cannot write {path}: {error.strerror}; check its folder, or use --print and place it yourself")
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {path}: {error.strerror}; check its folder, or use --print and place it yourself")
 
 
 def _require_systemctl(scope: Scope, *, root: bool = True) -> None:
     if shutil.which("systemctl") is None:
-        raise ConfigError("this machine has no systemd; use `edgevc service install --print` as a pattern for its own")
+        raise ServiceError("this machine has no systemd; use `edgevc service install --print` as a pattern for its own")
     if root and not scope.user and os.geteuid() != 0:
-        raise ConfigError("a service of the machine is installed by root; use sudo, or --user for your own")
+        raise ServiceError("a service of the machine is installed by root; use sudo, or --user for your own")
 
 
 def _systemctl(scope: Scope, *words: str) -> None:
     done = _call(scope, *words)
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
-        raise ConfigError(
+        raise ServiceError(
             f"systemctl {scope.option} {' '.join(words)} must succeed, it said: {said}; "
             f"see journalctl {scope.option} -u {UNIT}"
         )
@@ -242,4 +243,4 @@ def _call(scope: Scope, *words: str) -> subprocess.CompletedProcess[str]:
             stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ConfigError(f"systemctl cannot be used: {error}; look at the machine's systemd") from error
+        raise ServiceError(f"systemctl cannot be used: {error}; look at the machine's systemd") from error

@@ -1,4 +1,4 @@
-"""`edgevc devices`: what can be heard from and spoken through."""
+"""`edgevc devices`: lists input and output devices."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import argparse
 import json
 from dataclasses import asdict
 
+from edgevc.cli.common import add_json, help_text
 from edgevc.devices.port import BACKENDS
-from edgevc.errors import AudioDeviceError
+from edgevc.errors import AudioDeviceError, ConfigError
+
+_EXAMPLES = """\
+  edgevc devices
+  edgevc devices --json
+"""
+_NOTES = """
+A device is named by its whole name, with or without the host API, by a glob or by any part of it:
+  edgevc live --input "USB*" --output pulse
+"""
+HELP = help_text(_EXAMPLES, (ConfigError, AudioDeviceError), notes=_NOTES)
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to the command line."""
-    command = subparsers.add_parser(
-        "devices",
-        help="list the sound devices",
-        description="List the sound devices by the names that `edgevc live --input` and `--output` take.",
-        epilog="A device is meant by its whole name, with or without the host API, by a glob or by any part of it:\n"
-        '  edgevc live --input "USB*" --output pulse\n\n'
-        "examples:\n  edgevc devices\n  edgevc devices --json\n\n"
-        "exit codes:\n  0 done   2 wrong arguments   6 no sound device can be used\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_argument("--json", action="store_true", help="print JSON")
-    command.add_argument(
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add_json(parser)
+    parser.add_argument(
         "--backend", choices=BACKENDS, default="auto", help="who drives the devices (default auto: the first there is)"
     )
-    command.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -11,33 +11,25 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from edgevc.cli.common import help_text
+from edgevc.errors import ConfigError
+
 if TYPE_CHECKING:
     from edgevc.board.doctor import Finding
 
-_EPILOG = """examples:
+_EXAMPLES = """\
   edgevc doctor
   edgevc doctor --json
-
-exit codes:
-  0 no problem (there may be notes)   1 at least one problem
 """
+HELP = help_text(_EXAMPLES, (ConfigError,), {0: "no problem (there may be notes)", 1: "at least one problem"})
 _MARKS = {"ok": "ok  ", "note": "note", "problem": "BAD "}
 _COLOURS = {"ok": "32", "note": "33", "problem": "31"}
 _WIDTH = 100
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    text = "look at everything that a live session needs, and say what to type where something is wrong"
-    command = commands.add_parser(
-        "doctor",
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_argument("--json", action="store_true", help="print JSON: check, status, text and fix of each finding")
-    command.set_defaults(run=run)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--json", action="store_true", help="print JSON: check, status, text and fix of each finding")
 
 
 def run(arguments: argparse.Namespace) -> int:

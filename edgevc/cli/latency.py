@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import json
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgevc.errors import AudioDeviceError, ConfigError
+from edgevc.cli.common import add_json, complain, help_text
+from edgevc.cli.progress import Progress
+from edgevc.errors import AudioDeviceError, ConfigError, EngineError, ModelError
 from edgevc.live import settings
 
 if TYPE_CHECKING:
@@ -23,42 +24,32 @@ if TYPE_CHECKING:
     from edgevc.live.config import LiveConfig
     from edgevc.live.stats import LatencyParts
 
-_EPILOG = """examples:
+_EXAMPLES = """\
   edgevc latency
   edgevc latency --through-converter
   edgevc latency --through-converter --mode bypass --input 'USB*' --output 'USB*' --block-ms 20
   edgevc latency --repetitions 20 --json
-
+"""
+_NOTES = """
 Output and input must hear each other: a cable from the speaker's plug to the microphone's, a virtual device, or the
 microphone held to the speaker (then each 34 cm of air add 1 ms). The test sound is loud: take headphones off.
 
 Without --through-converter it is the devices' own share: what comes in goes out again, with one block in reserve.
 With it the whole of `edgevc live` is measured, with the settings that it would use.
-
 """
+HELP = help_text(_EXAMPLES, (ConfigError, ModelError, EngineError, AudioDeviceError), notes=_NOTES)
 _ATTEMPTS = 3
 _STEADY_MS = 1.0
 _LOOK_S = 0.05
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], epilog: str) -> None:
-    """Add the command; `epilog` lists the exit codes."""
-    text = "measure the time from mouth to ear: a test sound goes out and is heard back"
-    command = commands.add_parser(
-        "latency",
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog=_EPILOG + epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_argument("--through-converter", action="store_true", help="measure all of `edgevc live`")
-    command.add_argument("--repetitions", type=int, default=5, metavar="N", help="1 to 100 (default 5)")
-    command.add_argument(
-        "--level", type=float, default=-12.0, metavar="DB", help="of the sound, -60 to 0 (default -12)"
-    )
-    command.add_argument("--json", action="store_true", help="print JSON")
-    settings.add_arguments(command)
-    command.set_defaults(run=run)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--through-converter", action="store_true", help="measure all of `edgevc live`")
+    parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="1 to 100 (default 5)")
+    parser.add_argument("--level", type=float, default=-12.0, metavar="DB", help="of the sound, -60 to 0 (default -12)")
+    add_json(parser)
+    settings.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -103,10 +94,9 @@ def measure_all(
             return _measure_once(probe, config, loaded, level_db, repetitions, last=attempt == _ATTEMPTS - 1)
         except _UnsteadyError as error:
             # a sound server that ran dry keeps the extra delay, so that no part holds for the whole
-            print(f"edgevc: {error}; once more", file=sys.stderr)
+            complain(f"{error}; once more")
         finally:
             probe.close()
-            _progress("")(0)
     raise AudioDeviceError(
         f"the device changed or failed in each of {_ATTEMPTS} attempts; close other programs, set larger blocks "
         "(--block-ms), see `edgevc doctor`"
@@ -185,7 +175,7 @@ def measure_device(probe: ProbePort, config: LiveConfig, level_db: float, repeti
             lambda recording: find_sound(recording, sound, probe.output_rate),
             wait,
             repetitions,
-            _progress("devices"),
+            _counting("devices"),
         )
     finally:
         stop.set()
@@ -227,7 +217,7 @@ def measure_session(
                 said.append(session.stats().latency)
 
         loud = sound * np.float32(10 ** (level_db / 20))
-        found = measure(probe, loud, find, wait, repetitions, _progress("edgevc live"))
+        found = measure(probe, loud, find, wait, repetitions, _counting("edgevc live"))
         # a snapshot between two blocks of the device is a block off
         parts = {part.name: statistics.median(getattr(one, part.name) for one in said) for part in fields(said[0])}
         return found, type(said[0])(**parts)
@@ -298,10 +288,7 @@ def as_json(config: LiveConfig, device: Latency, whole: Latency | None, parts: L
     }
 
 
-def _progress(what: str) -> Callable[[int], None]:
-    def show(number: int) -> None:
-        if sys.stderr is not None and sys.stderr.isatty():
-            text = f"{what}, repetition {number}" if what else ""
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-
-    return show
+def _counting(what: str) -> Callable[[int], None]:
+    """Return what shows the number of each repetition."""
+    progress = Progress()
+    return lambda number: progress.show(f"{what}, repetition {number}")

@@ -1,11 +1,10 @@
-"""The commands `edgevc live` and `edgevc control`."""
+"""`edgevc live`: microphone to speaker in real time."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import dataclasses
-import json
 import logging
 import signal
 import sys
@@ -13,7 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from edgevc.errors import ConfigError
+from edgevc.cli.common import ENDING_SIGNALS, complain, help_text
+from edgevc.errors import AudioDeviceError, ConfigError, EngineError, ModelError, OutputError, SessionError
 from edgevc.live import settings
 
 if TYPE_CHECKING:
@@ -24,67 +24,37 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_LIVE_EXAMPLES = """examples:
+_EXAMPLES = """\
   edgevc live --voice kathleen
   edgevc live --input 'USB*' --output pulse --voice bdl --tui
   edgevc live --voice slt --overload batch --record me.wav other.wav --seconds 60
   edgevc live --virtual-mic
   edgevc live --json | jq .latency.total
   arecord -f S16_LE -r 16000 -t raw | edgevc live --raw --voice slt | aplay -f S16_LE -r 16000 -t raw
-
+"""
+_NOTES = """
 keys: m mute, b dry voice, v next voice, + and - gain, q quit
 
 --overload says what happens when the machine is too slow:
   drop    input is skipped: gaps, but always in time
-  bypass  the dry voice is let through for a while; not for who must not be recognised
+  bypass  pass the unconverted voice through until the load falls; do not use it for anonymity
   silence nothing is let through for a while
   batch   more hops per call, which is cheaper, until it holds: 10 or 30 ms more latency meanwhile
 """
 
-_CONTROL_EXAMPLES = """examples:
-  edgevc control status
-  edgevc control mode mute
-  edgevc control voice bdl
-  edgevc control gain -3
-  edgevc control --control 127.0.0.1:4010 stop
-"""
+_ERRORS = (ConfigError, ModelError, EngineError, AudioDeviceError, OutputError, SessionError)
+HELP = help_text(_EXAMPLES, _ERRORS, notes=_NOTES)
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser], epilog: str) -> None:
-    """Add both commands; `epilog` lists the exit codes."""
-    live = commands.add_parser(
-        "live",
-        help="microphone to speaker in real time",
-        description="Microphone to speaker in real time, until q, Ctrl-C or SIGTERM.",
-        epilog=f"{_LIVE_EXAMPLES}\n{epilog}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    live.set_defaults(run=run)
-    settings.add_arguments(live)
-    live.add_argument("--seconds", type=float, metavar="N", help="stop after so many seconds")
-    view = live.add_mutually_exclusive_group()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    settings.add_arguments(parser)
+    parser.add_argument("--seconds", type=float, metavar="N", help="stop after so many seconds")
+    view = parser.add_mutually_exclusive_group()
     view.add_argument("--tui", action="store_true", help="full-screen view: levels, latency in its parts, load, voice")
     view.add_argument("--json", action="store_true", help="one line of JSON a second on stdout")
-    view.add_argument("--quiet", action="store_true", help="show nothing but warnings")
-    live.add_argument("--raw", action="store_true", help="raw 16-bit mono PCM from stdin to stdout instead of devices")
-    live.add_argument("--raw-rate", type=int, default=16_000, metavar="HZ", help="of raw audio (default 16000)")
-
-    control = commands.add_parser(
-        "control",
-        help="command a running live session",
-        description="Commands a running live session over its control socket.",
-        epilog=f"{_CONTROL_EXAMPLES}\n{epilog}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    control.set_defaults(run=run_control)
-    control.add_argument("command", choices=("status", "mode", "voice", "gain", "pitch", "stop"))
-    control.add_argument(
-        "value", nargs="?", help="mode: convert, bypass or mute; voice: a name; gain: dB; pitch: semitones"
-    )
-    control.add_argument(
-        "--control", metavar="ADDRESS", help="unix:PATH or 127.0.0.1:PORT (default: the user's session)"
-    )
-    control.add_argument("--json", action="store_true", help="print the answer as JSON")
+    parser.add_argument("--raw", action="store_true", help="raw 16-bit mono PCM from stdin to stdout, no devices")
+    parser.add_argument("--raw-rate", type=int, default=16_000, metavar="HZ", help="of raw audio (default 16000)")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -118,10 +88,8 @@ def run(arguments: argparse.Namespace) -> int:
         # last, so that it says stopping first
         parts.enter_context(told_to_systemd(session.stats))
         run_view(session, config, voices, view, stop, keys=not arguments.raw)
-    if not arguments.quiet and sys.stderr is not None:
-        # the terminal may have gone, which is why the session ends
-        with contextlib.suppress(OSError, ValueError):
-            print(f"edgevc: {_summary(session.stats())}", file=sys.stderr, flush=True)
+    if not arguments.quiet:
+        complain(_summary(session.stats()))
     return 0
 
 
@@ -145,11 +113,11 @@ def _serve(config: LiveConfig, session: LiveSession, stop: threading.Event, part
     if address is not None:
         try:
             parts.callback(ControlServer(address, session, stop.set).close)
-        except ConfigError as error:
+        except SessionError as error:
             if config.control is not None:
                 raise
-            # nobody asked for it: a second session does without
-            _LOG.info("%s", error)
+            # nobody asked for it: a second session does without, and says so
+            _LOG.warning("%s; this session runs without a control socket", error)
     if config.metrics is not None:
         from edgevc.monitoring.metrics import MetricsServer
 
@@ -184,9 +152,9 @@ def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [signal.SIGINT, signal.SIGTERM]
     # nohup and a shell's background jobs ask for these to be ignored
-    numbers += [n for n in (signal.SIGHUP, signal.SIGQUIT) if signal.getsignal(n) is not signal.SIG_IGN]
+    ending = [number for number in ENDING_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    numbers = [signal.SIGINT, *ending]
     before = [signal.signal(number, lambda *_: stop.set()) for number in numbers]
     try:
         yield
@@ -201,37 +169,3 @@ def _summary(stats: LiveStats) -> str:
         f"{stats.seconds:.1f} s, {stats.hops} hops, load {100 * stats.load:.0f} %, xruns {xruns}, "
         f"missed deadlines {stats.deadlines_missed}, dropped hops {stats.hops_dropped}"
     )
-
-
-def run_control(arguments: argparse.Namespace) -> int:
-    """Run `edgevc control`."""
-    from edgevc.control.server import default_address, send_command
-
-    address = arguments.control or default_address()
-    if address is None:
-        raise ConfigError("there is no XDG_RUNTIME_DIR to find the session in; give its address with --control")
-    value: str | float | None = arguments.value
-    if arguments.command in ("status", "stop"):
-        if value is not None:
-            raise ConfigError(f"{arguments.command} takes no value, got {value!r}")
-    elif value is None:
-        raise ConfigError(f"{arguments.command} needs a value; see `edgevc control --help`")
-    elif arguments.command in ("gain", "pitch"):
-        try:
-            value = float(value)
-        except ValueError as error:
-            raise ConfigError(f"{arguments.command} must be a number, got {value!r}") from error
-    answer = send_command(address, arguments.command, value)
-    if arguments.json:
-        print(json.dumps(answer))
-    elif arguments.command == "status":
-        _print_status(answer)
-    return 0
-
-
-def _print_status(answer: dict[str, object]) -> None:
-    for part in ("stats", "settings"):
-        values = answer.get(part)
-        for name, value in values.items() if isinstance(values, dict) else ():
-            shown = ", ".join(f"{k} {v:.2f}" for k, v in value.items()) if isinstance(value, dict) else value
-            print(f"{name:18s} {shown}")

@@ -6,52 +6,47 @@ import argparse
 import os
 import sys
 
-from edgevc.live.settings import add_arguments, given_flags, resolve
+from edgevc.cli.common import help_text
+from edgevc.errors import ConfigError, OutputError, ServiceError
+from edgevc.live import settings
 
-_EPILOG = """examples:
+_EXAMPLES = """\
   edgevc service install --user --voice slt --input 'USB*'
   sudo edgevc service install --system
   edgevc service install --print
   edgevc service status
   edgevc service remove
-
+"""
+_NOTES = """
 Settings are best kept in the settings file, which `edgevc tune` writes (docs/live-settings.md). A user's service uses
 that user's PulseAudio or PipeWire and runs while the user is logged in, or always after `loginctl enable-linger`. The
 machine's service opens the sound card itself, with a user of its own.
-
-exit codes:
-  0 done; status: it runs   1 status: it does not run   2 wrong arguments, no systemd, or systemd refuses
 """
+HELP = help_text(
+    _EXAMPLES,
+    (ConfigError, OutputError, ServiceError),
+    {0: "done; status: it runs", 1: "status: it does not run"},
+    _NOTES,
+)
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    text = "let systemd run `edgevc live`: install, status, remove"
-    command = commands.add_parser(
-        "service",
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_argument("action", choices=("install", "status", "remove"))
-    whose = command.add_mutually_exclusive_group()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options, and after them those of `edgevc live`, with which the service is to run."""
+    parser.add_argument("action", choices=("install", "status", "remove"))
+    whose = parser.add_mutually_exclusive_group()
     whose.add_argument("--user", action="store_true", help="your own service (default unless you are root)")
     whose.add_argument("--system", action="store_true", help="the machine's service (default for root)")
-    command.add_argument("--print", action="store_true", dest="show", help="show the unit and install nothing")
-    command.add_argument("--no-start", action="store_true", help="install and enable, but do not start now")
-    # after its own options those of `edgevc live`, with which the service is to run
-    add_arguments(command)
-    command.set_defaults(run=run)
+    parser.add_argument("--print", action="store_true", dest="show", help="show the unit and install nothing")
+    parser.add_argument("--no-start", action="store_true", help="install and enable, but do not start now")
+    settings.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked."""
     from edgevc.board import service
-    from edgevc.errors import ConfigError
 
     scope = service.Scope(user=arguments.user or (not arguments.system and os.geteuid() != 0))
-    flags = given_flags(arguments)
+    flags = settings.given_flags(arguments)
     if flags and arguments.action != "install":
         raise ConfigError(f"settings belong to install, got {' '.join(flags)}; leave them out")
     if arguments.action == "status":
@@ -62,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{scope.path} removed" if service.remove(scope) else f"no service is installed ({scope.path})")
         return 0
     # what live would refuse at every start is refused now
-    config = resolve(arguments)
+    config = settings.resolve(arguments)
     text = service.unit_text(scope, flags, network=config.metrics_any_interface)
     if arguments.show:
         sys.stdout.write(text)

@@ -3,45 +3,34 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevc.errors import ConfigError
+from edgevc.cli.common import complain, help_text
+from edgevc.cli.progress import Progress
+from edgevc.errors import ConfigError, EngineError, ModelError, OutputError
 
 if TYPE_CHECKING:
     from edgevc.board.tune import Trial
     from edgevc.live.config import LiveConfig
 
-_EPILOG = """examples:
+_EXAMPLES = """\
   edgevc tune --dry-run
   edgevc tune
   edgevc tune --no-device --seconds 10 --config board.toml
-
-Run it when nothing else is busy, and once more when the board, its cooling or its sound card changes.
-
-exit codes:
-  0 done   2 wrong arguments or settings file   3 damaged model   4 no usable inference engine   130 interrupted
 """
+_NOTES = "Run it when nothing else is busy, and once more when the board, its cooling or its sound card changes."
+HELP = help_text(_EXAMPLES, (ConfigError, ModelError, EngineError, OutputError), notes=_NOTES)
 
 
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    text = "measure this board and write the settings that suit it to the file that `edgevc live` reads"
-    command = commands.add_parser(
-        "tune",
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_argument("--config", type=Path, metavar="PATH", help="file to write (default: where live looks)")
-    command.add_argument("--dry-run", action="store_true", help="show what would change and write nothing")
-    command.add_argument("--no-device", action="store_true", help="leave the sound device alone")
-    command.add_argument(
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--config", type=Path, metavar="PATH", help="file to write (default: where live looks)")
+    parser.add_argument("--dry-run", action="store_true", help="show what would change and write nothing")
+    parser.add_argument("--no-device", action="store_true", help="leave the sound device alone")
+    parser.add_argument(
         "--seconds", type=float, default=4.0, help="of audio for each engine and chunk, 1 to 60 (default 4)"
     )
-    command.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -59,11 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
     if path is None:
         raise ConfigError("there is no home folder to keep settings in; name a file with --config")
     config = resolve(argparse.Namespace(config=path if path.exists() else None))
-    speeds = tune.measure_speeds(config, arguments.seconds, _progress)
-    _progress("how late threads wake up")
+    progress = Progress()
+    speeds = tune.measure_speeds(config, arguments.seconds, progress.show)
+    progress.show("how late threads wake up")
     lateness = tune.measure_lateness(realtime=config.realtime)
-    trials = [] if arguments.no_device else _try_blocks(config)
-    _progress("")
+    trials = [] if arguments.no_device else _try_blocks(config, progress)
+    progress.close()
     print(f"{'engine':8s} {'hops':>4s} {'p99 ms':>8s} {'of ms':>6s} {'RTF':>8s}")
     for speed in speeds:
         print(
@@ -88,25 +78,19 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _try_blocks(config: LiveConfig) -> list[Trial]:
+def _try_blocks(config: LiveConfig, progress: Progress) -> list[Trial]:
     """Try block sizes until one runs clean; none where there is no device."""
     from edgevc.board import tune
 
     trials = []
     for block_ms in tune.BLOCKS_MS:
-        _progress(f"device at {block_ms:g} ms blocks")
+        progress.show(f"device at {block_ms:g} ms blocks")
         trial = tune.try_device(config, block_ms)
         trials.append(trial)
         if trial.clean or trial.error:
             break
     if len(trials) == 1 and trials[0].error:
-        _progress("")
-        print(f"edgevc: the device is left out: {trials[0].error}", file=sys.stderr)
+        progress.close()
+        complain(f"the device is left out: {trials[0].error}")
         return []
     return trials
-
-
-def _progress(text: str) -> None:
-    """Say on the terminal what is being measured."""
-    if sys.stderr is not None and sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

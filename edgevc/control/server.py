@@ -23,7 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from edgevc.errors import ConfigError, EdgevcError
+from edgevc.errors import ConfigError, EdgevcError, SessionError
 from edgevc.live.stats import LiveStats
 from edgevc.settings.kinds import is_loopback, split_host_port
 
@@ -115,7 +115,8 @@ class ControlServer:
             stop: is called by the command `stop`, from the server's thread.
 
         Raises:
-            ConfigError: the address is malformed, reaches other machines, or is taken.
+            ConfigError: the address is malformed or reaches other machines.
+            SessionError: it is taken.
         """
         self._session = session
         self._stop = stop
@@ -138,7 +139,7 @@ class ControlServer:
             self._listener.listen(MAX_CLIENTS)
         except OSError as error:
             self._listener.close()
-            raise ConfigError(
+            raise SessionError(
                 f"cannot listen on {address}: {error.strerror or error}; another session may run there, so choose "
                 "another --control"
             ) from error
@@ -294,7 +295,8 @@ def send_command(address: str, command: str, value: str | float | None = None, t
     """Send one command to a running session and return its answer.
 
     Raises:
-        ConfigError: nobody listens there, or the session refuses the command.
+        SessionError: nobody listens there.
+        ConfigError: the session refuses the command.
     """
     connection, where = _open(address)
     request = {"command": command} if value is None else {"command": command, "value": value}
@@ -306,7 +308,7 @@ def send_command(address: str, command: str, value: str | float | None = None, t
             with connection.makefile("rb") as answers:
                 answer = json.loads(answers.readline(_MAX_UNREAD) or b"{}")
         except (OSError, ValueError) as error:
-            raise ConfigError(
+            raise SessionError(
                 f"no session answers on {address}: {error}; start `edgevc live`, or give its --control address"
             ) from error
     if not isinstance(answer, dict) or not answer.get("ok"):

@@ -14,7 +14,7 @@ from typing import Any
 
 from edgevc.bundle import ModelBundle, pack_golden, write_manifest
 from edgevc.engines import trust
-from edgevc.errors import AudioFileError, ConfigError
+from edgevc.errors import ConfigError, OutputError
 from edgevc.quantize.report.result import ClockRow, GateFigure, Provenance
 from edgevc.quantize.subject import Files
 
@@ -39,7 +39,7 @@ def staged(target: Path, n_bytes: int, *, overwrite: bool) -> Iterator[Path]:
         overwrite: replace an existing target.
 
     Raises:
-        AudioFileError: the target exists, its folder does not, or the disk is too full.
+        OutputError: the target exists, its folder does not, or the disk is too full.
     """
     check_target(target, n_bytes, overwrite=overwrite)
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -57,17 +57,17 @@ def check_target(target: Path, n_bytes: int, *, overwrite: bool) -> None:
     """Refuse what could not be written, before the minutes of work.
 
     Raises:
-        AudioFileError: the target exists, its folder does not or cannot be written to, or the disk is too full.
+        OutputError: the target exists, its folder does not or cannot be written to, or the disk is too full.
     """
     if target.exists() and not overwrite:
-        raise AudioFileError(f"{target} exists; give --force to replace it")
+        raise OutputError(f"{target} exists; give --force to replace it")
     if not target.parent.is_dir():
-        raise AudioFileError(f"cannot write {target}: its folder does not exist; make it first")
+        raise OutputError(f"cannot write {target}: its folder does not exist; make it first")
     if not os.access(target.parent, os.W_OK):
-        raise AudioFileError(f"cannot write to {target.parent}: permission denied; choose another output")
+        raise OutputError(f"cannot write to {target.parent}: permission denied; choose another output")
     free = shutil.disk_usage(target.parent).free
     if free < n_bytes + SPARE_BYTES:
-        raise AudioFileError(
+        raise OutputError(
             f"{target.parent} must have {(n_bytes + SPARE_BYTES) >> 20} MiB free, got {free >> 20}; make room"
         )
 

@@ -14,7 +14,7 @@ from live_doubles import QUIET, Stage, noise, playing
 
 from edgevc.cli import main
 from edgevc.control.server import MAX_CLIENTS, MAX_LINE, ControlServer, default_address, send_command
-from edgevc.errors import ConfigError
+from edgevc.errors import ConfigError, SessionError
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_a_dead_sessions_socket_is_replaced_and_a_living_ones_is_not(tmp_path, s
     dead.bind(str(path))
     dead.close()
     server = ControlServer(f"unix:{path}", session, stopped.set)
-    with pytest.raises(ConfigError, match="another session may run there"):
+    with pytest.raises(SessionError, match="another session may run there"):
         ControlServer(f"unix:{path}", session, stopped.set)
     assert send_command(server.address, "status")["ok"]
     server.close()
@@ -187,7 +187,7 @@ def test_a_dead_sessions_socket_is_replaced_and_a_living_ones_is_not(tmp_path, s
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path, session, stopped):
     path = tmp_path / "c.sock"
     path.write_text("mine")
-    with pytest.raises(ConfigError, match="cannot listen"):
+    with pytest.raises(SessionError, match="cannot listen"):
         ControlServer(f"unix:{path}", session, stopped.set)
     assert path.read_text() == "mine"
 
@@ -239,6 +239,6 @@ def test_the_command_line_says_what_is_wrong(server, capsys, arguments, message)
 def test_no_session_is_said_in_one_line(tmp_path):
     command = [sys.executable, "-m", "edgevc", "control", "--control", f"unix:{tmp_path}/none", "status"]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2
+    assert done.returncode == 9
     assert done.stderr.count("\n") == 1
     assert "start `edgevc live`" in done.stderr

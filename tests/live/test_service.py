@@ -66,7 +66,7 @@ def test_the_unit_restarts_is_watched_and_runs_live():
         assert shlex.split(unit["ExecStart"])[-2:] == ["live", "--voice=slt"]
         assert unit["Type"] == "notify"
         assert unit["Restart"] == "on-failure"
-        assert unit["RestartPreventExitStatus"] == "2 3"
+        assert unit["RestartPreventExitStatus"] == "2 3 11"
         assert float(unit["WatchdogSec"]) > 0
         assert unit["NoNewPrivileges"] == "yes"
         assert unit["LimitRTPRIO"] == "60"
@@ -186,7 +186,7 @@ def test_remove_takes_everything_away(systemctl, capsys):
 
 def test_a_refusal_of_systemd_is_passed_on_with_a_next_step(systemctl, capsys):
     systemctl.fail("restart")
-    assert cli.main(["service", "install", "--user"]) == 2
+    assert cli.main(["service", "install", "--user"]) == 10
     err = capsys.readouterr().err
     assert "Unit not found." in err
     assert "journalctl --user -u edgevc-live.service" in err
@@ -194,13 +194,13 @@ def test_a_refusal_of_systemd_is_passed_on_with_a_next_step(systemctl, capsys):
 
 def test_a_machine_without_systemd_is_told_about_print(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert cli.main(["service", "install", "--user"]) == 2
+    assert cli.main(["service", "install", "--user"]) == 10
     assert "--print" in capsys.readouterr().err
 
 
 def test_the_machines_service_needs_root(systemctl, monkeypatch, capsys):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert cli.main(["service", "install", "--system"]) == 2
+    assert cli.main(["service", "install", "--system"]) == 10
     assert "sudo" in capsys.readouterr().err
 
 

@@ -15,7 +15,7 @@ from edgevc.bundle import ModelBundle
 from edgevc.cli import main
 from edgevc.dsp.features import LogMel
 from edgevc.engines import choose_engine
-from edgevc.errors import AudioFileError, EngineError, GateError
+from edgevc.errors import EngineError, GateError, OutputError
 from edgevc.quantize import run as running
 from edgevc.quantize.write import staged
 
@@ -112,7 +112,7 @@ def test_below_the_gate_nothing_is_written(float_bundle, tmp_path, capsys):
 
 def test_an_existing_output_is_refused_before_any_work(float_bundle, tmp_path, capsys):
     (tmp_path / "out").mkdir()
-    assert run(float_bundle, "-o", tmp_path / "out") == 5
+    assert run(float_bundle, "-o", tmp_path / "out") == 8
     assert "--force" in capsys.readouterr().err
 
 
@@ -192,7 +192,7 @@ def test_a_replaced_output_is_whole_or_as_before(tmp_path):
 
 def test_too_little_disk_is_told_before_the_work(tmp_path):
     with (
-        pytest.raises(AudioFileError, match=r"MiB free, got \d+; make room"),
+        pytest.raises(OutputError, match=r"MiB free, got \d+; make room"),
         staged(tmp_path / "out", 1 << 60, overwrite=False),
     ):
         pass

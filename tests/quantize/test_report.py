@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 import sample_result
 
-from edgevc.errors import AudioFileError, ConfigError
+from edgevc.errors import ConfigError, OutputError
 from edgevc.quantize.report.charts import Axis, Bars, Point, bar_chart, line_chart, number, scatter
 from edgevc.quantize.report.markup import Markup, element, join, printable
 from edgevc.quantize.report.page import MAX_ROWS, page
@@ -236,7 +236,7 @@ def test_the_files_are_written_whole_or_not_at_all(tmp_path):
         path = tmp_path / f"report.{suffix}"
         write_report(made, path)
         path.read_text(encoding="utf-8")
-        with pytest.raises(AudioFileError, match="--force"):
+        with pytest.raises(OutputError, match="--force"):
             write_report(made, path)
         write_report(made, path, overwrite=True)
     assert len(list(tmp_path.iterdir())) == 3
@@ -248,7 +248,7 @@ def test_the_files_are_written_whole_or_not_at_all(tmp_path):
 def test_a_report_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"\.html, \.json, \.txt"):
         write_report(sample_result.result(), tmp_path / "report.pdf")
-    with pytest.raises(AudioFileError, match="its folder does not exist"):
+    with pytest.raises(OutputError, match="its folder does not exist"):
         write_report(sample_result.result(), tmp_path / "none" / "report.html")
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgevc.errors import AudioFileError, ConfigError
+from edgevc.errors import ConfigError
+from edgevc.files import check_output, write_atomic
 from edgevc.quantize.report.charts import number
 from edgevc.quantize.report.markup import printable
 from edgevc.quantize.report.page import page
@@ -78,19 +78,13 @@ def write_report(result: QuantizationResult, path: Path, *, overwrite: bool = Fa
 
     Raises:
         ConfigError: the name has another suffix.
-        AudioFileError: the file exists and may not be replaced, or cannot be written.
+        OutputError: the file exists and may not be replaced, or cannot be written.
     """
     check_report(path, overwrite=overwrite)
     suffix = path.suffix.lower()
     text = page(result) if suffix == ".html" else result.to_json() if suffix == ".json" else terminal(result, 10**6)
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        # backslashreplace: a lone surrogate of a hostile name becomes \ud800, which is right in JSON as well
-        scratch.write_bytes((text + "\n").encode("utf-8", "backslashreplace"))
-        scratch.replace(path)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        raise AudioFileError(f"cannot write the report {path}: {error.strerror}") from error
+    # backslashreplace: a lone surrogate of a hostile name becomes \ud800, which is right in JSON as well
+    write_atomic(path, (text + "\n").encode("utf-8", "backslashreplace"))
 
 
 def check_report(path: Path, *, overwrite: bool = False) -> None:
@@ -98,14 +92,11 @@ def check_report(path: Path, *, overwrite: bool = False) -> None:
 
     Raises:
         ConfigError: the name has another suffix than .html, .json or .txt.
-        AudioFileError: the file exists and may not be replaced, or its folder does not exist.
+        OutputError: the file exists and may not be replaced, or its folder does not exist.
     """
     if path.suffix.lower() not in KINDS:
         raise ConfigError(f"a report must be a {', '.join(KINDS)} file, got {path}")
-    if path.exists() and not overwrite:
-        raise AudioFileError(f"{path} exists; give --force to replace it")
-    if not path.parent.is_dir():
-        raise AudioFileError(f"cannot write the report {path}: its folder does not exist; make it first")
+    check_output(path, overwrite=overwrite)
 
 
 def _calibration(result: QuantizationResult) -> list[str]:

@@ -1,0 +1,167 @@
+"""What the commands have in common: options, exit codes in help, messages, logging, and how they are interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TextIO
+
+from edgevc.errors import INTERRUPTED, EdgevcError
+from edgevc.limits import CHUNK_HOPS, ENGINES
+
+MODEL_HELP = 'a built-in model (edgevc voices lists them), or path to a model folder or .zip (default: "default")'
+ENDING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
+"""A service manager, a terminal that goes away, and Ctrl-backslash: each ends the work as tidily as Ctrl-C."""
+
+_LEVELS = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+"""Level to a systemd journal's priority, see sd-daemon(3)."""
+
+
+def exit_codes_text(kinds: Iterable[type[EdgevcError]], others: Mapping[int, str] | None = None) -> str:
+    """Return the table of exit codes for a help text.
+
+    Args:
+        kinds: of errors that the command may end with.
+        others: codes that are no errors, or mean something of their own here.
+    """
+    codes = {0: "done"} | {kind.exit_code: kind.meaning for kind in kinds} | dict(others or {})
+    codes[INTERRUPTED] = "interrupted"
+    return "exit codes:\n" + "\n".join(f"  {code:3d} {codes[code]}" for code in sorted(codes))
+
+
+def help_text(
+    examples: str, kinds: Iterable[type[EdgevcError]], others: Mapping[int, str] | None = None, notes: str = ""
+) -> str:
+    """Return what stands below a command's options: examples, notes, exit codes."""
+    parts = [f"examples:\n{examples.rstrip()}", notes.strip(), exit_codes_text(kinds, others)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def add_verbosity(parser: argparse.ArgumentParser, *, defaults: bool) -> None:
+    """Add -v and -q; the command's own parser keeps what stood before the command's name."""
+    default = 0 if defaults else argparse.SUPPRESS
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=default, help="say more; twice: everything, for a bug report"
+    )
+    parser.add_argument("-q", "--quiet", action="count", default=default, help="say less: warnings, twice: errors only")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add --json."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a model, its engine and how it is called."""
+    parser.add_argument("--bundle", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument(
+        "--engine",
+        choices=("auto", *ENGINES),
+        default="auto",
+        help="inference engine (default auto: LiteRT where it is installed, else ONNX Runtime)",
+    )
+    parser.add_argument(
+        "--chunk-hops",
+        type=int,
+        choices=CHUNK_HOPS,
+        default=1,
+        help="hops of 10 ms per call: more cost less CPU and add as much latency (default 1)",
+    )
+
+
+def complain(message: str) -> None:
+    """Say on stderr what went wrong, or what a user should know."""
+    # the terminal may have gone, which may be why there is something to say
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            print(f"edgevc: {message}", file=sys.stderr, flush=True)
+
+
+def prepare_streams() -> None:
+    """Let no text fail: stdout takes every character, and one that is closed takes everything and keeps nothing.
+
+    Names of files, devices and models come from others and need not be of the terminal's encoding; what was worked for
+    must not be lost because it cannot be printed.
+    """
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            getattr(stream, "reconfigure")(errors="backslashreplace")  # noqa: B009
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what sys.stderr is at that moment; a view of a session may have replaced it."""
+
+    def __init__(self, *, journal: bool) -> None:
+        logging.Handler.__init__(self)
+        self._journal = journal
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if sys.stderr is not None:
+            super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        if not self._journal:
+            return f"edgevc: {text}"
+        # a journal's entry is a line
+        priority = f"<{_LEVELS.get(record.levelno, 6)}>"
+        return "\n".join(priority + line for line in text.splitlines())
+
+
+def configure_logging(verbosity: int, *, session: bool) -> None:
+    """Send what edgevc's modules say to stderr; under systemd with the priorities that its journal understands.
+
+    Args:
+        verbosity: 0 says warnings, each step more says more.
+        session: a live session says what happens to it even so.
+    """
+    logger = logging.getLogger("edgevc")
+    for handler in [handler for handler in logger.handlers if isinstance(handler, _Stderr)]:
+        logger.removeHandler(handler)
+    logger.addHandler(_Stderr(journal=_stderr_is_the_journal()))
+    usual = logging.INFO if session else logging.WARNING
+    logger.setLevel(min(max(usual - 10 * verbosity, logging.DEBUG), logging.ERROR))
+
+
+def traceback_wanted() -> bool:
+    """Whether a fault in edgevc itself is to be shown in full: with -vv."""
+    return logging.getLogger("edgevc").level <= logging.DEBUG
+
+
+def _stderr_is_the_journal() -> bool:
+    """Whether systemd reads stderr: JOURNAL_STREAM names its device and inode, see systemd.exec(5)."""
+    try:
+        found = os.fstat(2)
+        return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def termination_as_interrupt() -> Iterator[None]:
+    """Let the signals that end a program unwind like Ctrl-C, so that nothing half-written is left."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    for number, handler in before.items():
+        # nohup and a shell's background jobs ignore the hang-up, and mean it
+        if handler != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
