@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from edgevc.text import printable
+
 
 class EdgevcError(Exception):
     """Base of all errors that edgevc raises on purpose."""
@@ -12,6 +14,10 @@ class EdgevcError(Exception):
     """What the command line ends with."""
     meaning: ClassVar[str] = "something failed"
     """What that code says, in a few words."""
+
+    def __str__(self) -> str:
+        """Return the message; what a file or a device calls itself cannot drive a terminal with it."""
+        return "\n".join(map(printable, super().__str__().split("\n")))
 
 
 class ConfigError(EdgevcError, ValueError):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+import flatbuffers
 import numpy as np
 from tiny_bundle import TfliteFile, TfliteGraph, tflite, write_tiny_bundle
 
@@ -52,6 +53,26 @@ def take_golden_outputs(folder, engine):
     data, manifest["golden"]["arrays"] = pack_golden(arrays)
     (folder / "golden.f32").write_bytes(data)
     seal(folder, manifest)
+
+
+def change_tflite(data, change):
+    """Return a .tflite file after `change(model)` on its objects."""
+    model = tflite.ModelT.InitFromPackedBuf(data, 0)
+    change(model)
+    builder = flatbuffers.Builder(len(data) + 1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def without_inputs(data, operator=3):
+    """Return a file in which one operator of each graph reads nothing, tensor -1; an ADD so crashes LiteRT 2.3."""
+
+    def change(model):
+        for graph in model.subgraphs:
+            inputs = graph.operators[operator].inputs
+            graph.operators[operator].inputs = [-1] * len(inputs)
+
+    return change_tflite(data, change)
 
 
 def moving_arena(net, first_hop=60, step=60_000):

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc.errors import ModelError
+from edgevc.text import shortened
 
 FORMAT_VERSION = 1
 ENGINES = ("litert", "onnx")
@@ -53,7 +54,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PATH_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 # RuntimeError: a loop of links. The others come from the file system or from zipfile.
-_READ_ERRORS = (OSError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, struct.error)
+_READ_ERRORS = (OSError, RuntimeError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, struct.error)
 
 FloatArray = NDArray[np.float32]
 
@@ -236,7 +237,7 @@ class ModelBundle:
         version = root.take("format_version")
         if type(version) is not int or version != FORMAT_VERSION:
             raise ModelError(
-                f"this edgevc reads bundles of format_version {FORMAT_VERSION}, got {_short(version)}; "
+                f"this edgevc reads bundles of format_version {FORMAT_VERSION}, got {shortened(version)}; "
                 "update edgevc or export the model again"
             )
         sealed = root.sha256("manifest_sha256")
@@ -356,6 +357,10 @@ class ModelBundle:
     def manifest(self) -> dict[str, Any]:
         """Return what manifest.json says, a copy: the start of a bundle made from this one."""
         return _parse_json(self._manifest)
+
+    def file_bytes(self, path: str) -> int:
+        """Return the size of a listed file."""
+        return self._files[path].n_bytes
 
     def files(self) -> tuple[str, ...]:
         """Return the paths of all listed files."""
@@ -483,6 +488,8 @@ class _Zip:
         self._entries: dict[str, zipfile.ZipInfo] = {}
         with self._archive() as archive:
             names = [info.filename for info in archive.infolist()]
+            if not all(names):
+                raise ModelError(f"an entry of {path} has no name; zip the bundle's folder again")
             manifests = [name for name in names if re.fullmatch(rf"({_PATH_PART.pattern}/)?manifest\.json", name)]
             if len(manifests) != 1:
                 raise ModelError(
@@ -500,7 +507,7 @@ class _Zip:
     def _archive(self) -> zipfile.ZipFile:
         try:
             return zipfile.ZipFile(self._path)
-        except (ValueError, OverflowError, RuntimeError, KeyError) as error:
+        except (ValueError, OverflowError, RuntimeError, LookupError) as error:
             raise ModelError(f"cannot read the zip archive {self._path}: {error}; zip the folder again") from error
 
     def _entry(self, path: str) -> zipfile.ZipInfo:
@@ -548,16 +555,16 @@ def _parse_json(data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ModelError(f"manifest.json must be valid JSON: {error}; copy the bundle again") from error
     if not isinstance(parsed, dict):
-        raise ModelError(f"manifest.json must be an object, got {_short(parsed)}; export the model again")
+        raise ModelError(f"manifest.json must be an object, got {shortened(parsed)}; export the model again")
     return parsed
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        double = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"key {double[:80]!r} is there twice")
+    result: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in result:
+            raise ValueError(f"key {shortened(name)} is there twice")
+        result[name] = value
     return result
 
 
@@ -578,17 +585,12 @@ def _small(text: str) -> int:
     return int(text)
 
 
-def _short(value: object) -> str:
-    text = repr(value) if not isinstance(value, (dict, list)) else type(value).__name__
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
 class _Fields:
     """One JSON object: every key is taken once by rule; what is left over is unknown and refused."""
 
     def __init__(self, values: Any, where: str) -> None:
         if not isinstance(values, dict):
-            raise ModelError(f"{where} must be an object, got {_short(values)}; export the model again")
+            raise ModelError(f"{where} must be an object, got {shortened(values)}; export the model again")
         self.where = where
         self._values: dict[str, Any] = values
         self._taken: set[str] = set()
@@ -606,7 +608,7 @@ class _Fields:
         return self._values[key]
 
     def fail(self, key: str, rule: str, value: object) -> ModelError:
-        return ModelError(f"{self.where}.{key} must be {rule}, got {_short(value)}; export the model again")
+        return ModelError(f"{self.where}.{key} must be {rule}, got {shortened(value)}; export the model again")
 
     def text(self, key: str, limit: int = 2000) -> str:
         value = self.take(key)
@@ -811,7 +813,7 @@ def _read_figures(value: Any, where: str, depth: int = 0) -> Any:
         return value
     if type(value) in (int, float, bool):
         return value
-    raise ModelError(f"{where} must be text, a number or an object of them, got {_short(value)}")
+    raise ModelError(f"{where} must be text, a number or an object of them, got {shortened(value)}")
 
 
 # What the converter relies on. The first dimension of `voice` is 1, that of all others is the hops of a call.
@@ -907,7 +909,9 @@ def _read_voices(fields: _Fields, files: Mapping[str, _FileEntry]) -> tuple[str,
     for part in ("name", "row"):
         values = [getattr(voice, part) for voice in voices]
         if len(set(values)) != len(values):
-            raise ModelError(f"every voice must have its own {part}, got {_short(str(values))}; export the model again")
+            raise ModelError(
+                f"every voice must have its own {part}, got {shortened(str(values))}; export the model again"
+            )
     fields.done()
     return path, tuple(voices)
 

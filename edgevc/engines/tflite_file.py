@@ -40,6 +40,8 @@ _SHAPE_INPUTS = {
     22: (1,), 34: (1,), 39: (1,), 40: (1,), 45: (1, 2, 3), 49: (0,), 60: (1,), 65: (1, 2), 67: (0,), 69: (1,),
     70: (1,), 74: (1,), 81: (1,), 82: (1,), 89: (1,), 94: (0,), 97: (1,), 102: (1, 2), 130: (1,),
 }  # fmt: skip
+# The inputs that may be left out, tensor -1: biases. LiteRT 2.3 reads others through a wild pointer, now and then.
+_OPTIONAL_INPUTS = {3: (2,), 4: (2,), 9: (2,), 67: (3,)}
 # TensorType numbers and the bits of one element.
 _BITS = {0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 6: 8, 7: 16, 9: 8, 15: 32, 16: 16, 17: 4}
 _FLOAT32 = 0
@@ -239,6 +241,8 @@ def _check_subgraph(
             not 0 <= index < len(tensors) for index in outputs
         ):
             raise _DamageError("an operator names a tensor that is not there")
+        if any(index == -1 and at not in _OPTIONAL_INPUTS.get(codes[number], ()) for at, index in enumerate(inputs)):
+            raise _DamageError(f"an input of {_OPERATORS[codes[number]]} is left out")
         for at in _SHAPE_INPUTS.get(codes[number], ()):
             if at < len(inputs) and inputs[at] >= 0 and inputs[at] not in constants:
                 raise ModelError(

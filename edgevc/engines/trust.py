@@ -13,26 +13,25 @@ import functools
 import hashlib
 import json
 import math
-import os
 import platform
-import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from edgevc.bundle import GraphSpec, ModelBundle
-from edgevc.children import limit_resources, python_command
-from edgevc.engines.base import FloatArray
+from edgevc import children
+from edgevc.bundle import ModelBundle
+from edgevc.engines import probe
+from edgevc.engines.base import FloatArray, Graph
 from edgevc.engines.loader import load_graph
-from edgevc.errors import EdgevcError, EngineError, ModelError, OutputError
+from edgevc.errors import EngineError, ModelError, OutputError
 from edgevc.files import cache_dir, write_atomic
 
-TIME_LIMIT_S = 60
-"""A Raspberry Pi Zero 2 W needs some 10 s to import onnxruntime from a cold card."""
+Watch = Callable[[str, int], None]
+"""Told the name of a graph, and the bytes of its file or the hops that it is about to run."""
 
+_RULES = 2
+"""Counts up when a bundle must be checked again that passed before: its limits have changed."""
 _MAX_CACHE_BYTES = 1 << 20
 _MAX_CACHE_ENTRIES = 200
 # Verdicts of this process, so that a cache that cannot be written costs one check and not one at each graph.
@@ -51,7 +50,7 @@ def require(bundle: ModelBundle, engine: str, version: str) -> None:
         EngineError: the engine computes wrong values, or dies of an instruction that this CPU does not have.
         ModelError: the engine cannot load or run the graphs, crashes on them, or takes too much time or memory.
     """
-    key = f"{engine} {version} {bundle.sha256} {cpu_id()}"
+    key = _key(bundle, engine, version)
     if key in _trusted:
         return
     cache = _read_cache()
@@ -70,11 +69,17 @@ def require(bundle: ModelBundle, engine: str, version: str) -> None:
     _trusted.add(key)
 
 
+def _key(bundle: ModelBundle, engine: str, version: str) -> str:
+    return f"{engine} {version} {bundle.sha256} {cpu_id()} rules {_RULES}"
+
+
 def _passes(bundle: ModelBundle, engine: str, error: float) -> bool:
     return error <= bundle.golden.tolerance[engine]
 
 
-def golden_error(bundle: ModelBundle, engine: str) -> float:
+def golden_error(
+    bundle: ModelBundle, engine: str, before_load: Watch | None = None, before_run: Watch | None = None
+) -> float:
     """Stream the golden inputs through every graph, at every number of hops in a call, in this process.
 
     Returns:
@@ -87,7 +92,7 @@ def golden_error(bundle: ModelBundle, engine: str) -> float:
     """
     errors = [0.0]
     for chunk_hops in bundle.graphs["encoder"].chunk_hops:
-        for name, output in golden_outputs(bundle, engine, chunk_hops).items():
+        for name, output in golden_outputs(bundle, engine, chunk_hops, before_load, before_run).items():
             expected = bundle.golden_array(name).astype(np.float64)
             distance = float(np.sum((output - expected) ** 2))
             energy = float(np.sum(expected**2))
@@ -95,7 +100,13 @@ def golden_error(bundle: ModelBundle, engine: str) -> float:
     return max(errors)
 
 
-def golden_outputs(bundle: ModelBundle, engine: str, chunk_hops: int = 1) -> dict[str, FloatArray]:
+def golden_outputs(
+    bundle: ModelBundle,
+    engine: str,
+    chunk_hops: int = 1,
+    before_load: Watch | None = None,
+    before_run: Watch | None = None,
+) -> dict[str, FloatArray]:
     """Stream the golden inputs through every graph, in this process; an exporter makes the golden outputs with it.
 
     Returns:
@@ -107,14 +118,19 @@ def golden_outputs(bundle: ModelBundle, engine: str, chunk_hops: int = 1) -> dic
     """
     outputs: dict[str, FloatArray] = {}
     for spec in bundle.graphs.values():
-        columns = _stream(bundle, spec, engine, chunk_hops)
+        if before_load is not None:
+            before_load(f"{spec.name} at {chunk_hops} hops", bundle.file_bytes(spec.files[engine]))
+        graph = load_graph(bundle, spec.name, engine, chunk_hops)
+        if before_run is not None:
+            before_run(f"{spec.name} at {chunk_hops} hops", bundle.golden.n_hops)
+        columns = _stream(bundle, graph)
         named = zip(spec.outputs, columns, strict=True)
         outputs |= {f"{spec.name}/{engine}/{tensor.name}": column for tensor, column in named}
     return outputs
 
 
-def _stream(bundle: ModelBundle, spec: GraphSpec, engine: str, chunk_hops: int) -> list[FloatArray]:
-    graph = load_graph(bundle, spec.name, engine, chunk_hops)
+def _stream(bundle: ModelBundle, graph: Graph) -> list[FloatArray]:
+    spec, chunk_hops = graph.spec, graph.chunk_hops
     state = graph.new_state()
     golden = [bundle.golden_array(f"{spec.name}/input/{tensor.name}") for tensor in spec.inputs]
     chunks = []
@@ -134,71 +150,26 @@ def measure_in_child(bundle: ModelBundle, engine: str) -> float:
         EngineError: the engine cannot be imported, or needs an instruction that this CPU does not have.
         ModelError: a graph cannot be loaded or run, or crashes the engine, or takes too much time or memory.
     """
-    path = str(bundle.path.resolve())
-    try:
-        done = subprocess.run(  # noqa: S603
-            python_command("edgevc.engines.trust", "_child_main", path=path, sha256=bundle.sha256, engine=engine),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            timeout=TIME_LIMIT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ModelError(
-            f"engine {engine} must run the golden vectors of bundle {bundle.name} within {TIME_LIMIT_S} s, it did not; "
-            "copy the bundle again"
-        ) from error
-    except OSError as error:
-        raise EngineError(
-            f"cannot start {sys.executable!r} to check engine {engine} in a process of its own: {error}; "
-            "run edgevc from a normal Python"
-        ) from error
-    return _verdict(bundle, engine, done)
+    path, what = str(bundle.path.resolve()), f"the golden vectors of bundle {bundle.name}"
+    said = probe.ask("edgevc.engines.trust", "_measure_main", engine, what, path=path, sha256=bundle.sha256)
+    error = said.get("error")
+    if not isinstance(error, int | float):
+        raise ModelError(f"engine {engine} must tell its error on {what}, it did not; use another model")
+    return float(error)
 
 
-def _verdict(bundle: ModelBundle, engine: str, done: subprocess.CompletedProcess[bytes]) -> float:
-    # Engines may print to stdout as well; the verdict is the last line.
-    last = done.stdout[-10_000:].strip().rpartition(b"\n")[2]
-    try:
-        answer = json.loads(last)
-        if "error" in answer:
-            return float(answer["error"])
-        kind, message = EngineError if answer["kind"] == "EngineError" else ModelError, str(answer["message"])
-    except (ValueError, TypeError, KeyError):
-        pass
-    else:
-        raise kind(message)
-    if done.returncode == -signal.SIGILL:
-        raise EngineError(
-            f"engine {engine} died of an instruction that this CPU does not have; "
-            "install another version of it, or choose the other engine"
-        )
-    how = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit status {done.returncode}"
-    raise ModelError(
-        f"engine {engine} must survive the graphs of bundle {bundle.name}, it ended with {how}; copy the bundle again"
-    )
-
-
-def _child_main(path: str, sha256: str, engine: str) -> None:
-    """Measure and print one line of JSON; runs in the child."""
-    limit_resources(TIME_LIMIT_S)
-    answer: dict[str, Any]
+def _measure_main(path: str, sha256: str, engine: str) -> None:
+    """Measure and say it; runs in the child."""
+    children.limit_resources(probe.TIME_LIMIT_S)
     try:
         bundle = ModelBundle.open(path)
         if bundle.sha256 != sha256:
             raise ModelError(f"the bundle {path} changed while it was read; open it again")
-        error = golden_error(bundle, engine)
-        answer = {"error": error if math.isfinite(error) else 1e9}
-    except EdgevcError as failure:
-        answer = {"kind": type(failure).__name__, "message": str(failure)}
-    except MemoryError:
-        answer = {"kind": "ModelError", "message": f"the graphs of {path} need too much memory; copy the bundle again"}
-    sys.stdout.write("\n" + json.dumps(answer) + "\n")
-    sys.stdout.flush()
-    # Engines were seen to crash while the interpreter shuts down; the verdict is already out.
-    os._exit(0)
+        probe.begin(engine, sum(bundle.file_bytes(spec.files[engine]) for spec in bundle.graphs.values()))
+        error = golden_error(bundle, engine, probe.load_phase, probe.run_phase)
+    except Exception as failure:  # what a bundle causes is the bundle's fault
+        probe.refuse(failure, f"bundle {path}")
+    children.answer(error=error if math.isfinite(error) else 1e9)
 
 
 @functools.lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ import sample_result
 
 from edgevc.errors import ConfigError, OutputError
 from edgevc.quantize.report.charts import Axis, Bars, Point, bar_chart, line_chart, number, scatter
-from edgevc.quantize.report.markup import Markup, element, join, printable
+from edgevc.quantize.report.markup import Markup, element, join
 from edgevc.quantize.report.page import MAX_ROWS, page
 from edgevc.quantize.report.summary import badness, layers_of, sentences
 from edgevc.quantize.report.writer import WIDTH, columns, shorten, terminal, write_report
@@ -256,10 +256,6 @@ def test_text_becomes_markup_only_through_element():
     assert element("p", "a < b & c", Markup("<b>x</b>")) == "<p>a &lt; b &amp; c<b>x</b></p>"
     assert element("p", class_='"x"', data_y="<") == '<p class="&quot;x&quot;" data-y="&lt;"></p>'
     assert join(["<", None, Markup("<")]) == "&lt;<"
-
-
-def test_every_invisible_character_becomes_visible():
-    assert printable("a\x1b[2Jb\n\u202e\ud800é名") == "a\\x1b[2Jb\\n\\u202e\\ud800é名"
 
 
 def test_a_long_name_keeps_both_ends():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
+from edgevc.text import printable
+
 _VOID = frozenset({"meta"})
 
 
@@ -40,15 +42,6 @@ def join(parts: Iterable[str | None]) -> Markup:
             part if isinstance(part, Markup) else html.escape(printable(part)) for part in parts if part is not None
         )
     )
-
-
-def printable(text: str) -> str:
-    r"""Return the text with everything that is not a visible character or a blank as \x.., so that it stays one line.
-
-    Names come from model files that may be hostile: control characters would drive a terminal, marks of writing
-    direction would disguise a name, lone surrogates cannot be written to a file.
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _plain(value: str | float) -> str:

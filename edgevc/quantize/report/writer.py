@@ -9,7 +9,6 @@ from pathlib import Path
 from edgevc.errors import ConfigError
 from edgevc.files import check_output, write_atomic
 from edgevc.quantize.report.charts import number
-from edgevc.quantize.report.markup import printable
 from edgevc.quantize.report.page import page
 from edgevc.quantize.report.result import Candidate, QuantizationResult
 from edgevc.quantize.report.summary import (
@@ -36,6 +35,7 @@ from edgevc.quantize.report.summary import (
     speed,
     value_of,
 )
+from edgevc.text import printable
 
 WIDTH = 100
 """Columns that the terminal's report may take."""

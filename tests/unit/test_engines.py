@@ -13,7 +13,7 @@ from tiny_bundle import N_CONTENT, N_FILTERS, N_MELS, TinyNet, onnx_encoder, tfl
 
 from edgevc import children, engines
 from edgevc.bundle import ModelBundle, write_manifest
-from edgevc.engines import choose_engine, load_graph, loader, open_graph, trust
+from edgevc.engines import choose_engine, load_graph, loader, open_graph, probe, trust
 from edgevc.errors import ConfigError, EngineError, ModelError
 
 # Largest difference seen between an engine and numpy is 1.5e-6 (x86-64, sums of 80 products); times 7.
@@ -304,7 +304,7 @@ def test_values_that_are_not_finite_are_never_trusted(tiny_bundle, cache, monkey
 )
 def test_a_child_that_ends_badly_does_no_harm(tiny_bundle, cache, monkeypatch, code, kind, message):
     monkeypatch.setattr(children, "_START", in_child(code))
-    monkeypatch.setattr(trust, "TIME_LIMIT_S", 2 if "sleep" in code else trust.TIME_LIMIT_S)
+    monkeypatch.setattr(probe, "TIME_LIMIT_S", 2 if "sleep" in code else probe.TIME_LIMIT_S)
     with pytest.raises(kind, match=message):
         trust.measure_in_child(tiny_bundle, "onnx")
 
@@ -320,7 +320,7 @@ def test_a_verdict_is_remembered_across_processes(tiny_bundle, cache, monkeypatc
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"verdicts": 3}', "[" * 100_000, '{"verdicts": {"KEY": NaN}}'])
 def test_a_damaged_cache_is_harmless(tiny_bundle, cache, monkeypatch, damage):
     version = engines.engine_version("onnx")
-    key = f"onnx {version} {tiny_bundle.sha256} {trust.cpu_id()}"
+    key = trust._key(tiny_bundle, "onnx", version)
     cache.parent.mkdir(parents=True)
     cache.write_text(damage.replace("KEY", key))
     monkeypatch.setattr(trust, "measure_in_child", lambda *_: 0.0)

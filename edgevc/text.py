@@ -1,0 +1,26 @@
+"""Names and numbers from files that may be hostile, made fit for one line of text."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    r"""Return the text with everything that is not a visible character or a blank as \x.., so that it stays one line.
+
+    Names come from model files that may be hostile: control characters would drive a terminal, marks of writing
+    direction would disguise a name, lone surrogates cannot be written to a file.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def shortened(value: object, limit: int = 80) -> str:
+    """Return what a message shows of a value from a file: its `repr`, printable and at most `limit` characters.
+
+    Of a list or an object it is the type's name. A number of a million digits costs no more than its first digits.
+    """
+    if isinstance(value, int) and value.bit_length() > 4 * limit:
+        return f"a number of about {int(value.bit_length() * 0.30103) + 1} digits"
+    text = type(value).__name__ if isinstance(value, dict | list | tuple) else repr(value)
+    text = printable(text if len(text) <= 2 * limit else text[: 2 * limit])
+    return text if len(text) <= limit else text[: limit - 3] + "..."
