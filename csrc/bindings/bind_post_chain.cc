@@ -5,6 +5,7 @@
 #include "bindings.h"
 #include "edgevc/fade_gain.h"
 #include "edgevc/feedback_guard.h"
+#include "edgevc/high_pass.h"
 #include "edgevc/limiter.h"
 #include "edgevc/peaking_eq.h"
 
@@ -47,6 +48,14 @@ py::class_<Stream>& BindInPlace(py::class_<Stream>& stream) {
 }  // namespace
 
 void BindPostChain(py::module_& module) {
+  py::class_<HighPass> high_pass(module, "HighPass");
+  BindInPlace(high_pass)
+      .def(py::init<int, double>(), py::arg("sample_rate"), py::arg("cutoff") = HighPass::kCutoff)
+      .def_property_readonly("sample_rate", &HighPass::sample_rate)
+      .def_property_readonly("cutoff", &HighPass::cutoff)
+      .def_property_readonly("replaced_samples", &HighPass::replaced_samples)
+      .def("__copy__", [](const HighPass& self) { return HighPass(self); });
+
   py::class_<Limiter> limiter(module, "Limiter");
   BindInPlace(limiter)
       .def(py::init<int, double>(), py::arg("sample_rate"), py::arg("ceiling_db") = Limiter::kCeilingDb)
