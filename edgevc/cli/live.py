@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
             timer.start()
         # last, so that it says stopping first
         parts.enter_context(told_to_systemd(session.stats))
-        run_view(session, config, voices, view, stop, keys=not arguments.raw)
+        run_view(session, config, view, stop, keys=not arguments.raw)
     if not arguments.quiet:
         complain(_summary(session.stats()))
     return 0
@@ -107,7 +107,8 @@ def _with_virtual_microphone(
 
 def _serve(config: LiveConfig, session: LiveSession, stop: threading.Event, parts: contextlib.ExitStack) -> None:
     """Open what other programs talk to."""
-    from edgevc.control.server import ControlServer, default_address
+    from edgevc.control.address import default_address
+    from edgevc.control.server import ControlServer
 
     address = config.control or default_address()
     if address is not None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 OVERLOAD_POLICIES = ("drop", "bypass", "silence", "batch")
 """On a machine that is too slow: skip input, let the dry voice or silence through, take more hops per call."""
-MODES = ("convert", "bypass", "mute")
 
 
 @dataclass(frozen=True)

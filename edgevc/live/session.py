@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from edgevc.converter import GAIN_RANGE_DB, SAMPLE_RATE, SEMITONE_RANGE
+from edgevc.control import controls
+from edgevc.converter import SAMPLE_RATE
 from edgevc.devices.port import AudioPort, PortCounters
-from edgevc.errors import AudioDeviceError, ConfigError
+from edgevc.errors import AudioDeviceError
 from edgevc.live.chain import Converter, VoiceChain
 from edgevc.live.clock import Clock, SystemClock
-from edgevc.live.config import MODES, LiveConfig
+from edgevc.live.config import LiveConfig
 from edgevc.live.meters import SILENCE_DB, Meters
 from edgevc.live.realtime import settle, try_realtime
 from edgevc.live.recorder import Recorder
@@ -270,6 +271,19 @@ class LiveSession:
     # --- settings
 
     @property
+    def wishes(self) -> controls.Wishes:
+        """What the session is asked to be; values must be valid, so `apply` is the way to set one."""
+        return self._chain
+
+    def apply(self, name: str, value: object) -> None:
+        """Set one of the controls: mode, voice, gain, pitch; the next chunk follows.
+
+        Raises:
+            ConfigError: there is no such control, or the value breaks its rule.
+        """
+        controls.apply(self, name, value)
+
+    @property
     def config(self) -> LiveConfig:
         """With which the session was made."""
         return self._config
@@ -285,9 +299,7 @@ class LiveSession:
         Raises:
             ConfigError: there is no such mode.
         """
-        if mode not in MODES:
-            raise ConfigError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
-        self._chain.mode = mode
+        self.apply("mode", mode)
 
     @property
     def voice(self) -> str:
@@ -300,9 +312,7 @@ class LiveSession:
         Raises:
             ConfigError: the bundle has no such voice.
         """
-        if voice not in self.voices:
-            raise ConfigError(f"voice must be one of {', '.join(self.voices)}, got {voice!r}")
-        self._chain.voice = voice
+        self.apply("voice", voice)
 
     def next_voice(self) -> str:
         """Speak as the bundle's next voice; return its name."""
@@ -320,9 +330,7 @@ class LiveSession:
         Raises:
             ConfigError: outside the range.
         """
-        if not -GAIN_RANGE_DB <= gain_db <= GAIN_RANGE_DB:
-            raise ConfigError(f"gain_db must be within -{GAIN_RANGE_DB:g}..{GAIN_RANGE_DB:g}, got {gain_db!r}")
-        self._chain.gain_db = gain_db
+        self.apply("gain", gain_db)
 
     @property
     def semitones(self) -> float:
@@ -335,9 +343,7 @@ class LiveSession:
         Raises:
             ConfigError: outside the range.
         """
-        if not -SEMITONE_RANGE <= semitones <= SEMITONE_RANGE:
-            raise ConfigError(f"semitones must be within -{SEMITONE_RANGE:g}..{SEMITONE_RANGE:g}, got {semitones!r}")
-        self._chain.semitones = semitones
+        self.apply("pitch", semitones)
 
     # --- what it tells
 

@@ -17,9 +17,10 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from edgevc.control.controls import MODES
 from edgevc.devices.port import BACKENDS
 from edgevc.errors import ConfigError
-from edgevc.live.config import MODES, OVERLOAD_POLICIES, LiveConfig
+from edgevc.live.config import OVERLOAD_POLICIES, LiveConfig
 from edgevc.settings.kinds import (
     Choice,
     ControlAddress,
@@ -359,7 +360,7 @@ def _from_file(path: Path | None) -> Iterator[tuple[Setting, object, str]]:
             raise ConfigError(f"unknown setting {key!r} ({where}); {_nearest(key, _BY_KEY)}")
         setting = _BY_KEY[key]
         try:
-            found = setting.kind.from_toml(value)
+            found = setting.kind.from_value(value)
         except (ValueError, TypeError, RuntimeError) as error:
             raise _broken_rule(key, setting, value, where, "change that line") from error
         # a service has no working directory of its own, so what the file names lies relative to the file
@@ -391,7 +392,7 @@ def _from_flags(arguments: argparse.Namespace) -> Iterator[tuple[Setting, object
         if given is None:
             continue
         try:
-            value = setting.kind.from_text(given) if isinstance(given, str) else setting.kind.from_toml(given)
+            value = setting.kind.from_text(given) if isinstance(given, str) else setting.kind.from_value(given)
         except (ValueError, TypeError, RuntimeError) as error:
             raise _broken_rule(setting.flag, setting, given, "command line", "see --help") from error
         yield setting, value, setting.flag

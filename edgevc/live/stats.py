@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -76,3 +77,9 @@ class LiveStats:
     """Of one call of the converter."""
     playback_fill_ms: Percentiles = field(default_factory=Percentiles)
     latency: LatencyParts = field(default_factory=LatencyParts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return every field, as JSON takes it; the total latency stands beside its parts."""
+        values = asdict(self)
+        values["latency"]["total"] = self.latency.total
+        return values

@@ -1,21 +1,20 @@
-"""Serves what a live session counts to Prometheus: every scrape reads one snapshot, nothing runs in between."""
+"""What a live session counts, in the text format of Prometheus: every scrape reads one snapshot."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+import math
+import os
+import resource
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 
-from edgevc.errors import ConfigError
-from edgevc.live.config import MODES
+from edgevc.control.controls import MODES
 from edgevc.live.stats import LatencyParts, LiveStats, Percentiles
-from edgevc.settings.kinds import is_loopback, split_host_port
-
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric
+from edgevc.monitoring.http import PageServer
 
 PREFIX = "edgevc_live"
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STATES = ("starting", "running", "resting", "reconnecting", "stopped")
 
 COUNTERS = {
@@ -29,7 +28,7 @@ COUNTERS = {
     "device_restarts": "Times a device was opened again.",
     "worker_stalls": "Times the worker thread stood still.",
     "bad_samples": "Samples from the device that were not finite.",
-    "feedback_events": "Times howling was noticed.",
+    "feedback_events": "Times acoustic feedback was noticed.",
     "recording_errors": "Times the recording could not be written.",
 }
 """Field of LiveStats to help; exported as edgevc_live_<field>_total."""
@@ -50,48 +49,94 @@ _QUANTILES = {
 }
 
 
-class LiveCollector:
-    """Turns a snapshot into metric families; registered with a prometheus_client registry."""
+@dataclass(frozen=True)
+class Family:
+    """Samples of one name."""
 
-    def __init__(self, stats: Callable[[], LiveStats]) -> None:
-        """`stats` returns a snapshot; it is called once for each scrape, from the server's thread."""
-        self._stats = stats
+    name: str
+    kind: str
+    """counter or gauge."""
+    help: str
+    samples: tuple[tuple[Mapping[str, str], float], ...] = field(default=())
+    """Labels and value."""
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield every family of one snapshot."""
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+    @classmethod
+    def single(cls, name: str, kind: str, text: str, value: float) -> Family:
+        """Return a family of one sample without labels."""
+        return cls(name, kind, text, (({}, value),))
 
-        stats = self._stats()
-        for name, text in COUNTERS.items():
-            # the library appends _total
-            yield CounterMetricFamily(f"{PREFIX}_{name}", text, value=getattr(stats, name))
-        for name, (field, text) in _GAUGES.items():
-            yield GaugeMetricFamily(f"{PREFIX}_{name}", text, value=getattr(stats, field))
-        for name, (field, text) in _QUANTILES.items():
-            values: Percentiles = getattr(stats, field)
-            family = GaugeMetricFamily(f"{PREFIX}_{name}_seconds", f"{text}, by quantile.", labels=["quantile"])
-            for quantile, value in (("0.5", values.p50), ("0.95", values.p95), ("0.99", values.p99), ("1", values.max)):
-                family.add_metric([quantile], value / 1000)
-            yield family
-        parts = GaugeMetricFamily(f"{PREFIX}_latency_seconds", "Mouth to ear, part by part.", labels=["part"])
-        for part in fields(LatencyParts):
-            parts.add_metric([part.name], getattr(stats.latency, part.name) / 1000)
-        yield parts
-        yield GaugeMetricFamily(
-            f"{PREFIX}_mouth_to_ear_seconds", "The sum of the parts of the latency.", value=stats.latency.total / 1000
+
+def families_of(stats: LiveStats) -> Iterator[Family]:
+    """Yield every family of one snapshot."""
+    for name, text in COUNTERS.items():
+        yield Family.single(f"{PREFIX}_{name}_total", "counter", text, getattr(stats, name))
+    for name, (attribute, text) in _GAUGES.items():
+        yield Family.single(f"{PREFIX}_{name}", "gauge", text, getattr(stats, attribute))
+    for name, (attribute, text) in _QUANTILES.items():
+        values: Percentiles = getattr(stats, attribute)
+        known = (("0.5", values.p50), ("0.95", values.p95), ("0.99", values.p99), ("1", values.max))
+        samples = tuple(({"quantile": quantile}, value / 1000) for quantile, value in known)
+        yield Family(f"{PREFIX}_{name}_seconds", "gauge", f"{text}, by quantile.", samples)
+    parts = tuple(({"part": part.name}, getattr(stats.latency, part.name) / 1000) for part in fields(LatencyParts))
+    yield Family(f"{PREFIX}_latency_seconds", "gauge", "Mouth to ear, part by part.", parts)
+    total = stats.latency.total / 1000
+    yield Family.single(f"{PREFIX}_mouth_to_ear_seconds", "gauge", "The sum of the parts of the latency.", total)
+    for name, words, now in (("state", STATES, stats.state), ("mode", MODES, stats.mode)):
+        flags = tuple(({name: word}, float(word == now)) for word in words)
+        yield Family(f"{PREFIX}_{name}", "gauge", f"1 for the {name} that holds now.", flags)
+    yield Family(f"{PREFIX}_info", "gauge", "The voice that is spoken in.", (({"voice": stats.voice}, 1.0),))
+
+
+def process_families() -> Iterator[Family]:
+    """Yield what every exporter says of its process, under the usual names; nothing where there is no /proc."""
+    try:
+        words = Path("/proc/self/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        boot = next(
+            int(line.split()[1])
+            for line in Path("/proc/stat").read_text(encoding="ascii").splitlines()
+            if line.startswith("btime ")
         )
-        for name, known, now in (("state", STATES, stats.state), ("mode", MODES, stats.mode)):
-            family = GaugeMetricFamily(f"{PREFIX}_{name}", f"1 for the {name} that holds now.", labels=[name])
-            for word in known:
-                family.add_metric([word], float(word == now))
-            yield family
-        info = InfoMetricFamily(PREFIX, "The voice that is spoken in.")
-        info.add_metric([], {"voice": stats.voice})
-        yield info
+        descriptors = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    except (OSError, StopIteration):
+        return
+    # fields of proc(5), counted from the third
+    ticks = os.sysconf("SC_CLK_TCK")
+    seconds = (int(words[11]) + int(words[12])) / ticks
+    yield Family.single("process_cpu_seconds_total", "counter", "User and system time.", seconds)
+    for name, text, value in (
+        ("start_time_seconds", "Start since the Unix epoch.", boot + int(words[19]) / ticks),
+        ("virtual_memory_bytes", "Virtual memory.", int(words[20])),
+        ("resident_memory_bytes", "Memory that is really there.", int(words[21]) * os.sysconf("SC_PAGE_SIZE")),
+        ("open_fds", "Open file descriptors.", descriptors),
+        ("max_fds", "Most file descriptors that may be open.", resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
+    ):
+        yield Family.single(f"process_{name}", "gauge", text, value)
+
+
+def exposition(families: Iterable[Family]) -> str:
+    """Return the text that Prometheus reads."""
+    lines = []
+    for family in families:
+        text = family.help.replace("\\", r"\\").replace("\n", r"\n")
+        lines += [f"# HELP {family.name} {text}", f"# TYPE {family.name} {family.kind}"]
+        for labels, value in family.samples:
+            inside = ",".join(f'{name}="{_escaped(word)}"' for name, word in labels.items())
+            lines.append(f"{family.name}{{{inside}}} {_number(value)}" if inside else f"{family.name} {_number(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(word: str) -> str:
+    return word.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def _number(value: float) -> str:
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    return "NaN" if math.isnan(value) else repr(float(value))
 
 
 class MetricsServer:
-    """An HTTP server in a thread of its own that answers GET /metrics; sleeps between scrapes."""
+    """Answers GET /metrics in a thread of its own, which sleeps between scrapes."""
 
     def __init__(self, address: str, stats: Callable[[], LiveStats], *, any_interface: bool = False) -> None:
         """Start to listen.
@@ -102,41 +147,17 @@ class MetricsServer:
             any_interface: allow a host that other machines reach.
 
         Raises:
-            ConfigError: prometheus-client is not installed, the address is not allowed or is taken.
+            ConfigError: the address is not allowed.
+            SessionError: it is taken, or there is no such address.
         """
-        try:
-            import prometheus_client
-        except ImportError as error:
-            raise ConfigError(
-                'metrics need prometheus-client, which is not installed; pip install "edgevc[metrics]", '
-                "or leave --metrics out"
-            ) from error
-        try:
-            host, port = split_host_port(address)
-        except ValueError as error:
-            raise ConfigError(f"metrics must be HOST:PORT, got {address!r}; use 127.0.0.1:9464") from error
-        if not (any_interface or is_loopback(host)):
-            raise ConfigError(
-                f"metrics must listen on this machine alone, got {address}; "
-                "use 127.0.0.1, or add --metrics-any-interface"
-            )
-        registry = prometheus_client.CollectorRegistry(auto_describe=False)
-        registry.register(LiveCollector(stats))
-        prometheus_client.ProcessCollector(registry=registry)
-        try:
-            server, thread = prometheus_client.start_http_server(port, host, registry)
-        except OSError as error:
-            raise ConfigError(
-                f"metrics cannot listen on {address}: {error.strerror or error}; choose another port with --metrics"
-            ) from error
-        self._server: Any = server
-        self._thread = thread
-        self.address = f"[{host}]:{server.server_port}" if ":" in host else f"{host}:{server.server_port}"
+
+        def page() -> str:
+            return exposition([*families_of(stats()), *process_families()])
+
+        self._server = PageServer(address, "/metrics", page, CONTENT_TYPE, any_interface=any_interface)
+        self.address = self._server.address
         """Where it listens."""
 
     def close(self) -> None:
         """Stop listening; may be called twice."""
-        with contextlib.suppress(OSError):
-            self._server.shutdown()
-            self._server.server_close()
-        self._thread.join(timeout=2.0)
+        self._server.close()

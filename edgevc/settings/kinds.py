@@ -7,6 +7,7 @@ import json
 import math
 import os
 from abc import ABC, abstractmethod
+from numbers import Real
 from pathlib import Path
 
 _TRUE = ("1", "true", "yes", "on")
@@ -27,8 +28,8 @@ class Kind(ABC):
     def from_text(self, text: str) -> object:
         """Read a flag or an environment variable."""
 
-    def from_toml(self, value: object) -> object:
-        """Read a TOML value; kinds that TOML has no type for take a string."""
+    def from_value(self, value: object) -> object:
+        """Read a value of TOML or JSON; kinds that these have no type for take a string."""
         if not isinstance(value, str):
             raise ValueError
         return self.from_text(value)
@@ -50,11 +51,15 @@ class Number(Kind):
         """Read a decimal number."""
         return self._checked(float(text))
 
-    def from_toml(self, value: object) -> float:
+    def from_value(self, value: object) -> float:
         """Take an integer or a float."""
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, Real):
             raise ValueError
-        return self._checked(float(value))
+        try:
+            return self._checked(float(value))
+        except OverflowError as error:
+            # an integer has any length, a float ends at 1e308
+            raise ValueError from error
 
     def to_toml(self, value: object) -> str:
         """Write it with as few digits as give it back."""
@@ -77,9 +82,9 @@ class IntegerChoice(Kind):
 
     def from_text(self, text: str) -> int:
         """Read a decimal integer."""
-        return self.from_toml(int(text))
+        return self.from_value(int(text))
 
-    def from_toml(self, value: object) -> int:
+    def from_value(self, value: object) -> int:
         """Take an integer."""
         if isinstance(value, bool) or not isinstance(value, int) or value not in self.choices:
             raise ValueError
@@ -119,7 +124,7 @@ class Switch(Kind):
             raise ValueError
         return word in _TRUE
 
-    def from_toml(self, value: object) -> bool:
+    def from_value(self, value: object) -> bool:
         """Take true or false."""
         if not isinstance(value, bool):
             raise ValueError
@@ -167,9 +172,9 @@ class TwoPaths(Kind):
 
     def from_text(self, text: str) -> tuple[Path, Path] | None:
         """Split at the path separator."""
-        return self.from_toml(text.split(os.pathsep) if text.strip() else [])
+        return self.from_value(text.split(os.pathsep) if text.strip() else [])
 
-    def from_toml(self, value: object) -> tuple[Path, Path] | None:
+    def from_value(self, value: object) -> tuple[Path, Path] | None:
         """Take an array of two strings, or an empty one for none."""
         if not isinstance(value, (list, tuple)) or any(not isinstance(part, str) or "\0" in part for part in value):
             raise ValueError
@@ -202,9 +207,9 @@ class Filters(Kind):
     def from_text(self, text: str) -> tuple[tuple[float, float, float], ...]:
         """Read HZ:DB or HZ:DB:Q, parted by commas."""
         parts = [part for part in text.split(",") if part.strip()]
-        return self.from_toml([[float(number) for number in part.split(":")] for part in parts])
+        return self.from_value([[float(number) for number in part.split(":")] for part in parts])
 
-    def from_toml(self, value: object) -> tuple[tuple[float, float, float], ...]:
+    def from_value(self, value: object) -> tuple[tuple[float, float, float], ...]:
         """Take an array of arrays of two or three numbers, or the text."""
         if isinstance(value, str):
             return self.from_text(value)

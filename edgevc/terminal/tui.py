@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 from edgevc.live.stats import LatencyParts, LiveStats, Percentiles
+from edgevc.terminal.keys import keys_help
 from edgevc.terminal.status_line import (
     Span,
     bar,
@@ -22,7 +23,6 @@ MIN_WIDTH = 60
 MIN_HEIGHT = 18
 """Below this the screen shows the status line alone."""
 
-_HELP = "m mute   b dry voice   v next voice   1-9 voice   + - gain   q quit"
 _LABEL_WIDTH = 18
 _PART_NAMES = {
     "input_device": "input device",
@@ -79,7 +79,7 @@ def render(stats: LiveStats, width: int, height: int, scene: Scene, *, unicode: 
     load = _load(stats, scene, width, unicode=unicode)
     counters = _counters(stats, width, unicode=unicode)
     optional = [load, counters, _voices(stats, scene, width, unicode=unicode), _notes(scene, width, unicode=unicode)]
-    foot: list[Line] = [_last_word(scene), [(_HELP, "dim")]]
+    foot: list[Line] = [_last_word(scene), [(keys_help(), "dim")]]
     lines = head
     for part in optional:
         if part and len(lines) + len(part) + len(foot) <= height:

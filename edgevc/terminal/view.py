@@ -13,14 +13,15 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TextIO
 
+from edgevc.control.controls import Controlled
 from edgevc.errors import ConfigError
 from edgevc.live.config import LiveConfig
 from edgevc.live.stats import LiveStats
 from edgevc.terminal.advice import advice
+from edgevc.terminal.keys import Keys
 from edgevc.terminal.status_line import status_line
 from edgevc.terminal.tui import Scene, render
 
@@ -35,69 +36,11 @@ _ADVICE_FOR_S = 15.0
 _REPORT_S = 600.0
 """Between plain lines where there is no terminal: a journal shall stay short."""
 _HOP_MS = 10.0
-_GAIN_STEP_DB = 1.0
-
-
-class Viewed(Protocol):
-    """What a view needs of a session."""
-
-    def stats(self) -> LiveStats:
-        """Return a snapshot."""
-
-    def set_mode(self, mode: str) -> None:
-        """Switch to convert, bypass or mute."""
-
-    def set_voice(self, voice: str) -> None:
-        """Switch to another voice of the bundle."""
-
-    @property
-    def gain_db(self) -> float:
-        """Of the output."""
-
-    def set_gain_db(self, gain_db: float) -> None:
-        """Make the output louder or softer."""
-
-
-class Keys:
-    """What the keys do; the same in every view."""
-
-    def __init__(self, session: Viewed, voices: Sequence[str]) -> None:
-        """`voices` in the order in which v goes through them."""
-        self._session = session
-        self._voices = list(voices)
-        self._before_mute = "convert"
-
-    def press(self, key: str) -> bool:
-        """Do what `key` stands for; return whether it ends the session. Other keys do nothing."""
-        mode = self._session.stats().mode
-        if key in ("q", "Q", "\x03", "\x04"):
-            return True
-        if key == "m":
-            if mode != "mute":
-                self._before_mute = mode
-            self._session.set_mode(self._before_mute if mode == "mute" else "mute")
-        elif key == "b":
-            self._session.set_mode("convert" if mode == "bypass" else "bypass")
-        elif key in ("v", "V") and self._voices:
-            self._session.set_voice(self._neighbour(1 if key == "v" else -1))
-        elif key in ("+", "-"):
-            step = _GAIN_STEP_DB if key == "+" else -_GAIN_STEP_DB
-            with contextlib.suppress(ConfigError):
-                self._session.set_gain_db(self._session.gain_db + step)
-        elif key.isascii() and key.isdigit() and 1 <= int(key) <= len(self._voices):
-            self._session.set_voice(self._voices[int(key) - 1])
-        return False
-
-    def _neighbour(self, step: int) -> str:
-        voice = self._session.stats().voice
-        index = self._voices.index(voice) if voice in self._voices else -step
-        return self._voices[(index + step) % len(self._voices)]
 
 
 def run_view(
-    session: Viewed,
+    session: Controlled[LiveStats],
     config: LiveConfig,
-    voices: Sequence[str] = (),
     view: str = "line",
     stop: threading.Event | None = None,
     *,
@@ -109,7 +52,6 @@ def run_view(
     Args:
         session: the one to look at.
         config: what it runs with; advice names its values.
-        voices: the bundle's, for the keys and the screen.
         view: line (on stderr; lines of plain text, rarely, where that is no terminal), tui, json (on stdout), none.
         stop: set by a signal handler or another thread.
         keys: read keys from stdin where it is a terminal; False where stdin carries sound.
@@ -122,9 +64,9 @@ def run_view(
     if view not in VIEWS:
         raise ConfigError(f"view must be one of {', '.join(VIEWS)}, got {view!r}")
     watch = _Watch(config)
-    board = Keys(session, voices)
+    board = Keys(session)
     if view == "tui":
-        _run_screen(session, board, voices, stop, watch)
+        _run_screen(session, board, stop, watch)
         return
     with _raw_keys(enabled=keys) as keyboard:
         if view == "line" and sys.stderr is not None and sys.stderr.isatty():
@@ -229,7 +171,9 @@ def _messages_to(handler: logging.Handler) -> Iterator[None]:
         logger.handlers[:], logger.propagate = before, propagated
 
 
-def _run_line(session: Viewed, board: Keys, stop: threading.Event, watch: _Watch, keyboard: Keyboard) -> None:
+def _run_line(
+    session: Controlled[LiveStats], board: Keys, stop: threading.Event, watch: _Watch, keyboard: Keyboard
+) -> None:
     output = _LineOutput(sys.stderr)
     said: str | None = None
     with _messages_to(output):
@@ -252,7 +196,7 @@ def board_ends(board: Keys, pressed: str) -> bool:
 
 
 def _run_text(
-    session: Viewed,
+    session: Controlled[LiveStats],
     board: Keys,
     stop: threading.Event,
     watch: _Watch,
@@ -302,9 +246,7 @@ def _print_line(line: str, logger: logging.Logger, *, quiet: bool) -> bool:
 
 def json_line(stats: LiveStats) -> str:
     """Return the snapshot as one line of JSON; the total latency stands beside its parts."""
-    values = asdict(stats)
-    values["latency"]["total"] = stats.latency.total
-    return json.dumps(values, separators=(",", ":"))
+    return json.dumps(stats.as_dict(), separators=(",", ":"))
 
 
 class Keyboard:
@@ -382,7 +324,7 @@ class _Notes(logging.Handler):
         self.lines.append(self.format(record))
 
 
-def _run_screen(session: Viewed, board: Keys, voices: Sequence[str], stop: threading.Event, watch: _Watch) -> None:
+def _run_screen(session: Controlled[LiveStats], board: Keys, stop: threading.Event, watch: _Watch) -> None:
     if not (sys.stdin is not None and sys.stdout is not None and sys.stdin.isatty() and sys.stdout.isatty()):
         raise ConfigError("the full screen needs a terminal for input and output; leave --tui out")
     try:
@@ -397,7 +339,7 @@ def _run_screen(session: Viewed, board: Keys, voices: Sequence[str], stop: threa
     notes = _Notes()
     try:
         with _messages_to(notes):
-            curses.wrapper(_screen_loop, session, board, voices, stop, watch, notes)
+            curses.wrapper(_screen_loop, session, board, stop, watch, notes)
     except curses.error as error:
         # a terminal that went away cannot be put back in order
         if stop.is_set():
@@ -413,9 +355,8 @@ def _run_screen(session: Viewed, board: Keys, voices: Sequence[str], stop: threa
 
 def _screen_loop(
     window: curses.window,
-    session: Viewed,
+    session: Controlled[LiveStats],
     board: Keys,
-    voices: Sequence[str],
     stop: threading.Event,
     watch: _Watch,
     notes: _Notes,
@@ -430,7 +371,7 @@ def _screen_loop(
     while not _ended(stats := session.stats(), stop):
         sentence = watch.add(stats)
         height, width = window.getmaxyx()
-        scene = Scene(voices, tuple(watch.loads), tuple(notes.lines), sentence, _HOP_MS)
+        scene = Scene(session.voices, tuple(watch.loads), tuple(notes.lines), sentence, _HOP_MS)
         window.erase()
         for row, line in enumerate(render(stats, width, height, scene, unicode=unicode)):
             column = 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgevc.control.server import send_command
+from edgevc.control.client import send_command
 from edgevc.errors import EdgevcError
 
 TIME_LIMIT_S = 30.0

@@ -1,20 +1,36 @@
 """The Prometheus exporter, scraped over HTTP, and the dashboard that shows what it exports."""
 
+import contextlib
 import dataclasses
+import http.client
 import json
+import math
 import re
-import sys
+import resource
+import socket
+import threading
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
-from prometheus_client.core import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from edgevc.errors import ConfigError
+from edgevc.control import bounded
+from edgevc.control.bounded import MAX_CLIENTS
+from edgevc.errors import ConfigError, SessionError
 from edgevc.live.stats import LatencyParts, LiveStats, Percentiles
-from edgevc.monitoring.metrics import COUNTERS, LiveCollector, MetricsServer
+from edgevc.monitoring import http as page_server
+from edgevc.monitoring.metrics import (
+    COUNTERS,
+    Family,
+    MetricsServer,
+    exposition,
+    families_of,
+    process_families,
+)
 
 DASHBOARD = Path(__file__).resolve().parents[2] / "examples" / "grafana" / "edgevc-live.json"
 
@@ -65,10 +81,43 @@ def test_every_integer_counter_of_the_statistics_is_exported():
     assert counted == set(COUNTERS)
 
 
+def test_the_text_is_what_prometheus_client_writes_of_the_same_families():
+    text = exposition(families_of(STATS))
+    parsed = list(text_string_to_metric_families(text))
+
+    class Collector:
+        def collect(self):
+            return parsed
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Collector())
+    assert generate_latest(registry).decode() == text
+    assert sum(len(family.samples) for family in parsed) == text.count("\n") - 2 * len(parsed)
+
+
+def test_odd_numbers_and_words_are_written_as_prometheus_client_writes_them():
+    odd = [math.inf, -math.inf, math.nan, 1e300, -0.0, 5e-324]
+    samples = tuple(({"a": word}, value) for word, value in zip(["", "\\", "\n", '"', "é", "a,b={}"], odd, strict=True))
+    text = exposition([Family("x", "gauge", 'odd \\ "help"\nof two lines', samples)])
+    (family,) = text_string_to_metric_families(text)
+    assert family.documentation == 'odd \\ "help"\nof two lines'
+    assert [sample.labels["a"] for sample in family.samples] == [labels["a"] for labels, _ in samples]
+    assert repr([sample.value for sample in family.samples]) == repr(odd)
+
+
+def test_the_process_is_told_of_under_the_names_that_prometheus_client_uses():
+    registry = CollectorRegistry(auto_describe=False)
+    ProcessCollector(registry=registry)
+    theirs = {sample.name: sample.value for family in registry.collect() for sample in family.samples}
+    ours = {family.name: family.samples[0][1] for family in process_families()}
+    assert set(ours) == set(theirs)
+    for name, value in theirs.items():
+        # the two look at different moments, a few milliseconds apart
+        assert ours[name] == pytest.approx(value, rel=0.05, abs=0.2), name
+
+
 def names():
-    registry = CollectorRegistry()
-    registry.register(LiveCollector(lambda: STATS))
-    return {sample.name for family in registry.collect() for sample in family.samples}
+    return {family.name for family in families_of(STATS)}
 
 
 def test_names_follow_the_conventions_of_prometheus():
@@ -118,7 +167,7 @@ def test_only_this_machine_may_scrape_unless_asked_otherwise():
 
 
 def test_a_port_that_is_taken_is_an_error_with_a_next_step(server):
-    with pytest.raises(ConfigError, match="choose another port"):
+    with pytest.raises(SessionError, match="choose another port"):
         MetricsServer(server.address, lambda: STATS)
     with pytest.raises(ConfigError, match="HOST:PORT"):
         MetricsServer("nine", lambda: STATS)
@@ -132,7 +181,143 @@ def test_a_closed_server_answers_no_more_and_may_be_closed_twice():
         scrape(server)
 
 
-def test_a_missing_package_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    with pytest.raises(ConfigError, match=r'pip install "edgevc\[metrics\]"'):
-        MetricsServer("127.0.0.1:0", lambda: STATS)
+# --- nothing that a client does costs more than it may
+
+
+def ask(server, method="GET", path="/metrics", **headers):
+    host, _, port = server.address.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=10)
+    with contextlib.closing(connection):
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+def send(server, data):
+    """Send bytes; return all that comes back."""
+    host, _, port = server.address.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=10) as client:
+        with contextlib.suppress(ConnectionError):
+            client.sendall(data)
+        got = b""
+        with contextlib.suppress(ConnectionError):
+            while part := client.recv(65536):
+                got += part
+        return got
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/metrics", 200),
+        ("GET", "/metrics?name[]=edgevc_live_hops_total", 200),
+        ("HEAD", "/metrics", 200),
+        ("POST", "/metrics", 405),
+        ("DELETE", "/metrics", 405),
+        ("GET", "/", 404),
+        ("GET", "/../../etc/passwd", 404),
+        ("OPTIONS", "*", 404),
+    ],
+)
+def test_only_the_page_is_served_and_only_read(server, method, path, status):
+    found, body = ask(server, method, path)
+    assert found == status
+    assert (b"edgevc_live_hops_total" in body) == (status == 200 and method == "GET")
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200), ("localhost:9464", 200), ("LOCALHOST", 200), ("127.0.0.1:1", 200), ("127.8.8.8", 200),
+        ("[::1]", 200), ("[::1]:9464", 200),
+        ("evil.example", 403), ("evil.example:9464", 403), ("localhost.evil.example", 403), ("192.168.1.4", 403),
+        ("", 403), ("127.0.0.1.evil.example", 403), ("[fe80::1]", 403), ("[", 403),
+    ],
+)  # fmt: skip
+def test_a_browser_that_was_led_here_under_another_name_reads_nothing(server, host, status):
+    found, body = ask(server, Host=host)
+    assert found == status
+    assert (b"edgevc_live" in body) == (status == 200)
+
+
+def test_any_name_may_be_asked_for_where_other_machines_shall_reach_it():
+    server = MetricsServer("0.0.0.0:0", lambda: STATS, any_interface=True)
+    port = server.address.rpartition(":")[2]
+    server.address = f"127.0.0.1:{port}"
+    assert ask(server, Host="pi.local")[0] == 200
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n" + b"".join(b"A%d: b\r\n" % i for i in range(3000)) + b"\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\nA: " + b"x" * (1 << 20) + b"\r\n\r\n", b"431"),
+        (b"GET /" + b"x" * (1 << 20) + b" HTTP/1.1\r\n\r\n", b"431"),
+        (b"POST /metrics HTTP/1.1\r\nContent-Length: 1000000000\r\n\r\n", b"405"),
+        (b"\x16\x03\x01\x02\x00\r\n\r\n", b"400"),
+        (b"GET /metrics\r\n\r\n", b"400"),
+        (b"\r\n\r\n", b"400"),
+        (b"GET /metrics HTTP/1.0\n\n", b"200"),
+    ],
+    ids=range(8),
+)
+def test_requests_are_bounded_and_wrong_ones_refused(server, data, status):
+    answer = send(server, data)
+    # a client that is still sending when it is refused may lose the answer
+    assert answer.startswith(b"HTTP/1.1 " + status) or (answer == b"" and len(data) > page_server.MAX_REQUEST)
+    assert ask(server)[0] == 200
+
+
+def test_a_thousand_idle_clients_take_neither_threads_nor_descriptors(server):
+    host, _, port = server.address.rpartition(":")
+    before = threading.active_count()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    idle = []
+    try:
+        for _ in range(1000):
+            idle.append(socket.create_connection((host, int(port)), timeout=10))
+        assert ask(server)[0] == 200
+        assert threading.active_count() == before
+        ours = {str(Path(f"/proc/self/fd/{client.fileno()}").readlink()) for client in idle}
+        held = [one for one in open_sockets() if one not in ours]
+        # the listener, the pair that wakes the thread, and what pytest itself has open
+        assert len(held) <= MAX_CLIENTS + 8
+        time.sleep(0.2)
+        started = time.process_time()
+        time.sleep(0.5)
+        assert time.process_time() - started < 0.1
+    finally:
+        for client in idle:
+            client.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def open_sockets():
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            target = str(entry.readlink())
+            if target.startswith("socket:"):
+                found.append(target)
+    return found
+
+
+def test_a_client_that_is_slow_or_silent_is_disconnected(server, monkeypatch):
+    monkeypatch.setattr(bounded, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(page_server, "IDLE_SECONDS", 0.2)
+    host, _, port = server.address.rpartition(":")
+    for data in (b"", b"GET /metr"):
+        with socket.create_connection((host, int(port)), timeout=10) as client:
+            client.sendall(data)
+            assert client.recv(10) == b""
+
+
+def test_a_page_that_cannot_be_made_is_an_answer_too():
+    def broken():
+        raise RuntimeError("no")
+
+    server = MetricsServer("127.0.0.1:0", broken)
+    assert ask(server)[0] == 500
+    server.close()

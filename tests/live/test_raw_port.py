@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgevc.control.server import send_command
+from edgevc.control.client import send_command
 from edgevc.converter.bench import speech_like
 from edgevc.devices.pipe import RawPort
 from edgevc.errors import AudioDeviceError, ConfigError

@@ -227,9 +227,9 @@ def test_a_pitch_is_passed_on():
     [
         ("set_mode", "loud", "mode must be one of convert, bypass, mute"),
         ("set_voice", "nobody", "voice must be one of half, quarter"),
-        ("set_gain_db", 41.0, "gain_db must be within -40..40"),
-        ("set_gain_db", float("nan"), "gain_db must be within -40..40"),
-        ("set_semitones", -25.0, "semitones must be within -24..24"),
+        ("set_gain_db", 41.0, "gain must be a number within -40..40 dB"),
+        ("set_gain_db", float("nan"), "gain must be a number within -40..40 dB"),
+        ("set_semitones", -25.0, "pitch must be a number within -24..24 semitones"),
     ],
 )
 def test_wrong_settings_are_refused_and_change_nothing(method, value, rule):

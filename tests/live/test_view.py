@@ -18,12 +18,14 @@ import time
 import pytest
 
 from edgevc.errors import ConfigError
+from edgevc.limits import GAIN_DB
 from edgevc.live.config import LiveConfig
 from edgevc.live.stats import LatencyParts, LiveStats, Percentiles
 from edgevc.terminal.advice import advice
+from edgevc.terminal.keys import Keys
 from edgevc.terminal.status_line import bar, level_fraction, plain, status_line, status_spans
 from edgevc.terminal.tui import COUNTERS, MIN_HEIGHT, MIN_WIDTH, Scene, render
-from edgevc.terminal.view import Keys, json_line, run_view, use_colour
+from edgevc.terminal.view import json_line, run_view, use_colour
 
 STORED = LiveStats(
     seconds=754.2,
@@ -49,24 +51,34 @@ def changed(**values):
 class Session:
     """Answers like a session, and remembers what was asked of it."""
 
-    def __init__(self, stats=STORED):
+    def __init__(self, stats=STORED, voices=VOICES):
         self.now = stats
+        self.voices = voices
         self.asked = []
-        self.gain_db = 0.0
+        self.gain_db = self.semitones = 0.0
 
-    def set_gain_db(self, gain_db):
-        if gain_db > 2:
-            raise ConfigError("too loud")
-        self.gain_db = gain_db
+    @property
+    def wishes(self):
+        return self
 
     def stats(self):
         return self.now
 
-    def set_mode(self, mode):
+    @property
+    def mode(self):
+        return self.now.mode
+
+    @mode.setter
+    def mode(self, mode):
         self.asked.append(mode)
         self.now = dataclasses.replace(self.now, mode=mode)
 
-    def set_voice(self, voice):
+    @property
+    def voice(self):
+        return self.now.voice
+
+    @voice.setter
+    def voice(self, voice):
         self.asked.append(voice)
         self.now = dataclasses.replace(self.now, voice=voice)
 
@@ -221,7 +233,7 @@ def test_advice_goes_on_when_a_knob_is_at_its_end():
 
 def test_keys_switch_voice_and_mode_and_go_back():
     session = Session()
-    keys = Keys(session, VOICES)
+    keys = Keys(session)
     assert [keys.press(key) for key in "mmbbbmmvV3x9é"] == [False] * 13
     assert session.asked == [
         *("mute", "convert"),
@@ -235,16 +247,18 @@ def test_keys_switch_voice_and_mode_and_go_back():
 
 def test_plus_and_minus_move_the_gain_as_far_as_it_goes():
     session = Session()
-    keys = Keys(session, VOICES)
-    assert [keys.press(key) or session.gain_db for key in "-+++++"] == [-1.0, 0.0, 1.0, 2.0, 2.0, 2.0]
+    session.gain_db = GAIN_DB[1] - 2.5
+    keys = Keys(session)
+    assert [keys.press(key) or session.gain_db for key in "-++++"] == [36.5, 37.5, 38.5, 39.5, 39.5]
 
 
 def test_v_begins_with_the_first_voice_where_the_present_one_is_unknown():
     session = Session(changed(voice=""))
-    Keys(session, VOICES).press("v")
+    Keys(session).press("v")
     assert session.asked == ["kathleen"]
-    Keys(session, ()).press("v")
-    assert session.asked == ["kathleen"]
+    mute = Session(changed(voice=""), voices=())
+    assert [Keys(mute).press(key) for key in "v1"] == [False, False]
+    assert mute.asked == []
 
 
 def test_json_lines_have_every_field_and_the_total():
@@ -256,7 +270,7 @@ def test_json_lines_have_every_field_and_the_total():
 def test_json_goes_to_stdout_until_the_session_stops(capsys):
     session, stop = Session(), threading.Event()
     threading.Timer(0.35, lambda: setattr(session, "now", changed(state="stopped"))).start()
-    run_view(session, LiveConfig(), VOICES, "json", stop, keys=False, json_every_s=0.1)
+    run_view(session, LiveConfig(), "json", stop, keys=False, json_every_s=0.1)
     out, err = capsys.readouterr()
     assert 2 <= len(out.splitlines()) <= 5
     assert all(json.loads(line)["voice"] == "kathleen" for line in out.splitlines())
@@ -266,15 +280,15 @@ def test_json_goes_to_stdout_until_the_session_stops(capsys):
 def test_a_service_prints_nothing_while_all_is_well(capsys):
     session, stop = Session(), threading.Event()
     threading.Timer(0.3, stop.set).start()
-    run_view(session, LiveConfig(), VOICES, "line", stop, keys=False)
+    run_view(session, LiveConfig(), "line", stop, keys=False)
     assert capsys.readouterr() == ("", "")
 
 
 def test_the_full_screen_is_refused_without_a_terminal():
     with pytest.raises(ConfigError, match="needs a terminal"):
-        run_view(Session(), LiveConfig(), VOICES, "tui")
+        run_view(Session(), LiveConfig(), "tui")
     with pytest.raises(ConfigError, match="view must be one of"):
-        run_view(Session(), LiveConfig(), VOICES, "radio")
+        run_view(Session(), LiveConfig(), "radio")
 
 
 CHILD = textwrap.dedent(
@@ -290,12 +304,20 @@ CHILD = textwrap.dedent(
         def stats(self):
             self.now = dataclasses.replace(self.now, seconds=self.now.seconds + 0.1)
             return self.now
-        def set_mode(self, mode): self.now = dataclasses.replace(self.now, mode=mode)
-        def set_voice(self, voice): self.now = dataclasses.replace(self.now, voice=voice)
+        voices = ("kathleen", "slt")
+        wishes = property(lambda self: self)
+        mode = property(
+            lambda self: self.now.mode,
+            lambda self, mode: setattr(self, "now", dataclasses.replace(self.now, mode=mode)),
+        )
+        voice = property(
+            lambda self: self.now.voice,
+            lambda self, voice: setattr(self, "now", dataclasses.replace(self.now, voice=voice)),
+        )
 
     threading.Timer(0.3, lambda: logging.getLogger("edgevc.live").warning("microphone found again")).start()
     session = Session()
-    run_view(session, LiveConfig(), ("kathleen", "slt"), sys.argv[1])
+    run_view(session, LiveConfig(), sys.argv[1])
     print("AFTER", session.now.mode, session.now.voice)
     """
 )
