@@ -20,16 +20,24 @@ class PlainStream:
     def __init__(self, converter, voice, semitones):
         self.converter, self.voice, self.semitones = converter, voice, semitones
         self.line = np.zeros(converter.latency, np.float32)
+        self.phones = None
+        self.n_bad_frames = 0
 
     def process(self, samples):
         self.converter.calls += 1
         self.converter.work(len(samples) // HOP)
+        # one phone: how loud the hop is
+        self.phones = np.abs(samples).reshape(-1, HOP).max(1, keepdims=True)
         line = np.concatenate([self.line, samples])
         self.line = line[len(samples) :]
         return line[: len(samples)] * np.float32(self.converter.voices[self.voice])
 
     def set_semitones(self, semitones):
         self.semitones = semitones
+
+    def reset(self):
+        self.line = np.zeros(self.converter.latency, np.float32)
+        self.n_bad_frames = 0
 
     def fork(self, voice=None, converter=None):
         twin = copy.copy(self)

@@ -191,6 +191,7 @@ class ConverterStream:
         self._samples_in = 0
         self._samples_out = 0
         self._n_bad_samples = 0
+        self._phones: NDArray[np.float32] | None = None
 
     @property
     def latency(self) -> int:
@@ -201,6 +202,19 @@ class ConverterStream:
     def n_bad_samples(self) -> int:
         """Samples since the start or the last reset that were not finite or beyond 1e6, and were taken as silence."""
         return self._n_bad_samples
+
+    @property
+    def n_bad_frames(self) -> int:
+        """Frames since the start or the last reset in which the model gave no sound; they are silent."""
+        return int(self._synthesis.bad_frames)
+
+    @property
+    def phones(self) -> NDArray[np.float32] | None:
+        """Log-probabilities of the bundle's phones in the last chunk, float32 (hops, n_phones); None before the first.
+
+        The array is written to again with the next chunk.
+        """
+        return self._phones
 
     def reset(self) -> None:
         """Forget everything heard so far: the stream is like a new one."""
@@ -303,6 +317,7 @@ class ConverterStream:
         self._front_end.process_into(chunk, self._log_mel)
         self._mapper.process_into(self._tracker.process(chunk), self._pitch, self._f0)
         content, phones = self.converter.encoder.run(self._encoder_state, self._log_mel)
+        self._phones = phones
         filters = self.converter.decoder.run(self._decoder_state, content, self._pitch, self.voice.conditioning)[0]
         if self._silence is not None:
             filters = self._gate_filters(filters, phones[:, self._silence].tolist())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,24 +11,18 @@ from numpy.typing import NDArray
 
 from edgevc import _core
 from edgevc.audio.backing import BackingTrack
-from edgevc.converter import SAMPLE_RATE
 from edgevc.errors import AudioFileError
+from edgevc.limits import HOP_LENGTH, SAMPLE_RATE
 from edgevc.live.config import LiveConfig
 from edgevc.live.meters import Level
-from edgevc.live.recorder import Recorder
+from edgevc.live.mode_fades import FADE_LENGTH, ModeFades
+from edgevc.live.model_guard import ModelGuard
+from edgevc.live.taps import Chunk, Tap
 
 _LOG = logging.getLogger(__name__)
 
-FADE_LENGTH = 320
-"""Samples from one mode to another: 20 ms."""
 VOICE_FADE_LENGTH = 800
 """Samples from one voice to another: 50 ms."""
-WARM_UP_HOPS = 10
-"""The converter hears so much again after a rest before it is heard itself."""
-
-_CUT_LENGTH = 64
-# What the equaliser and the limiter still give after their input has ended is below hearing.
-_QUIET_HOPS = 20
 
 
 class Stream(Protocol):
@@ -40,6 +34,20 @@ class Stream(Protocol):
 
     def set_semitones(self, semitones: float) -> None:
         """See `ConverterStream.set_semitones`."""
+        ...
+
+    @property
+    def phones(self) -> NDArray[np.float32] | None:
+        """See `ConverterStream.phones`."""
+        ...
+
+    @property
+    def n_bad_frames(self) -> int:
+        """See `ConverterStream.n_bad_frames`."""
+        ...
+
+    def reset(self) -> None:
+        """See `ConverterStream.reset`."""
         ...
 
     def fork(self, voice: str | None = None, converter: Any = None) -> Stream:
@@ -73,13 +81,20 @@ class VoiceChain:
     """Converter, modes, voices, gain, equaliser, limiter and feedback guard; one thread calls `process`.
 
     The dry voice is delayed by the converter's latency, so the two fade into each other in step. While nothing of the
-    converter is to be heard it does not run.
+    converter is to be heard it does not run, unless the session is `listening`: then it does, for the taps.
 
-    The attributes `mode`, `voice`, `semitones` and `gain_db` are wishes: any thread may set them (to values that are
-    known to be right), and the next chunk follows.
+    The attributes `mode`, `listening`, `voice`, `semitones` and `gain_db` are wishes: any thread may set them (to
+    values that are known to be right), and the next chunk follows.
     """
 
-    def __init__(self, converters: Mapping[int, Converter], chunk_hops: int, voice: str, config: LiveConfig) -> None:
+    def __init__(
+        self,
+        converters: Mapping[int, Converter],
+        chunk_hops: int,
+        voice: str,
+        config: LiveConfig,
+        taps: Sequence[Tap] = (),
+    ) -> None:
         """Start.
 
         Args:
@@ -87,11 +102,13 @@ class VoiceChain:
             chunk_hops: to begin with.
             voice: one of the bundle's.
             config: mode, pitch, gain, equaliser, feedback guard and overload policy are taken from it.
+            taps: are given every chunk.
         """
         self._converters = converters
         self._converter = converters[chunk_hops]
         self.voice = voice
         self.mode = config.mode
+        self.listening = config.listening
         self.semitones = config.semitones
         self.gain_db = config.gain_db
         self._stream = self._converter.stream(
@@ -102,16 +119,8 @@ class VoiceChain:
         self._leaving: Stream | None = None
         self._arriving_fade, self._leaving_fade = _core.FadeGain(1), _core.FadeGain(1)
 
-        wet = 1.0 if config.mode == "convert" else 0.0
-        self._wet_fade = _core.FadeGain(FADE_LENGTH, wet)
-        self._dry_fade = _core.FadeGain(FADE_LENGTH, 1.0 if config.mode == "bypass" else 0.0)
-        self._cold_hops = 0 if wet else WARM_UP_HOPS
-        # what is heard while the converter is not
-        self._instead = config.mode if not wet else "mute"
-        self._when_overloaded = "mute" if config.overload == "silence" else "bypass"
-        # the converted voice alone is heard, and no fade is left
-        self._settled = False
-        self._last_wet = np.float32(0)
+        self._fades = ModeFades(config.mode, "mute" if config.overload == "silence" else "bypass")
+        self._model_guard = ModelGuard()
         self._delay = np.zeros(self._converter.latency, np.float32)
 
         self._gain = _core.FadeGain(FADE_LENGTH, 10 ** (config.gain_db / 20))
@@ -128,10 +137,8 @@ class VoiceChain:
         self._guard = _core.FeedbackGuard() if config.feedback_guard else None
         self._guard_gain = _core.FadeGain(FADE_LENGTH)
 
-        # since something was last to be heard, and until something may be
-        self._silent_hops = 0
-        self._hold_hops = 0
-        self.recorder: Recorder | None = None
+        self._taps = tuple(taps)
+        self._position = 0
         self.input_level = Level()
         self.output_level = Level()
 
@@ -157,18 +164,31 @@ class VoiceChain:
 
     @property
     def feedback_events(self) -> int:
-        """Howls that were turned down."""
+        """Times that acoustic feedback was turned down."""
         return self._guard.events if self._guard is not None else 0
+
+    @property
+    def model_guard(self) -> ModelGuard:
+        """Counts what the model does wrong."""
+        return self._model_guard
 
     @property
     def converting(self) -> bool:
         """Whether the next chunk needs the converter."""
-        return self.mode == "convert" or self._wet_fade.gain > 0
+        return self.mode == "convert" or self.listening or self._fades.wet_needed
 
     @property
     def silent(self) -> bool:
-        """Whether nothing is to be heard, nor still dying away."""
-        return self.mode == "mute" and self._silent_hops >= _QUIET_HOPS and self._backing is None
+        """Whether nothing is to be heard, nor still dying away, and nobody listens."""
+        return self.mode == "mute" and not self.listening and self._fades.died_away and self._backing is None
+
+    def add_tap(self, tap: Tap) -> None:
+        """Give it every chunk from the next one on; from any thread."""
+        self._taps = (*self._taps, tap)
+
+    def remove_tap(self, tap: Tap) -> None:
+        """Give it nothing more; from any thread. One that is not there is none's loss."""
+        self._taps = tuple(other for other in self._taps if other is not tap)
 
     def rest(self, dry: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take any number of hops while `silent`, float32 (n * 160,); return as many zeros."""
@@ -176,13 +196,12 @@ class VoiceChain:
         self._delay = np.concatenate([self._delay, dry])[len(dry) :]
         output = np.zeros(len(dry), np.float32)
         self.output_level.add(output)
-        if self.recorder is not None:
-            self.recorder.put(dry, output)
+        self._tell(dry, output, heard=False)
         return output
 
     def stay_silent(self, hops: int) -> None:
         """Give zeros for so many hops, whatever is wanted."""
-        self._hold_hops = hops
+        self._fades.stay_silent(hops)
 
     def set_chunk_hops(self, chunk_hops: int) -> None:
         """Take so many hops per call from now on, without a seam: the streams' memory moves to the other graphs."""
@@ -201,64 +220,29 @@ class VoiceChain:
         self.input_level.add(dry)
         line = np.concatenate([self._delay, dry])
         late, self._delay = line[: len(dry)], line[len(dry) :]
-        self._choose(convert, len(dry) // 160)
-        output = self._voice(dry, late, convert)
-        output = self._after(dry, output)
+        # another thread may change it at any moment
+        mode = self.mode
+        converting = mode == "convert" or self.listening or self._fades.wet_needed
+        self._fades.choose(mode, len(dry) // HOP_LENGTH, converting=converting, convert=convert)
+        wet = self._convert(dry) if convert and converting else None
+        output = self._after(dry, self._fades.mix(wet, late, convert=convert))
         self.output_level.add(output)
-        if self.recorder is not None:
-            self.recorder.put(dry, output)
+        self._tell(dry, output, heard=wet is not None)
         return output
 
-    def _choose(self, convert: bool, hops: int) -> None:
-        """Set what is to be heard, and for how long the converter has yet to warm up."""
-        if self._settled and convert and self.mode == "convert" and self._hold_hops <= 0:
-            return
-        if not convert:
-            self._instead = self._when_overloaded
-            self._cold_hops = WARM_UP_HOPS
-        elif self.mode != "convert":
-            self._instead = self.mode
-            if not self.converting:
-                self._cold_hops = WARM_UP_HOPS
-        held = self._hold_hops > 0
-        self._hold_hops -= hops if held else 0
-        wet = self.mode == "convert" and self._cold_hops <= 0 and not held
-        dry = not wet and self._instead == "bypass" and not held
-        self._wet_fade.set_target(1.0 if wet else 0.0)
-        self._dry_fade.set_target(1.0 if dry else 0.0)
-        self._settled = wet and not (self._wet_fade.remaining or self._dry_fade.gain)
-        heard = wet or dry or self._wet_fade.gain > 0 or self._dry_fade.gain > 0
-        self._silent_hops = 0 if heard else self._silent_hops + hops
-        if self._cold_hops > 0 and convert and self.converting:
-            self._cold_hops -= hops
-
-    def _voice(self, dry: NDArray[np.float32], late: NDArray[np.float32], convert: bool) -> NDArray[np.float32]:
-        """Mix the converted and the dry voice as the fades say."""
-        wet = None
-        if self._settled:
-            wet = self._convert(dry)
-            self._last_wet = wet[-1]
-            return wet
-        if not convert:
-            wet = self._cut(len(dry))
-        elif self.converting:
-            wet = self._convert(dry)
-            self._last_wet = wet[-1]
-            wet = self._wet_fade.process(wet)
-        if self._dry_fade.gain or self._dry_fade.target:
-            output = self._dry_fade.process(late)
-            return output if wet is None else output + wet
-        return np.zeros(len(dry), np.float32) if wet is None else wet
-
-    def _cut(self, n: int) -> NDArray[np.float32] | None:
-        """Stop the converted voice where it is, rounded off, since there is no time to fade it out."""
-        gain = self._wet_fade.gain
-        if not gain:
-            return None
-        self._wet_fade = _core.FadeGain(FADE_LENGTH, 0.0)
-        end = np.zeros(n, np.float32)
-        end[:_CUT_LENGTH] = self._last_wet * gain * np.linspace(1, 0, _CUT_LENGTH, dtype=np.float32)
-        return end
+    def _tell(self, dry: NDArray[np.float32], output: NDArray[np.float32], *, heard: bool) -> None:
+        """Give the chunk to the taps; `heard`: the encoder ran."""
+        if self._taps:
+            # the engine writes into its own array again at the next call
+            phones = self._stream.phones if heard else None
+            chunk = Chunk(self._position, dry, output, None if phones is None else phones.copy(), self.mode)
+            for tap in self._taps:
+                try:
+                    tap.on_chunk(chunk)
+                except Exception:
+                    _LOG.exception("%s hears no more: it failed", type(tap).__name__)
+                    self.remove_tap(tap)
+        self._position += len(dry)
 
     def _convert(self, dry: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.semitones != self._now_semitones:
@@ -271,7 +255,7 @@ class VoiceChain:
             self._leaving_fade = _core.FadeGain(VOICE_FADE_LENGTH, 1.0)
             self._arriving_fade.set_target(1.0)
             self._leaving_fade.set_target(0.0)
-        wet = self._stream.process(dry)
+        wet = self._model_guard.judge(self._stream, dry, self._stream.process(dry))
         if self._leaving is not None:
             leaving = self._leaving.process(dry)
             wet = self._arriving_fade.process(wet) + self._leaving_fade.process(leaving)

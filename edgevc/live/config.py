@@ -32,6 +32,8 @@ class LiveConfig:
     """Cap of what waits in both queues; above it the oldest input is dropped and counted."""
     overload: str = "drop"
     mode: str = "convert"
+    listening: bool = False
+    """Go on hearing while nothing is converted, for the taps: device and encoder stay on."""
     semitones: float = 0.0
     formant_semitones: float = 0.0
     gain_db: float = 0.0

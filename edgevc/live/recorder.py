@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgevc.audio.wav_writer import WavWriter
 from edgevc.errors import ConfigError, OutputError
+from edgevc.live.taps import Chunk
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,12 +68,12 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name="edgevc-recorder", daemon=True)
         self._thread.start()
 
-    def put(self, dry: NDArray[np.float32], output: NDArray[np.float32]) -> None:
-        """Append one chunk to each file; never waits. The arrays must not be written to any more."""
+    def on_chunk(self, chunk: Chunk) -> None:
+        """Append one chunk to each file; never waits."""
         if self._failed:
             return
         try:
-            self._queue.put_nowait((dry, output))
+            self._queue.put_nowait((chunk.dry, chunk.wet))
         except queue.Full:
             if not self.errors:
                 _LOG.warning("the disk is too slow for the recording; parts of it are left out")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from edgevc.live.realtime import settle, try_realtime
 from edgevc.live.recorder import Recorder
 from edgevc.live.scheduler import HOP_LENGTH, FrameScheduler
 from edgevc.live.stats import LatencyParts, LiveStats
+from edgevc.live.taps import Tap
 
 _LOG = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class LiveSession:
         converters: Mapping[int, Converter],
         voices: tuple[str, ...],
         clock: Clock | None = None,
+        taps: Sequence[Tap] = (),
     ) -> None:
         """Prepare; no device is opened yet.
 
@@ -70,6 +72,7 @@ class LiveSession:
             converters: hops per call to converter; more than `config.chunk_hops` for the policy `batch`.
             voices: that may be switched to; the first is the default.
             clock: of the port; None: the machine's.
+            taps: are given every chunk, in the audio thread; see `Tap`.
 
         Raises:
             ModelError: the voice is not in the bundle.
@@ -81,9 +84,9 @@ class LiveSession:
         self._converters = converters
         self.voices = voices
         self._meters = Meters()
-        self._chain = VoiceChain(converters, config.chunk_hops, config.voice or voices[0], config)
         self._recorder = Recorder(config.record, SAMPLE_RATE) if config.record is not None else None
-        self._chain.recorder = self._recorder
+        taps = taps if self._recorder is None else (self._recorder, *taps)
+        self._chain = VoiceChain(converters, config.chunk_hops, config.voice or voices[0], config, taps)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
@@ -243,7 +246,7 @@ class LiveSession:
         _LOG.warning("the sound device works again")
 
     def _may_rest(self) -> bool:
-        """Return whether nobody would miss the device: long muted, and nothing records or is mixed in."""
+        """Return whether nobody would miss the device: long muted, and nothing listens, records or is mixed in."""
         if not self._chain.silent or self._recorder is not None or self._port is None or not self._port.paced:
             self._silent_since = None
             return False
@@ -253,7 +256,7 @@ class LiveSession:
         return now - self._silent_since >= REST_SECONDS
 
     def _rest(self) -> None:
-        if self._chain.mode == "mute":
+        if self._chain.silent:
             self._clock.sleep(WAKE_SECONDS, self._stop)
             return
         self._silent_since = None
@@ -300,6 +303,28 @@ class LiveSession:
             ConfigError: there is no such mode.
         """
         self.apply("mode", mode)
+
+    @property
+    def listening(self) -> bool:
+        """Whether taps are given phones while nothing is converted."""
+        return self._chain.listening
+
+    @property
+    def chain_latency(self) -> int:
+        """Samples at 16 kHz by which `Chunk.wet` is later than `Chunk.dry`."""
+        return self._chain.latency
+
+    def set_listening(self, listening: bool) -> None:
+        """Go on hearing while muted or in bypass, so that spoken commands are understood; or rest, as is usual."""
+        self._chain.listening = bool(listening)
+
+    def add_tap(self, tap: Tap) -> None:
+        """Give `tap` every chunk from now on; see `Tap`."""
+        self._chain.add_tap(tap)
+
+    def remove_tap(self, tap: Tap) -> None:
+        """Give `tap` nothing more."""
+        self._chain.remove_tap(tap)
 
     @property
     def voice(self) -> str:
@@ -366,6 +391,9 @@ class LiveSession:
             device_restarts=self._restarts,
             worker_stalls=meters.worker_stalls,
             bad_samples=meters.bad_samples,
+            bad_frames=self._chain.model_guard.bad_frames,
+            model_resets=self._chain.model_guard.resets,
+            loud_hops=self._chain.model_guard.loud_hops,
             feedback_events=self._chain.feedback_events,
             recording_errors=self._recorder.errors if self._recorder is not None else 0,
             input_level=self._chain.input_level.db if self._state != "resting" else SILENCE_DB,

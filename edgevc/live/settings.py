@@ -84,6 +84,13 @@ SETTINGS = (
         "hops of 10 ms per call of the model: more cost less CPU and add as much latency",
     ),
     Setting("mode", "--mode", Choice(MODES), "voice", "at the start: the other voice, the dry voice, or silence"),
+    Setting(
+        "listening",
+        "--listening",
+        Switch(),
+        "voice",
+        "go on hearing while muted or in bypass, for spoken commands: microphone and encoder stay on",
+    ),
     Setting("input", "--input", Text(), "devices", "microphone by name or glob, such as 'USB*'; none: the default"),
     Setting("output", "--output", Text(), "devices", "speaker by name or glob; none: the default"),
     Setting(
@@ -160,7 +167,7 @@ SETTINGS = (
         "--feedback-guard",
         Switch(),
         "sound",
-        "turn the output down when microphone and speaker begin to howl",
+        "turn the output down when the microphone hears the speaker (acoustic feedback)",
     ),
     Setting("record", "--record", TwoPaths(), "programs", "WAV files for the dry input and for the output"),
     Setting("control", "--control", ControlAddress(), "programs", "socket on which programs switch voice and mode"),

@@ -62,6 +62,12 @@ class LiveStats:
     worker_stalls: int = 0
     bad_samples: int = 0
     """Samples from the device that were not finite."""
+    bad_frames: int = 0
+    """Frames in which the model gave values that are not finite or absurd; they are silent."""
+    model_resets: int = 0
+    """Times that the model's memory was cleared, because such frames came again and again."""
+    loud_hops: int = 0
+    """Hops that were turned down because the model was far louder than what it heard."""
     feedback_events: int = 0
     recording_errors: int = 0
     input_level: float = -120.0

@@ -28,6 +28,9 @@ COUNTERS = {
     "device_restarts": "Times a device was opened again.",
     "worker_stalls": "Times the worker thread stood still.",
     "bad_samples": "Samples from the device that were not finite.",
+    "bad_frames": "Frames in which the model gave what is no sound; they are silent.",
+    "model_resets": "Times the model's memory was cleared because of such frames.",
+    "loud_hops": "Hops turned down because the model was far louder than what it heard.",
     "feedback_events": "Times acoustic feedback was noticed.",
     "recording_errors": "Times the recording could not be written.",
 }

@@ -21,7 +21,7 @@ def advice(now: LiveStats, before: LiveStats, config: LiveConfig) -> str | None:
     if now.state == "reconnecting":
         return "the sound device is gone; plug it in again, it is looked for by name (`edgevc devices` lists names)"
     if now.feedback_events > before.feedback_events:
-        return "howling: the output was turned down; use headphones, or move microphone and speaker apart"
+        return "feedback: the output was turned down; use headphones, or move microphone and speaker apart"
     late = now.deadlines_missed - before.deadlines_missed + now.hops_dropped - before.hops_dropped
     late += now.hops_bypassed - before.hops_bypassed
     if now.load >= _HIGH_LOAD and (late or now.load >= 0.9):
@@ -36,6 +36,8 @@ def advice(now: LiveStats, before: LiveStats, config: LiveConfig) -> str | None:
         return "the recording cannot be written: free space on its disk, or record elsewhere"
     if now.bad_samples > before.bad_samples:
         return "the microphone's driver gives samples that are no numbers; they are taken as silence"
+    if now.bad_frames > before.bad_frames or now.loud_hops > before.loud_hops:
+        return "the model gives what is no speech and is turned down; choose another model with --bundle"
     if now.state == "running" and now.mode == "convert" and now.seconds >= _SILENT_FOR_S:
         if max(now.input_level, before.input_level) <= SILENCE_DB:
             return "the microphone is silent: unmute it, or choose another with --input (`edgevc devices`)"

@@ -87,7 +87,7 @@ def status_spans(stats: LiveStats, width: int, *, unicode: bool = True) -> list[
     if lost:
         parts.append((6, [("late ", "dim"), (str(lost), "warn")]))
     if stats.feedback_events:
-        parts.append((1, [("howls ", "dim"), (str(stats.feedback_events), "warn")]))
+        parts.append((1, [("feedback ", "dim"), (str(stats.feedback_events), "warn")]))
     parts.append((0, [("m mute  b dry  v voice  q quit", "dim")]))
     while len(parts) > 1 and sum(map(_length, parts)) + 2 * (len(parts) - 1) > width:
         parts.remove(min(parts, key=lambda part: part[0]))

@@ -44,7 +44,8 @@ COUNTERS = {
     "device_restarts": "device restarts",
     "worker_stalls": "worker stalls",
     "bad_samples": "bad samples",
-    "feedback_events": "howls",
+    "bad_frames": "bad frames",
+    "feedback_events": "feedback",
     "recording_errors": "recording errors",
 }
 """Field of LiveStats to what the screen calls it."""

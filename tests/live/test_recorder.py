@@ -13,6 +13,7 @@ from edgevc.audio.reader import read_audio
 from edgevc.audio.wav_writer import WavWriter, write_wav
 from edgevc.errors import ConfigError, OutputError
 from edgevc.live.recorder import Recorder
+from edgevc.live.taps import Chunk
 
 TIME_LIMIT_S = 30.0
 CHUNK = 1600
@@ -22,6 +23,10 @@ BLOCK = (0.25 * np.sin(np.arange(CHUNK) / 10)).astype(np.float32)
 @pytest.fixture
 def paths(tmp_path):
     return tmp_path / "in.wav", tmp_path / "out.wav"
+
+
+def chunk(dry, wet):
+    return Chunk(0, dry, wet, None, "convert")
 
 
 def names(folder):
@@ -44,7 +49,7 @@ def wait_for(condition):
 def record(paths, seconds, **options):
     recorder = Recorder(paths, RATE, **options)
     for _ in range(round(seconds * RATE / CHUNK)):
-        recorder.put(BLOCK, 0.5 * BLOCK)
+        recorder.on_chunk(chunk(BLOCK, 0.5 * BLOCK))
     recorder.close()
     return recorder
 
@@ -60,7 +65,7 @@ def test_after_each_second_the_files_are_whole_under_their_own_names(paths, tmp_
     recorder = Recorder(paths, RATE)
     for seconds in (1, 2, 3):
         for _ in range(RATE // CHUNK):
-            recorder.put(BLOCK, 0.5 * BLOCK)
+            recorder.on_chunk(chunk(BLOCK, 0.5 * BLOCK))
         wait_for(lambda: all(path.exists() and frames(path) == seconds * RATE for path in paths))  # noqa: B023
         assert names(tmp_path) == ["in.wav", "out.wav"]
     recorder.close()
@@ -71,7 +76,7 @@ def test_after_each_second_the_files_are_whole_under_their_own_names(paths, tmp_
 
 def test_what_a_lost_device_brought_does_not_wait_for_the_next(paths):
     recorder = Recorder(paths, RATE)
-    recorder.put(BLOCK, BLOCK)
+    recorder.on_chunk(chunk(BLOCK, BLOCK))
     wait_for(lambda: all(path.exists() and frames(path) == CHUNK for path in paths))
     recorder.close()
 
@@ -139,9 +144,9 @@ def test_a_folder_that_goes_away_ends_the_recording_and_not_the_sound(tmp_path, 
     folder.mkdir()
     recorder = Recorder((folder / "in.wav", folder / "out.wav"), RATE)
     folder.rmdir()
-    recorder.put(BLOCK, BLOCK)
+    recorder.on_chunk(chunk(BLOCK, BLOCK))
     wait_for(lambda: recorder.errors == 1)
-    recorder.put(BLOCK, BLOCK)
+    recorder.on_chunk(chunk(BLOCK, BLOCK))
     recorder.close()
     assert recorder.errors == 1
     assert len([entry for entry in caplog.records if "recording ends" in entry.getMessage()]) == 1

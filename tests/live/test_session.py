@@ -17,7 +17,7 @@ from edgevc.bundle import ENGINES, ModelBundle
 from edgevc.converter import VoiceConverter
 from edgevc.converter.bench import speech_like
 from edgevc.dsp.features import LogMel
-from edgevc.errors import AudioDeviceError, AudioFileError, ConfigError, ModelError
+from edgevc.errors import AudioDeviceError, ConfigError, ModelError, OutputError
 from edgevc.live.chain import VoiceChain
 from edgevc.live.session import load_converters
 
@@ -341,7 +341,7 @@ def test_an_unknown_voice_is_refused_before_a_device_is_opened(default_bundle):
         load_converters(dataclasses.replace(QUIET, voice="nobody"))
 
 
-def test_a_howl_is_turned_down_and_counted():
+def test_feedback_is_turned_down_and_counted():
     class Room(Stage):
         """What the loudspeaker plays comes back to the microphone, louder."""
 
@@ -402,7 +402,7 @@ def test_a_full_disk_ends_the_recording_and_not_the_sound(tmp_path, caplog):
 
 def test_a_recording_that_cannot_be_created_is_an_error(tmp_path):
     config = dataclasses.replace(QUIET, record=(tmp_path / "in.wav", tmp_path / "missing" / "out.wav"))
-    with pytest.raises(AudioFileError, match="missing"):
+    with pytest.raises(OutputError, match="missing"):
         Stage(playing(TONE), config)
     assert list(tmp_path.iterdir()) == []
 

@@ -34,6 +34,7 @@ EXAMPLES = {
     "backing": ("/b.wav", '"/b.wav"', Path("/b.wav")),
     "backing_gain_db": ("-12", "-12", -12.0),
     "record": ("/i.wav:/o.wav", '["/i.wav", "/o.wav"]', (Path("/i.wav"), Path("/o.wav"))),
+    "listening": ("on", "true", True),
     "gate": ("off", "false", False),
     "feedback_guard": ("false", "false", False),
     "realtime": ("off", "false", False),

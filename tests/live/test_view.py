@@ -196,7 +196,7 @@ def test_plain_ascii_where_the_terminal_has_nothing_else():
     [
         ({}, None),
         ({"state": "reconnecting"}, "plug it in again"),
-        ({"feedback_events": 1}, "howling"),
+        ({"feedback_events": 1}, "feedback"),
         ({"output_underflows": 1}, "set --preroll-ms 20 (now 10)"),
         ({"input_overflows": 1}, "set --block-ms 20"),
         ({"deadlines_missed": 1}, "another program"),
@@ -204,6 +204,8 @@ def test_plain_ascii_where_the_terminal_has_nothing_else():
         ({"load": 0.95}, "set --chunk-hops 2"),
         ({"recording_errors": 1}, "free space"),
         ({"bad_samples": 1}, "no numbers"),
+        ({"bad_frames": 1}, "another model"),
+        ({"loud_hops": 1}, "another model"),
         ({"input_level": 0.0}, "too loud"),
     ],
 )

@@ -1,0 +1,113 @@
+"""Judges what a model gives before it is played: frames that are no sound, and sound that is far too loud."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevc import _core
+from edgevc.limits import HOP_LENGTH, SAMPLE_RATE
+from edgevc.live.rare_log import RareLog
+
+_LOG = logging.getLogger(__name__)
+
+MAX_BAD_FRAMES = 5
+"""After so many the model's memory is cleared: a NaN in it would stay for ever."""
+RESET_SECONDS = 1.0
+"""It is cleared at most so often: a model that never gives sound need not be cleared at every frame."""
+
+MAX_ABOVE_INPUT = 10 ** (12 / 10)
+"""Energy of the converted voice over that of the dry one; speech stays below 2 dB, see docs/live.md."""
+LOUD_ENOUGH = 10 ** (-40 / 10)
+"""Mean square, -40 dBFS: below it nothing is turned down, however quiet the input is."""
+LOUDNESS_SECONDS = 3.0
+"""Over which both are averaged."""
+_FADE_LENGTH = 320
+# Energies cost as much as a fade; a few looks a second tell as much as all.
+_LOOK_SAMPLES = 8 * HOP_LENGTH
+
+
+class Judged(Protocol):
+    """What the guard needs of a `ConverterStream`."""
+
+    @property
+    def n_bad_frames(self) -> int:
+        """Frames since the last reset in which the model gave no sound."""
+        ...
+
+    def reset(self) -> None:
+        """Forget everything heard so far."""
+        ...
+
+
+class ModelGuard:
+    """Counts bad frames and clears the model's memory after a few; holds the loudness near that of the input.
+
+    A model that does what it was trained for is let through bit for bit.
+    """
+
+    def __init__(self) -> None:
+        """Nothing judged yet."""
+        self.bad_frames = 0
+        """In which the model gave values that are not finite or absurd; they are silent."""
+        self.resets = 0
+        """Times that the model's memory was cleared."""
+        self.loud_hops = 0
+        """Hops that were turned down because the model was far louder than what it heard."""
+        self._seen = 0
+        self._since_reset = 0
+        self._position = 0
+        self._reset_position = -math.inf
+        self._looked_at = 0
+        self._dry = self._wet = 0.0
+        self._gain = _core.FadeGain(_FADE_LENGTH)
+        self._log = RareLog(_LOG)
+
+    def judge(self, stream: Judged, dry: NDArray[np.float32], wet: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what may be played of `wet`, which `stream` made of `dry`; both float32 (n * 160,)."""
+        self._position += len(dry)
+        if stream.n_bad_frames != self._seen:
+            self._count(stream)
+        if self._position - self._looked_at >= _LOOK_SAMPLES:
+            self._look(dry, wet)
+        if self._gain.target == 1.0 and not self._gain.remaining:
+            return wet
+        self.loud_hops += len(wet) // HOP_LENGTH
+        return self._gain.process(wet)
+
+    def _count(self, stream: Judged) -> None:
+        now = self._position / SAMPLE_RATE
+        # a stream that was reset counts from 0 again
+        more = stream.n_bad_frames - self._seen
+        more = stream.n_bad_frames if more < 0 else more
+        self.bad_frames += more
+        self._since_reset += more
+        self._log.warn(now, "the model gives what is no sound (not finite or absurd); it is taken as silence")
+        if self._since_reset >= MAX_BAD_FRAMES and now - self._reset_position >= RESET_SECONDS:
+            stream.reset()
+            self.resets += 1
+            self._since_reset = 0
+            self._reset_position = now
+        self._seen = stream.n_bad_frames
+
+    def _look(self, dry: NDArray[np.float32], wet: NDArray[np.float32]) -> None:
+        seconds = (self._position - self._looked_at) / SAMPLE_RATE
+        self._looked_at = self._position
+        share = min(1.0, seconds / LOUDNESS_SECONDS)
+        self._dry += share * (float(dry @ dry) / len(dry) - self._dry)
+        self._wet += share * (float(wet @ wet) / len(wet) - self._wet)
+        allowed = max(LOUD_ENOUGH, MAX_ABOVE_INPUT * self._dry)
+        if self._wet <= allowed:
+            self._gain.set_target(1.0)
+            return
+        self._gain.set_target(math.sqrt(allowed / self._wet))
+        decibels = 10 * math.log10(self._wet / allowed)
+        self._log.warn(
+            self._position / SAMPLE_RATE,
+            "the model is far louder than what it hears; it is turned down by %.0f dB and more, see `edgevc info`",
+            decibels,
+        )
