@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from edgevc import _core
 from edgevc.audio.backing import BackingTrack
+from edgevc.audio.pipes import MAGIC_BYTES, read_some, refuse_container, write_all
+from edgevc.audio.rates import resampler_to_16k
 from edgevc.audio.reader import AudioReader
-from edgevc.audio.wav_writer import WavWriter
-from edgevc.converter import SAMPLE_RATE, ConverterStream, VoiceConverter
-from edgevc.dsp.resample import MAX_RATE, MIN_RATE, Resampler
-from edgevc.errors import AudioFileError, ConfigError, OutputError
+from edgevc.audio.wav_writer import WavWriter, encode_pcm16
+from edgevc.converter import ConverterStream, VoiceConverter
+from edgevc.errors import ConfigError, OutputError
+from edgevc.files import refuse_shared_files
+from edgevc.limits import SAMPLE_RATE
 
-SUFFIXES = (".wav", ".flac", ".ogg")
-"""Files that a folder conversion takes."""
 BLOCK_SIZE = 16_384
 """Samples read at once."""
 
@@ -66,10 +67,10 @@ class _Meter:
 
 
 def _convert_blocks(
-    blocks: Iterator[NDArray[np.float32]], sample_rate: int, stream: ConverterStream
+    blocks: Iterator[NDArray[np.float32]], sample_rate: int, stream: ConverterStream, name: str
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], float]]:
     """Yields (input block, 16 kHz output, seconds spent); all outputs together line up with all inputs."""
-    resampler = Resampler(sample_rate, SAMPLE_RATE) if sample_rate != SAMPLE_RATE else None
+    resampler = resampler_to_16k(sample_rate, name) if sample_rate != SAMPLE_RATE else None
     # what the resampler and the converter delay is dropped at the start and fetched by flushing at the end
     skip = stream.latency + (resampler.latency if resampler else 0)
     n_in = n_out = 0
@@ -122,34 +123,37 @@ def convert_file(
     overwrite: bool = False,
     progress: Progress | None = None,
     backing: BackingTrack | None = None,
+    listen: Callable[[NDArray[np.float32], int], None] | None = None,
 ) -> ConversionReport:
     """Convert one audio file of any rate and channel count to a 16 kHz mono WAV file that lines up with it.
 
     Args:
-        source: WAV, FLAC or OGG (the last two need soundfile).
+        source: WAV, FLAC or OGG (the last two need soundfile); it is opened once, so that a pipe will do for WAV.
         target: a .wav file; it appears when it is complete.
         stream: fresh; it is fresh again afterwards.
         overwrite: replace an existing target.
         progress: told the seconds converted so far and in all.
         backing: accompaniment that starts with the recording and is mixed in; it ends with the recording at the latest.
+        listen: given each block of the source, float32 (T,), and its rate in hertz.
 
     Raises:
-        AudioFileError: the source cannot be read, or the target exists or cannot be written.
-        ConfigError: target is not a .wav file, or is the source.
+        AudioFileError: the source or the accompaniment cannot be read.
+        OutputError: the target exists or cannot be written.
+        ConfigError: target is not a .wav file, or is the source or the accompaniment.
     """
-    check_target(source, target, overwrite=overwrite)
+    check_target(source, target, overwrite=overwrite, backing=backing.path if backing else None)
     stream.reset()
     level_in, level_out = _Meter(), _Meter()
     seconds = spent = 0.0
     with AudioReader(source) as reader, WavWriter(target, SAMPLE_RATE) as writer:
         rate = reader.sample_rate
-        if not MIN_RATE <= rate <= MAX_RATE:
-            raise AudioFileError(f"{source}: sample rate must be in [{MIN_RATE}, {MAX_RATE}] Hz, got {rate}")
         total = None if reader.n_samples is None else reader.n_samples / rate
         # what comes here lines up with the recording already
         mixer = _Mixer(backing, delay=0)
         skip = mixer.latency
-        for block, voice, took in _convert_blocks(reader.blocks(BLOCK_SIZE), rate, stream):
+        for block, voice, took in _convert_blocks(reader.blocks(BLOCK_SIZE), rate, stream, reader.name):
+            if listen is not None:
+                listen(block, rate)
             output = mixer.process(voice)
             writer.write(output[skip:])
             skip -= min(skip, len(output))
@@ -163,17 +167,17 @@ def convert_file(
     return ConversionReport(seconds, spent, level_in.db, level_out.db)
 
 
-def check_target(source: Path, target: Path, *, overwrite: bool) -> None:
+def check_target(source: Path, target: Path, *, overwrite: bool, backing: Path | None = None) -> None:
     """Refuse an output that cannot be meant.
 
     Raises:
         OutputError: target exists and may not be replaced.
-        ConfigError: target is not a .wav file, or is the source.
+        ConfigError: target is not a .wav file, or is the source or the accompaniment.
     """
     if target.suffix.lower() != ".wav":
         raise ConfigError(f"the output must be a .wav file, got {target}; edgevc writes WAV only")
-    if target.exists() and source.exists() and target.samefile(source):
-        raise ConfigError(f"the output must not be the input, got {target} for both; choose another name")
+    inputs = [("the input", source)] + ([("the accompaniment", backing)] if backing else [])
+    refuse_shared_files(inputs, [("the output", target)])
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists; give --force to replace it")
 
@@ -189,75 +193,44 @@ def convert_raw(
     """Convert raw 16-bit little-endian mono PCM until the input ends, writing 16 kHz PCM as soon as it is there.
 
     Unlike a file's, the output keeps the converter's latency: a live stream cannot drop it. An accompaniment is delayed
-    by as much, and both by 1 ms more, the limiter's.
+    by as much, and both by 1 ms more, the limiter's. Both pipes may be non-blocking.
+
+    Raises:
+        AudioFileError: the input is an audio file with a header, or the accompaniment cannot be read.
     """
-    resampler = Resampler(sample_rate, SAMPLE_RATE) if sample_rate != SAMPLE_RATE else None
+    resampler = resampler_to_16k(sample_rate, "raw input") if sample_rate != SAMPLE_RATE else None
     mixer = _Mixer(backing, stream.latency + (resampler.latency if resampler else 0))
     level_in, level_out = _Meter(), _Meter()
-    hop_bytes = 2 * round(sample_rate * stream.converter.hop_length / SAMPLE_RATE)
-    n_samples, spent, rest = 0, 0.0, b""
-    # read1 returns what a pipe holds instead of waiting for a whole block
-    read = getattr(source, "read1", source.read)
-    while data := read(hop_bytes):
-        data = rest + data
-        whole = len(data) // 2 * 2
-        rest = data[whole:]
-        samples = np.frombuffer(data[:whole], "<i2").astype(np.float32) / np.float32(32768)
+    n_samples, spent = 0, 0.0
+    for samples in _pcm_blocks(source, round(sample_rate * stream.converter.hop_length / SAMPLE_RATE)):
         started = time.perf_counter()
         output = mixer.process(stream.process(resampler.process(samples) if resampler else samples))
         spent += time.perf_counter() - started
         n_samples += len(samples)
         level_in.add(samples)
         level_out.add(output)
-        _write_pcm(target, output)
+        write_all(target, encode_pcm16(output))
     tail = stream.process(resampler.flush()) if resampler else np.zeros(0, np.float32)
     output = np.concatenate([mixer.process(np.concatenate([tail, stream.flush()])), mixer.flush()])
     level_out.add(output)
-    _write_pcm(target, output)
+    write_all(target, encode_pcm16(output))
     return ConversionReport(n_samples / sample_rate, spent, level_in.db, level_out.db)
 
 
-def _write_pcm(target: BinaryIO, samples: NDArray[np.float32]) -> None:
-    target.write(np.rint(np.clip(samples, -1, 32767 / 32768) * 32768).astype("<i2").tobytes())
-    target.flush()
-
-
-def list_jobs(source: Path, target: Path) -> list[tuple[Path, Path]]:
-    """Pair every audio file of a folder with its output of the same name; a single file with itself.
-
-    Hidden files are left out, and so is an output folder that lies inside the source.
-
-    Raises:
-        AudioFileError: the source does not exist, or the folder holds no audio file.
-        ConfigError: two inputs would give the same output, or the folder would be its own output.
-    """
-    if not source.is_dir():
-        if not source.exists():
-            raise AudioFileError(f"{source} does not exist; check the path")
-        return [(source, target / f"{source.stem}.wav" if target.is_dir() else target)]
-    if target.exists() and not target.is_dir():
-        raise ConfigError(f"{source} is a folder, so the output must be one too, got the file {target}")
-    if target.resolve() == source.resolve():
-        raise ConfigError(f"the output folder must not be the input folder, got {target} for both; choose another one")
-    files = sorted(path for path in source.rglob("*") if _is_input(path.relative_to(source), path, target))
-    if not files:
-        raise AudioFileError(f"{source} holds no {', '.join(SUFFIXES)} file; check the path")
-    jobs = [(path, (target / path.relative_to(source)).with_suffix(".wav")) for path in files]
-    seen: dict[Path, Path] = {}
-    for path, output in jobs:
-        if output in seen:
-            raise ConfigError(f"{seen[output]} and {path} would both become {output}; rename one")
-        seen[output] = path
-    return jobs
-
-
-def _is_input(name: Path, path: Path, target: Path) -> bool:
-    return (
-        path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in name.parts)
-        and target not in path.parents
-        and path.is_file()
-    )
+def _pcm_blocks(source: BinaryIO, block_size: int) -> Iterator[NDArray[np.float32]]:
+    """Yield what comes, as soon as it is there; half a sample at the end is left out."""
+    rest = b""
+    while len(rest) < MAGIC_BYTES and (data := read_some(source, 2 * block_size)):
+        rest += data
+    refuse_container(rest)
+    data = rest
+    rest = b""
+    while data:
+        data = rest + data
+        whole = len(data) // 2 * 2
+        rest = data[whole:]
+        yield np.frombuffer(data[:whole], "<i2").astype(np.float32) / np.float32(32768)
+        data = read_some(source, 2 * block_size)
 
 
 def describe_latency(converter: VoiceConverter) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
-from edgevc.errors import OutputError
+from edgevc.errors import ConfigError, OutputError
 
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".edgevc-", ".tmp"
 """How the file is called while it is written; a crash may leave one behind."""
@@ -43,6 +45,9 @@ class AtomicFile:
             if before is not None:
                 with contextlib.suppress(OSError):
                     os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+            # held until the file is closed, also by a crash: this is how leftovers() knows what is still written
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (OSError, ValueError) as error:
             self._temporary = None
             raise cannot_write(self.name, error) from error
@@ -134,6 +139,51 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
         raise cannot_write(target.name, error) from error
     finally:
         target.abort()
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Return the temporary files in a folder that nobody writes any more: those of programs that were killed."""
+    return [path for path in folder.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}") if not _is_written(path)]
+
+
+def _is_written(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        # locked by its writer, gone meanwhile, or not ours
+        return True
+    return False
+
+
+def refuse_shared_files(
+    inputs: Iterable[tuple[str, str | os.PathLike[str]]], outputs: Iterable[tuple[str, str | os.PathLike[str]]]
+) -> None:
+    """Refuse a command whose output would replace an input or another output, under whatever name or link.
+
+    Args:
+        inputs: what the message calls it, such as "the accompaniment", and its path.
+        outputs: the same.
+
+    Raises:
+        ConfigError: two of them are one file.
+    """
+    seen = {_identity(path): (label, path) for label, path in inputs}
+    for label, path in outputs:
+        identity = _identity(path)
+        if identity in seen:
+            other_label, other = seen[identity]
+            both = f"{path} for both" if str(path) == str(other) else f"{path} and {other}, which are one file"
+            raise ConfigError(f"{label} must not be {other_label}, got {both}; choose another name")
+        seen[identity] = label, path
+
+
+def _identity(path: str | os.PathLike[str]) -> object:
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return os.path.realpath(path)
+    return found.st_dev, found.st_ino
 
 
 def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from edgevc.dsp.feature_config import SAMPLE_RATE
 from edgevc.dsp.features import LogMel
 from edgevc.dsp.pitch import PitchTracker
 from edgevc.errors import ConfigError, MissingPackageError
-from edgevc.files import cannot_write, check_output
+from edgevc.files import check_output, write_atomic
 
 SUFFIXES = (".png", ".pdf", ".svg")
 """Kinds of picture."""
@@ -61,14 +62,14 @@ def plot_comparison(path: Path, recordings: dict[str, NDArray[np.float32]]) -> N
         _draw(axis, title, samples)
     axes[-1, 0].set_xlabel("time (s)")
     figure.tight_layout()
+    picture = io.BytesIO()
     try:
-        figure.savefig(path, dpi=110)
+        figure.savefig(picture, dpi=110, format=path.suffix[1:].lower())
     except ValueError as error:
-        raise ConfigError(f"cannot write the plot {path}: {error}; use a .png file") from error
-    except OSError as error:
-        raise cannot_write(path, error) from error
+        raise ConfigError(f"cannot draw the plot {path}: {error}; use a .png file") from error
     finally:
         pyplot.close(figure)
+    write_atomic(path, picture.getvalue())
 
 
 def _draw(axis: Any, title: str, samples: NDArray[np.float32]) -> None:

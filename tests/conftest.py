@@ -4,8 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import SECONDS, Outcome
 
 import edgevc
+from edgevc import cli
+from edgevc.audio.wav_writer import write_wav
+from edgevc.limits import SAMPLE_RATE
 
 
 @pytest.fixture
@@ -50,3 +54,34 @@ def tiny_bundle(tiny_bundle_path):
     from edgevc.bundle import ModelBundle
 
     return ModelBundle.open(tiny_bundle_path)
+
+
+@pytest.fixture(scope="module")
+def speech():
+    from edgevc.converter.bench import speech_like
+
+    return speech_like(SECONDS, seed=9)
+
+
+@pytest.fixture
+def wav(tmp_path, speech):
+    write_wav(tmp_path / "in.wav", speech, SAMPLE_RATE)
+    return tmp_path / "in.wav"
+
+
+@pytest.fixture
+def run(capfd):
+    """Run a command in this process; engines write to the descriptors, so these are looked at."""
+
+    def run(*arguments, code=0, warns=False):
+        try:
+            found = cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            found = end.code
+        out, err = capfd.readouterr()
+        assert found == code, err
+        assert "Traceback" not in err
+        assert bool(err) == (code != 0 or warns)
+        return Outcome(found, out, err)
+
+    return run

@@ -9,12 +9,12 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevc.arrays import within
+from edgevc.audio.rates import resampler_to_16k
 from edgevc.audio.reader import AudioReader
-from edgevc.dsp.feature_config import SAMPLE_RATE
-from edgevc.dsp.resample import MAX_RATE, MIN_RATE, Resampler
 from edgevc.errors import AudioFileError, ConfigError
+from edgevc.limits import BACKING_GAIN_DB
 
-GAIN_RANGE_DB = (-60.0, 20.0)
 BLOCK_SIZE = 4_096
 """Samples of the file decoded at once: short enough for a hop to wait for them."""
 
@@ -38,12 +38,16 @@ class BackingTrack:
 
         Raises:
             ConfigError: gain_db or delay is out of range.
-            AudioFileError: the file cannot be read.
+            AudioFileError: the file cannot be read, or only once, as a pipe.
         """
-        low, high = GAIN_RANGE_DB
-        if not low <= gain_db <= high:
-            raise ConfigError(f"the gain of the accompaniment must be within {low:g}..{high:g} dB, got {gain_db!r}")
-        self._path = Path(source)
+        within(gain_db, BACKING_GAIN_DB, "the gain of the accompaniment in dB")
+        self.path = Path(source)
+        """Of the file."""
+        if self.path.exists() and not self.path.is_file():
+            raise AudioFileError(
+                f"{source}: the accompaniment must be a regular file, which can be read from its start again; "
+                "save it to a file first"
+            )
         self._gain = np.float32(10 ** (gain_db / 20))
         self._reader: AudioReader | None = None
         self.restart(delay)
@@ -58,12 +62,12 @@ class BackingTrack:
         if delay < 0:
             raise ConfigError(f"delay must be at least 0 samples, got {delay}")
         self.close()
-        self._reader = AudioReader(self._path)
-        rate = self._reader.sample_rate
-        if not MIN_RATE <= rate <= MAX_RATE:
+        self._reader = AudioReader(self.path)
+        try:
+            self._resampler = resampler_to_16k(self._reader.sample_rate, self._reader.name)
+        except AudioFileError:
             self.close()
-            raise AudioFileError(f"{self._path}: sample rate must be in [{MIN_RATE}, {MAX_RATE}] Hz, got {rate}")
-        self._resampler = Resampler(rate, SAMPLE_RATE)
+            raise
         self._skip = self._resampler.latency
         self._silence = delay
         self._waiting = np.zeros(0, np.float32)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from edgevc.cli.common import (
+    AnyOrderParser,
+    abandon_stdout,
     add_verbosity,
     complain,
     configure_logging,
@@ -85,11 +85,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # the reader of our output went away; there is nobody left to tell
-        _abandon_stdout()
+        abandon_stdout()
         return 0
     except OSError as error:
         complain(str(error))
-        _abandon_stdout()
+        abandon_stdout()
         return OutputError.exit_code
     except Exception as error:
         if traceback_wanted():
@@ -97,12 +97,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(f"internal error, {type(error).__name__}: {error}; run it again with -vv and report what it prints")
         return EdgevcError.exit_code
     return code
-
-
-def _abandon_stdout() -> None:
-    """Keep Python from failing once more when it empties its buffer at exit."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _VersionAction(argparse.Action):
@@ -127,7 +121,9 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_VersionAction, nargs=0, help="show the version and exit")
     add_verbosity(parser, defaults=True)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, dest="command_name", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(
+        metavar="COMMAND", required=True, dest="command_name", help=argparse.SUPPRESS, parser_class=AnyOrderParser
+    )
     chosen = next((word for word in argv if not word.startswith("-")), None)
     for command in COMMANDS.values():
         if command.name != chosen:

@@ -10,10 +10,11 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TextIO
+from typing import Any, TextIO
 
 from edgevc.errors import INTERRUPTED, EdgevcError
 from edgevc.limits import CHUNK_HOPS, ENGINES
+from edgevc.text import printable
 
 MODEL_HELP = 'a built-in model (edgevc voices lists them), or path to a model folder or .zip (default: "default")'
 ENDING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
@@ -81,6 +82,37 @@ def complain(message: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr is not None:
             print(f"edgevc: {message}", file=sys.stderr, flush=True)
+
+
+def say(line: str) -> None:
+    """Print a line for people on stdout; that nobody can read it any more is no reason to end the work."""
+    try:
+        print(printable(line), flush=True)
+    except (OSError, ValueError):
+        abandon_stdout()
+
+
+def abandon_stdout() -> None:
+    """Send what is still printed to nowhere: Python would fail once more when it empties its buffer at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class AnyOrderParser(argparse.ArgumentParser):
+    """Takes options between names too, where a command has any number of these, as `cp` does."""
+
+    _within = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Do as argparse does, but gather the names first where there may be any number of them."""
+        many = any(not action.option_strings and action.nargs in ("*", "+") for action in self._actions)
+        if self._within or not many:
+            return super().parse_known_args(args, namespace)
+        self._within = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._within = False
 
 
 def prepare_streams() -> None:

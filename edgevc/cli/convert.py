@@ -1,26 +1,35 @@
-"""`edgevc convert`: files, a folder of files, or raw audio from a pipe."""
+"""`edgevc convert`: files, folders of files, or raw audio from a pipe."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevc.bundle import ModelBundle
-from edgevc.cli.common import add_model_options, complain, help_text, termination_as_interrupt
+from edgevc.cli.common import add_model_options, complain, help_text, say, termination_as_interrupt, traceback_wanted
+from edgevc.cli.jobs import Jobs, list_jobs
 from edgevc.cli.progress import Progress, bar
 from edgevc.errors import AudioFileError, ConfigError, EdgevcError, EngineError, ModelError, OutputError
+from edgevc.files import leftovers, refuse_shared_files
 from edgevc.limits import SAMPLE_RATE
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edgevc.audio.backing import BackingTrack
-    from edgevc.converter import ConverterStream
+    from edgevc.convert import ConversionReport
+    from edgevc.converter import ConverterStream, VoiceConverter
+    from edgevc.dsp.resample import Resampler
 
 _EXAMPLES = """\
   edgevc convert me.wav other.wav --voice kathleen
+  edgevc convert one.wav two.flac converted/ --voice slt
   edgevc convert recordings/ converted/ --voice bdl --force
   edgevc convert me.wav other.wav --voice anon --plot both.png
   edgevc convert singing.wav song.wav --voice slt --formant 2 --backing band.flac --backing-gain -6
@@ -31,11 +40,15 @@ HELP = help_text(_EXAMPLES, (ConfigError, ModelError, EngineError, AudioFileErro
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    parser.usage = "edgevc convert [options] INPUT [INPUT ...] OUTPUT --voice NAME"
     parser.add_argument(
-        "input", help="WAV, FLAC or OGG file of any rate and channel count, a folder, or - for raw 16-bit mono PCM"
+        "paths",
+        nargs="*",
+        metavar="INPUT [INPUT ...] OUTPUT",
+        help="WAV, FLAC or OGG files of any rate and channel count, or folders of them, and last where they go: a .wav "
+        "file (16 kHz mono) or a folder; - - for raw 16-bit mono PCM from stdin to stdout (at 16 kHz)",
     )
-    parser.add_argument("output", help=".wav file (16 kHz mono), a folder, or - for raw 16-bit mono PCM at 16 kHz")
-    parser.add_argument("--voice", required=True, metavar="NAME", help="target voice; `edgevc voices` lists them")
+    parser.add_argument("--voice", metavar="NAME", help="target voice; `edgevc voices` lists them")
     parser.add_argument(
         "--pitch", type=float, default=0.0, metavar="SEMITONES", help="raise or lower the pitch, -24 to 24 (default 0)"
     )
@@ -74,42 +87,86 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Convert; return the exit code, with several files that of the first that failed."""
-    if (arguments.input == "-") != (arguments.output == "-"):
-        raise ConfigError("raw audio goes from - to -; give files for both or - for both")
-    if arguments.input == "-":
+    _require_complete(arguments)
+    *sources, output = arguments.paths
+    if "-" in arguments.paths:
+        if arguments.paths != ["-", "-"]:
+            raise ConfigError("raw audio goes from - to -; give files for both or - for both")
         return _convert_raw(arguments)
     if arguments.raw_rate is not None:
         raise ConfigError("--raw-rate is for raw input (-); a file's header says its rate")
-    from edgevc.convert import check_target, describe_latency, list_jobs
-    from edgevc.converter import VoiceConverter
+    jobs = list_jobs([Path(source) for source in sources], Path(output), into_folder=output.endswith(os.sep))
+    _check_paths(jobs, arguments)
+    backing = _open_backing(arguments)
+    converter, stream = _open_stream(arguments)
+    from edgevc.convert import describe_latency
 
-    # All that can be refused is refused before the first second of work.
-    source, target = Path(arguments.input), Path(arguments.output)
-    jobs = list_jobs(source, target)
-    if not source.is_dir() and arguments.output.endswith(os.sep):
-        jobs = [(source, target / f"{source.stem}.wav")]
-    for job in jobs:
+    say(f"{arguments.voice} with {converter.engine}, latency {describe_latency(converter)}")
+    for problem in jobs.problems:
+        complain(problem)
+    with backing or contextlib.nullcontext(), termination_as_interrupt():
+        return _convert_all(jobs, stream, backing, arguments)
+
+
+def _require_complete(arguments: argparse.Namespace) -> None:
+    """Say what is missing and how the command could go on.
+
+    Raises:
+        ConfigError: an input, the output or the voice is missing.
+    """
+    paths, voice = arguments.paths, arguments.voice
+    if len(paths) >= 2 and voice is not None:
+        return
+    voices = [found.name for found in ModelBundle.find(arguments.bundle).voices]
+    known = f"voices: {', '.join(voices)}"
+    if len(paths) >= 2:
+        raise ConfigError(f"--voice NAME is missing; {known}")
+    wanted = voice or voices[0]
+    missing = "an output" if voice else "an output and --voice NAME"
+    if not paths:
+        missing = f"an input, {missing}"
+    source = paths[0] if paths else "me.wav"
+    example = shlex.join(["edgevc", "convert", source, _proposed_output(source, wanted), "--voice", wanted])
+    raise ConfigError(f"give {missing}, for example `{example}`" + ("" if voice else f"; {known}"))
+
+
+def _proposed_output(source: str, voice: str) -> str:
+    """Return a name beside the source that is not taken."""
+    if source == "-":
+        return "-"
+    path = Path(source)
+    suffix = "" if path.is_dir() else ".wav"
+    names = (path.with_name(f"{path.stem}-{voice}{number}{suffix}") for number in ("", *range(2, 100)))
+    return str(next((name for name in names if not name.exists()), path.with_name(f"{path.stem}-{voice}{suffix}")))
+
+
+def _check_paths(jobs: Jobs, arguments: argparse.Namespace) -> None:
+    """Refuse all that can be refused before the first second of work, and name what a killed run has left.
+
+    Raises:
+        ConfigError: an output is no .wav file, or one of the inputs; or the plot cannot be meant.
+        OutputError: an output or the plot exists, and --force is missing.
+    """
+    from edgevc.convert import check_target
+
+    inputs = [("the input", source) for source, _ in jobs.pairs]
+    outputs = [("the output", target) for _, target in jobs.pairs]
+    if arguments.backing is not None:
+        inputs.append(("the accompaniment", arguments.backing))
+    if arguments.plot is not None:
+        outputs.append(("the plot", arguments.plot))
+    refuse_shared_files(inputs, outputs)
+    for job in jobs.pairs:
         check_target(*job, overwrite=arguments.force)
     if arguments.plot is not None:
-        if len(jobs) > 1:
-            raise ConfigError(f"--plot draws one conversion, got {len(jobs)} files; convert one file")
+        if len(jobs.pairs) > 1:
+            raise ConfigError(f"--plot draws one conversion, got {len(jobs.pairs)} files; convert one file")
         from edgevc.plot import check_plot
 
         check_plot(arguments.plot, overwrite=arguments.force)
-    backing = _open_backing(arguments)
-    converter = VoiceConverter(ModelBundle.find(arguments.bundle), arguments.engine, arguments.chunk_hops)
-    stream = converter.stream(arguments.voice, arguments.pitch, arguments.gain, arguments.formant, arguments.gate)
-    print(f"{arguments.voice} with {converter.engine}, latency {describe_latency(converter)}")
-    with backing or contextlib.nullcontext(), termination_as_interrupt():
-        failures = [
-            code for job in jobs if (code := _convert_job(*job, stream, backing, arguments.force, alone=len(jobs) == 1))
-        ]
-    if failures:
-        complain(f"{len(failures)} of {len(jobs)} files could not be converted")
-        return failures[0]
-    if arguments.plot is not None:
-        _plot(arguments.plot, *jobs[0], arguments.voice)
-    return 0
+    for folder in {target.parent for _, target in jobs.pairs}:
+        for path in leftovers(folder):
+            complain(f"{path} was left by a conversion that was killed; delete it")
 
 
 def _open_backing(arguments: argparse.Namespace) -> BackingTrack | None:
@@ -122,41 +179,74 @@ def _open_backing(arguments: argparse.Namespace) -> BackingTrack | None:
     return BackingTrack(arguments.backing, arguments.backing_gain)
 
 
-def _convert_job(
-    source: Path,
-    target: Path,
-    stream: ConverterStream,
-    backing: BackingTrack | None,
-    overwrite: bool,
-    *,
-    alone: bool,
+def _open_stream(arguments: argparse.Namespace) -> tuple[VoiceConverter, ConverterStream]:
+    from edgevc.converter import VoiceConverter
+
+    converter = VoiceConverter(ModelBundle.find(arguments.bundle), arguments.engine, arguments.chunk_hops)
+    return converter, converter.stream(
+        arguments.voice, arguments.pitch, arguments.gain, arguments.formant, arguments.gate
+    )
+
+
+def _convert_all(
+    jobs: Jobs, stream: ConverterStream, backing: BackingTrack | None, arguments: argparse.Namespace
 ) -> int:
-    """Convert one file; return an exit code where it fails and others are waiting."""
+    """Convert one file after the other; return 0, or the exit code of the first failure."""
+    alone = len(jobs.pairs) == 1 and not jobs.problems
+    failures = [AudioFileError.exit_code for _ in jobs.problems]
+    for source, target in jobs.pairs:
+        try:
+            _convert_job(source, target, stream, backing, arguments)
+        except Exception as error:
+            # one bad recording shall not keep the others waiting
+            if alone or traceback_wanted():
+                raise
+            known = isinstance(error, (EdgevcError, OSError))
+            complain(str(error) if known else f"{source}: internal error, {type(error).__name__}: {error}")
+            failures.append(error.exit_code if isinstance(error, EdgevcError) else EdgevcError.exit_code)
+    if failures:
+        n_files = len(failures) - len(jobs.problems)
+        complain(f"{n_files} of {len(jobs.pairs)} files could not be converted" + _folders(len(jobs.problems)))
+    return failures[0] if failures else 0
+
+
+def _folders(count: int) -> str:
+    return "" if not count else f", {count} folder{'s' if count > 1 else ''} could not be read"
+
+
+def _convert_job(
+    source: Path, target: Path, stream: ConverterStream, backing: BackingTrack | None, arguments: argparse.Namespace
+) -> None:
     from edgevc.convert import convert_file
 
     progress = Progress()
+    heard = None if arguments.plot is None else _Heard(source.name)
 
     def show(seconds: float, total: float | None) -> None:
         progress.show(f"{source.name}: {bar(seconds, total)}")
 
     try:
         _make_folder(target.parent)
-        report = convert_file(source, target, stream, overwrite=overwrite, progress=show, backing=backing)
-    except EdgevcError as error:
-        if alone:
-            raise
-        progress.close()
-        complain(str(error))
-        return error.exit_code
+        report = convert_file(
+            source,
+            target,
+            stream,
+            overwrite=arguments.force,
+            progress=show,
+            backing=backing,
+            listen=heard.add if heard else None,
+        )
     finally:
         progress.close()
-    print(
-        f"{target}: {report.seconds:.2f} s, RTF {report.rtf:.4f} "
-        f"({report.processing_seconds:.3f} s / {report.seconds:.2f} s), "
-        f"level {report.level_in_db:.1f} -> {report.level_out_db:.1f} dBFS",
-        flush=True,
-    )
-    return 0
+    say(f"{target}: {_figures(report)}, level {report.level_in_db:.1f} -> {report.level_out_db:.1f} dBFS")
+    if not report.seconds:
+        complain(f"{source} holds no sample, so that {target} is empty")
+    if heard is not None:
+        _plot(arguments.plot, source.name, heard, target, arguments.voice)
+
+
+def _figures(report: ConversionReport) -> str:
+    return f"{report.seconds:.2f} s, RTF {report.rtf:.4f} ({report.processing_seconds:.3f} s / {report.seconds:.2f} s)"
 
 
 def _make_folder(folder: Path) -> None:
@@ -166,34 +256,55 @@ def _make_folder(folder: Path) -> None:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}; choose another output") from error
 
 
-def _plot(path: Path, source: Path, target: Path, voice: str) -> None:
+class _Heard:
+    """The recording at 16 kHz, kept while it is read: a pipe cannot be read a second time for the plot."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._parts: list[NDArray[np.float32]] = []
+        self._resampler: Resampler | None = None
+
+    def add(self, block: NDArray[np.float32], rate: int) -> None:
+        from edgevc.audio.rates import resampler_to_16k
+
+        if self._resampler is None:
+            self._resampler = resampler_to_16k(rate, self._name)
+        self._parts.append(self._resampler.process(block))
+
+    def samples(self) -> NDArray[np.float32]:
+        if self._resampler is not None:
+            self._parts.append(self._resampler.flush())
+        import numpy as np
+
+        whole = np.concatenate([np.zeros(0, np.float32), *self._parts])
+        return whole[self._resampler.latency :] if self._resampler else whole
+
+
+def _plot(path: Path, name: str, heard: _Heard, target: Path, voice: str) -> None:
     from edgevc.audio.reader import read_audio
-    from edgevc.dsp.resample import resample
     from edgevc.plot import plot_comparison
 
-    samples, rate, _ = read_audio(source)
-    plot_comparison(path, {source.name: resample(samples, rate, SAMPLE_RATE), voice: read_audio(target)[0]})
-    print(f"{path}: spectrograms and F0")
+    plot_comparison(path, {name: heard.samples(), voice: read_audio(target)[0]})
+    say(f"{path}: spectrograms and F0")
 
 
 def _convert_raw(arguments: argparse.Namespace) -> int:
+    from edgevc.audio.source import MAX_RATE, MIN_RATE
     from edgevc.convert import convert_raw, describe_latency
-    from edgevc.converter import VoiceConverter
 
     if arguments.plot is not None:
         raise ConfigError("--plot draws files; convert a file")
     if sys.stdin is None or sys.stdout is None or sys.stdin.isatty() or sys.stdout.isatty():
         raise ConfigError("raw audio comes and goes through pipes, not a terminal; see `edgevc convert --help`")
-    converter = VoiceConverter(ModelBundle.find(arguments.bundle), arguments.engine, arguments.chunk_hops)
-    stream = converter.stream(arguments.voice, arguments.pitch, arguments.gain, arguments.formant, arguments.gate)
+    rate = SAMPLE_RATE if arguments.raw_rate is None else arguments.raw_rate
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise ConfigError(f"--raw-rate must be within {MIN_RATE}..{MAX_RATE} Hz, got {rate}")
     backing = _open_backing(arguments)
-    where = f"{arguments.voice} with {converter.engine}, latency {describe_latency(converter)}"
-    complain(where)
+    converter, stream = _open_stream(arguments)
+    complain(f"{arguments.voice} with {converter.engine}, latency {describe_latency(converter)}")
     with backing or contextlib.nullcontext():
-        report = convert_raw(
-            sys.stdin.buffer, sys.stdout.buffer, stream, arguments.raw_rate or SAMPLE_RATE, backing=backing
-        )
-    complain(
-        f"{report.seconds:.2f} s, RTF {report.rtf:.4f} ({report.processing_seconds:.3f} s / {report.seconds:.2f} s)"
-    )
+        report = convert_raw(sys.stdin.buffer, sys.stdout.buffer, stream, rate, backing=backing)
+    complain(_figures(report))
+    if not report.seconds:
+        complain("no sample came in; is the program before the pipe recording?")
     return 0

@@ -13,6 +13,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import soundfile
+from command_line import write_stereo
 from wav_bytes import GOOD_DATA, SUBFORMAT_TAIL, UNKNOWN_SIZE, chunk, encode, fmt, riff
 
 from edgevc.audio.reader import AudioReader, read_audio
@@ -405,3 +406,18 @@ def test_a_file_beyond_the_limit_is_refused():
     assert read_audio(io.BytesIO(content), max_samples=1_001)[0].size == 1_001
     with pytest.raises(AudioFileError, match="at most 1000 samples"):
         read_audio(io.BytesIO(content), max_samples=1_000)
+
+
+def test_the_length_comes_from_the_header(tmp_path, wav, speech):
+    for name in ("a.flac", "a.ogg"):
+        soundfile.write(tmp_path / name, speech, 16_000)
+    write_stereo(tmp_path / "stereo.wav", speech, 44_100)
+    for path in (wav, tmp_path / "a.flac", tmp_path / "a.ogg", tmp_path / "stereo.wav"):
+        with AudioReader(path) as reader:
+            assert reader.n_samples == len(speech)
+    # The size that a program leaves which wrote into a pipe.
+    data = bytearray(wav.read_bytes())
+    data[40:44] = b"\xff\xff\xff\xff"
+    (tmp_path / "pipe.wav").write_bytes(data)
+    with AudioReader(tmp_path / "pipe.wav") as reader:
+        assert reader.n_samples is None

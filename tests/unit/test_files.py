@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from edgevc import files
-from edgevc.errors import OutputError
-from edgevc.files import AtomicFile, check_output, write_atomic
+from edgevc.errors import ConfigError, OutputError
+from edgevc.files import AtomicFile, NewFile, check_output, leftovers, refuse_shared_files, write_atomic
 
 
 def mode(path):
@@ -139,3 +139,42 @@ def test_writers_side_by_side_leave_one_whole_file(tmp_path):
         thread.join()
     assert (tmp_path / "a").read_bytes() in contents
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_new_file_replaces_nothing_and_stays_unless_it_is_aborted(tmp_path):
+    for end in ("commit", "abort"):
+        file = NewFile(tmp_path / end)
+        file.file.write(b"kept")
+        assert (tmp_path / end).exists()
+        getattr(file, end)()
+        file.abort()
+        assert not file.open
+    assert [path.name for path in tmp_path.iterdir()] == ["commit"]
+    with pytest.raises(OutputError, match="File exists") as refused:
+        NewFile(tmp_path / "commit")
+    assert isinstance(refused.value.__cause__, FileExistsError)
+    assert (tmp_path / "commit").read_bytes() == b"kept"
+
+
+def test_leftovers_are_what_nobody_writes_any_more(tmp_path):
+    left = tmp_path / ".edgevc-0123456789abcdef.tmp"
+    left.write_bytes(b"x")
+    written = AtomicFile(tmp_path / "a")
+    assert leftovers(tmp_path) == [left]
+    written.abort()
+    assert leftovers(tmp_path / "none") == []
+
+
+def test_an_output_is_no_input_and_no_other_output(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"x")
+    os.link(tmp_path / "a", tmp_path / "hard")
+    (tmp_path / "soft").symlink_to("a")
+    (tmp_path / "folder").symlink_to(tmp_path)
+    inputs = [("the input", tmp_path / "a"), ("the accompaniment", tmp_path / "b")]
+    refuse_shared_files(inputs, [("the output", tmp_path / "c"), ("the plot", tmp_path / "d")])
+    for name in ("a", "hard", "soft", "folder/a"):
+        with pytest.raises(ConfigError, match="the output must not be the input"):
+            refuse_shared_files(inputs, [("the output", tmp_path / name)])
+    with pytest.raises(ConfigError, match=r"c for both; choose another name|which are one file"):
+        refuse_shared_files([], [("the output", tmp_path / "c"), ("the plot", tmp_path / "folder" / "c")])
