@@ -86,7 +86,7 @@ def test_a_damaged_bundle_is_refused(run, tmp_path, tiny_bundle_path):
     data = bytearray((folder / "encoder.onnx").read_bytes())
     data[100] ^= 1
     (folder / "encoder.onnx").write_bytes(data)
-    assert "encoder.onnx must have sha256" in run("info", folder, code=3).err
+    assert "encoder.onnx is damaged (sha256 differs)" in run("info", folder, code=3).err
 
 
 def test_voices_lists_names_licences_and_consent(run, tiny_bundle_path):

@@ -8,7 +8,7 @@ from edgevc.bundle import ENGINES, ModelBundle
 from edgevc.engines import trust
 from edgevc.engines.base import Graph, GraphState
 from edgevc.engines.loader import check_request, engine_version, load_graph, require_engine
-from edgevc.errors import ConfigError, EngineError
+from edgevc.errors import ConfigError, EngineError, ModelError
 
 __all__ = ["ENGINES", "Graph", "GraphState", "choose_engine", "engine_version", "load_graph", "open_graph"]
 
@@ -31,6 +31,10 @@ def choose_engine(bundle: ModelBundle, engine: str = "auto") -> str:
     """
     if engine not in (*ENGINES, "auto"):
         raise ConfigError(f"engine must be one of auto, {', '.join(ENGINES)}, got {engine!r}")
+    if not bundle.graphs:
+        raise ModelError(
+            f"bundle {bundle.name} is of kind {bundle.kind} and has no graphs to run; name a model that has"
+        )
     refused = []
     for candidate in ENGINES if engine == "auto" else (engine,):
         try:

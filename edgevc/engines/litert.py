@@ -84,7 +84,9 @@ class LitertGraph(Graph):
                 self._interpreter = Interpreter(model_content=graph.content, num_threads=1)
                 self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise ModelError(f"ai-edge-litert {version} cannot load {path}: {error}; copy the bundle again") from error
+            raise ModelError(
+                f"ai-edge-litert {version} cannot load {path}: {error}; download or export it again"
+            ) from error
         self._invoke = self._interpreter.invoke
         inputs = {key: _view(self._interpreter, index, shape) for key, (index, shape) in graph.inputs.items()}
         outputs = {key: _view(self._interpreter, index, shape) for key, (index, shape) in graph.outputs.items()}

@@ -95,7 +95,7 @@ class OnnxGraph(Graph):
                 self.session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions derive from Exception only
             raise ModelError(
-                f"onnxruntime {version} cannot load {path}: {_first_line(error)}; copy it again"
+                f"onnxruntime {version} cannot load {path}: {_first_line(error)}; download or export it again"
             ) from error
         _check_declared(self.session.get_inputs(), self.spec.graph_inputs(chunk_hops), f"inputs of {name} (onnx)")
         _check_declared(self.session.get_outputs(), self.spec.graph_outputs(chunk_hops), f"outputs of {name} (onnx)")

@@ -70,10 +70,10 @@ def check_onnx(data: bytes, path: str) -> list[str]:
         if any(field in (20, 25) for field, _ in _fields(model)):
             raise ModelError(f"{path} must hold one graph only, got functions or training steps; export it again")
         if len(graphs) != 1:
-            raise ModelError(f"{path} must hold one graph, got {len(graphs)}; copy the bundle again")
+            raise ModelError(f"{path} must hold one graph, got {len(graphs)}; download or export it again")
         return _check_graph(_message(graphs[0]), path)
     except _DamageError as error:
-        raise ModelError(f"{path} is not a whole ONNX file: {error}; copy the bundle again") from error
+        raise ModelError(f"{path} is not a whole ONNX file: {error}; download or export it again") from error
 
 
 def _check_graph(graph: memoryview, path: str) -> list[str]:

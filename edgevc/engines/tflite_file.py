@@ -136,7 +136,7 @@ def read_tflite(data: bytes, path: str, signature: str) -> TfliteGraph:
     try:
         return _read(_Buffer(data), path, signature)
     except _DamageError as error:
-        raise ModelError(f"{path} is not a whole .tflite file: {error}; copy the bundle again") from error
+        raise ModelError(f"{path} is not a whole .tflite file: {error}; download or export it again") from error
 
 
 def _read(buffer: _Buffer, path: str, signature: str) -> TfliteGraph:

@@ -91,7 +91,7 @@ def golden_error(
         ModelError: a graph cannot be loaded or run.
     """
     errors = [0.0]
-    for chunk_hops in bundle.graphs["encoder"].chunk_hops:
+    for chunk_hops in sorted({hops for spec in bundle.graphs.values() for hops in spec.chunk_hops}):
         for name, output in golden_outputs(bundle, engine, chunk_hops, before_load, before_run).items():
             expected = bundle.golden_array(name).astype(np.float64)
             distance = float(np.sum((output - expected) ** 2))
@@ -118,6 +118,8 @@ def golden_outputs(
     """
     outputs: dict[str, FloatArray] = {}
     for spec in bundle.graphs.values():
+        if chunk_hops not in spec.chunk_hops:
+            continue
         if before_load is not None:
             before_load(f"{spec.name} at {chunk_hops} hops", bundle.file_bytes(spec.files[engine]))
         graph = load_graph(bundle, spec.name, engine, chunk_hops)

@@ -4,15 +4,21 @@ import dataclasses
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 import zipfile
+from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
 from tiny_bundle import N_VOICE, VOICES, write_tiny_bundle
 
+import edgevc
 from edgevc.bundle import ModelBundle, write_manifest
+from edgevc.engines import choose_engine
+from edgevc.engines.trust import golden_error
 from edgevc.errors import ModelError
 
 
@@ -118,7 +124,7 @@ def test_a_file_that_changes_after_opening_is_refused(folder):
     data = bytearray((folder / "encoder.onnx").read_bytes())
     data[100] ^= 1
     (folder / "encoder.onnx").write_bytes(data)
-    with pytest.raises(ModelError, match=r"encoder\.onnx must have sha256"):
+    with pytest.raises(ModelError, match=r"encoder\.onnx is damaged \(sha256 differs\); download or copy it again"):
         bundle.read("encoder.onnx")
 
 
@@ -134,13 +140,20 @@ def test_phone_names_are_optional_and_counted(folder):
 
 
 REFUSALS = {
-    "format_version 1, got 2": lambda m: m.update(format_version=2),
-    "format_version 1, got True": lambda m: m.update(format_version=True),
+    "format_version 1 and 2, got 3": lambda m: m.update(format_version=3),
+    "must have the key 'kind'": lambda m: m.update(format_version=2),
+    "format_version 1 and 2, got True": lambda m: m.update(format_version=True),
     "unknown key 'licens'; did you mean 'licence'": lambda m: m.update(licens="MIT"),
     "must have the key 'pitch'": lambda m: m.pop("pitch"),
     "manifest.name must be a name": lambda m: m.update(name="a/b"),
     r"n_mels must be an integer from 1 to 512, got 1e\+30": lambda m: m["features"].update(n_mels=1e30),
     "fmin must be below fmax": lambda m: m["features"].update(fmin=8000.0),
+    "latency_samples must be at least the 480 samples": lambda m: m["latency"].update(latency_samples=0),
+    "latency_samples must be an integer from 0 to 8000, got 160000": lambda m: m["latency"].update(
+        latency_samples=160_000
+    ),
+    "fmax must be at most half of sample_rate = 8000": lambda m: m["features"].update(fmax=9000),
+    "segment_length must be at most n_fft = 512": lambda m: m["synthesis"].update(segment_length=513),
     "hop_samples must be features.hop_length = 160, got 80": lambda m: m["latency"].update(hop_samples=80),
     "kind must be one of source-filter, got 'gan'": lambda m: m["synthesis"].update(kind="gan"),
     r"filters must equal 3 \* \(synthesis.n_fft / 2 \+ 1\) = 1539, got 771": lambda m: m["synthesis"].update(
@@ -204,10 +217,10 @@ def test_a_path_that_is_no_bundle_is_refused(tmp_path):
 
 
 def test_the_default_bundle_is_named_when_missing_or_opened(tmp_path, monkeypatch):
-    import edgevc.bundle
+    import edgevc.bundle.reader
 
     folders = tmp_path / "edgevc" / "models", tmp_path / "models"
-    monkeypatch.setattr(edgevc.bundle, "_MODEL_FOLDERS", folders)
+    monkeypatch.setattr(edgevc.bundle.reader, "_MODEL_FOLDERS", folders)
     with pytest.raises(ModelError, match="no default model"):
         ModelBundle.default()
     write_tiny_bundle(tmp_path / "models" / "default")
@@ -216,17 +229,124 @@ def test_the_default_bundle_is_named_when_missing_or_opened(tmp_path, monkeypatc
     assert ModelBundle.default().name == "installed"
 
 
-def test_the_schema_accepts_the_tiny_manifest_and_has_the_readers_keys(tiny_bundle_path):
-    from pathlib import Path
+SCHEMA = Path(edgevc.__file__).parent / "bundle" / "manifest.schema.json"
 
-    import edgevc
 
-    schema = json.loads((Path(edgevc.__file__).parent / "manifest.schema.json").read_text())
-    manifest = json.loads((tiny_bundle_path / "manifest.json").read_text())
-    assert set(manifest) | {"phones", "quality"} == set(schema["properties"])
+def test_schema_and_tables_are_made_from_the_rules():
+    script = Path(__file__).resolve().parents[2] / "scripts" / "manifest_documents.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_schema_accepts_and_refuses_what_the_reader_does(folder):
+    schema = json.loads(SCHEMA.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
+    manifest = json.loads((folder / "manifest.json").read_text())
     jsonschema.validate(manifest, schema)
     jsonschema.validate(manifest | {"quality": {"similarity": 0.85, "command": "a judge"}}, schema)
-    manifest["features"]["surprise"] = 1
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(manifest, schema)
+    jsonschema.validate(manifest | {"format_version": 2, "kind": "converter"}, schema)
+    both = {
+        "an unknown key": lambda m: m["features"].update(surprise=1),
+        "a missing key": lambda m: m.pop("golden"),
+        "a number outside": lambda m: m["features"].update(n_mels=1000),
+        "a word that is none of a few": lambda m: m["synthesis"].update(kind="gan"),
+        "a kind in format 1": lambda m: m.update(kind="converter"),
+        "a format of the future": lambda m: m.update(format_version=3),
+        "a graph too many": lambda m: m["graphs"].update(extra=m["graphs"]["encoder"]),
+    }
+    for what, edit in both.items():
+        changed = json.loads(json.dumps(manifest))
+        edit(changed)
+        assert not jsonschema.Draft202012Validator(schema).is_valid(changed), what
+        assert change(folder, edit) is not None, what
+
+
+def other_kind(folder, kind):
+    """Make the tiny bundle one of another kind, as an exporter would."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["format_version"]
+    keep = {"recogniser": ("features", "latency", "golden"), "tts": ("synthesis", "voices", "golden")}.get(
+        kind, ("voices",)
+    )
+    for section in ("features", "latency", "synthesis", "pitch", "voices", "golden"):
+        if section not in keep:
+            del manifest[section]
+    manifest["kind"] = kind
+    if kind == "voice":
+        manifest["model"] = {"name": "tiny", "version": "1.0", "width": N_VOICE}
+        del manifest["graphs"]
+        used = ["voices.f32"]
+    else:
+        name = "encoder" if kind == "recogniser" else "decoder"
+        graph = manifest["graphs"].pop(name)
+        manifest["graphs"] = {name: graph}
+        arrays = manifest["golden"]["arrays"]
+        manifest["golden"]["arrays"] = [entry for entry in arrays if entry["name"].startswith(name)]
+        used = ["golden.f32", *graph["files"].values(), *(["voices.f32"] if kind == "tts" else [])]
+    if kind == "recogniser":
+        manifest["phones"] = [f"p{i}" for i in range(40)]
+    manifest["files"] = [{"path": path} for path in used]
+    return manifest
+
+
+def test_a_converter_is_written_in_format_1_and_other_kinds_in_format_2(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["format_version"]
+    write_manifest(folder, manifest)
+    assert json.loads((folder / "manifest.json").read_text())["format_version"] == 1
+    bundle = write_manifest(folder, manifest | {"kind": "converter"})
+    assert json.loads((folder / "manifest.json").read_text())["format_version"] == 2
+    assert bundle.kind == "converter"
+    assert bundle.latency.latency_samples == 560
+
+
+@pytest.mark.parametrize("kind", ["recogniser", "tts", "voice"])
+def test_other_kinds_of_bundles_are_read_and_say_what_they_lack(folder, kind):
+    manifest = other_kind(folder, kind)
+    bundle = write_manifest(folder, manifest)
+    assert bundle.kind == kind
+    jsonschema.validate(json.loads((folder / "manifest.json").read_text()), json.loads(SCHEMA.read_text()))
+    with pytest.raises(ModelError, match=f"is of kind {kind}, which has no pitch; name a converter"):
+        _ = bundle.pitch
+    with pytest.raises(ModelError, match="a model of kind converter is needed"):
+        bundle.require_kind("converter")
+    if kind == "voice":
+        assert bundle.voice("second").conditioning.shape == (1, N_VOICE)
+        assert bundle.model.version == "1.0"
+        with pytest.raises(ModelError, match="no graphs to run"):
+            choose_engine(bundle)
+    else:
+        assert golden_error(bundle, "onnx") < 1e-4
+    with pytest.raises(ModelError, match="unknown key 'pitch'"):
+        write_manifest(folder, manifest | {"pitch": {}})
+
+
+def test_a_speaking_bundle_may_have_graphs_of_any_name(folder):
+    manifest = other_kind(folder, "tts")
+    graph = json.loads(json.dumps(manifest["graphs"]["decoder"]))
+    manifest["graphs"]["durations"] = graph
+    arrays = manifest["golden"]["arrays"]
+    manifest["golden"]["arrays"] += [a | {"name": a["name"].replace("decoder", "durations")} for a in arrays]
+    bundle = write_manifest(folder, manifest)
+    assert list(bundle.graphs) == ["decoder", "durations"]
+    assert golden_error(bundle, "litert") < 1e-4
+    manifest["graphs"]["Bad name"] = graph
+    with pytest.raises(ModelError, match="the name of a graph must be a tensor name"):
+        write_manifest(folder, manifest)
+    manifest["graphs"] = {"decoder": graph} | {f"g{i}": graph for i in range(8)}
+    with pytest.raises(ModelError, match="at most 8 graphs"):
+        write_manifest(folder, manifest)
+
+
+def test_values_that_the_runtime_has_built_in_are_compared(tiny_bundle):
+    tiny_bundle.require_values({"features.hop_length": 160, "features.window": "hann"})
+    with pytest.raises(ModelError, match=r"tiny does not fit .*: features\.hop_length must be 80, got 160; update"):
+        tiny_bundle.require_values({"features.hop_length": 80})
+
+
+@pytest.mark.parametrize("value", [1001.0, -3e38])
+def test_voices_beyond_all_measure_are_refused(folder, value):
+    table = np.fromfile(folder / "voices.f32", "<f4")
+    table[3] = value
+    table.tofile(folder / "voices.f32")
+    assert "voices.f32 must hold values within +-1000" in str(change(folder, lambda m: None))
