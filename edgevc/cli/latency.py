@@ -17,7 +17,7 @@ import numpy as np
 from edgevc.cli.common import add_json, complain, help_text
 from edgevc.cli.progress import Progress
 from edgevc.errors import AudioDeviceError, ConfigError, EngineError, ModelError
-from edgevc.live import settings
+from edgevc.live.settings import LIVE
 
 if TYPE_CHECKING:
     from edgevc.devices.round_trip import FloatArray, Found, Latency, ProbePort
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="1 to 100 (default 5)")
     parser.add_argument("--level", type=float, default=-12.0, metavar="DB", help="of the sound, -60 to 0 (default -12)")
     add_json(parser)
-    settings.add_arguments(parser)
+    LIVE.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--repetitions must be within 1..100, got {arguments.repetitions}; see --help")
     if not -60.0 <= arguments.level <= 0.0:
         raise ConfigError(f"--level must be within -60..0 dB, got {arguments.level:g}; see --help")
-    config = settings.resolve(arguments)
+    config = LIVE.resolve(arguments)
     if arguments.through_converter and config.mode == "mute":
         raise ConfigError("a muted session cannot be heard; use --mode convert or --mode bypass")
     # nothing of the session comes out, so nothing can howl; recordings and songs are not asked for here, and the test

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgevc.cli.common import ENDING_SIGNALS, complain, help_text
 from edgevc.errors import AudioDeviceError, ConfigError, EngineError, ModelError, OutputError, SessionError
-from edgevc.live import settings
+from edgevc.live.settings import LIVE
 
 if TYPE_CHECKING:
     from edgevc.devices.port import AudioPort
@@ -48,7 +48,7 @@ HELP = help_text(_EXAMPLES, _ERRORS, notes=_NOTES)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    settings.add_arguments(parser)
+    LIVE.add_arguments(parser)
     parser.add_argument("--seconds", type=float, metavar="N", help="stop after so many seconds")
     view = parser.add_mutually_exclusive_group()
     view.add_argument("--tui", action="store_true", help="full-screen view: levels, latency in its parts, load, voice")
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edgevc.monitoring.systemd import told_to_systemd
     from edgevc.terminal.view import run_view
 
-    config = settings.resolve(arguments)
+    config = LIVE.resolve(arguments)
     if arguments.seconds is not None and not arguments.seconds > 0:
         raise ConfigError(f"--seconds must be above 0, got {arguments.seconds}")
     view = "tui" if arguments.tui else "json" if arguments.json else "none" if arguments.quiet else "line"

@@ -8,7 +8,7 @@ import sys
 
 from edgevc.cli.common import help_text
 from edgevc.errors import ConfigError, OutputError, ServiceError
-from edgevc.live import settings
+from edgevc.live.settings import LIVE
 
 _EXAMPLES = """\
   edgevc service install --user --voice slt --input 'USB*'
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     whose.add_argument("--system", action="store_true", help="the machine's service (default for root)")
     parser.add_argument("--print", action="store_true", dest="show", help="show the unit and install nothing")
     parser.add_argument("--no-start", action="store_true", help="install and enable, but do not start now")
-    settings.add_arguments(parser)
+    LIVE.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edgevc.board import service
 
     scope = service.Scope(user=arguments.user or (not arguments.system and os.geteuid() != 0))
-    flags = settings.given_flags(arguments)
+    flags = LIVE.given_flags(arguments)
     if flags and arguments.action != "install":
         raise ConfigError(f"settings belong to install, got {' '.join(flags)}; leave them out")
     if arguments.action == "status":
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{scope.path} removed" if service.remove(scope) else f"no service is installed ({scope.path})")
         return 0
     # what live would refuse at every start is refused now
-    config = settings.resolve(arguments)
+    config = LIVE.resolve(arguments)
     text = service.unit_text(scope, flags, network=config.metrics_any_interface)
     if arguments.show:
         sys.stdout.write(text)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgevc.cli.common import complain, help_text
 from edgevc.cli.progress import Progress
-from edgevc.errors import ConfigError, EngineError, ModelError, OutputError
+from edgevc.errors import ConfigError, EngineError, MissingPackageError, ModelError, OutputError
 
 if TYPE_CHECKING:
     from edgevc.board.tune import Trial
@@ -20,7 +21,7 @@ _EXAMPLES = """\
   edgevc tune --no-device --seconds 10 --config board.toml
 """
 _NOTES = "Run it when nothing else is busy, and once more when the board, its cooling or its sound card changes."
-HELP = help_text(_EXAMPLES, (ConfigError, ModelError, EngineError, OutputError), notes=_NOTES)
+HELP = help_text(_EXAMPLES, (ConfigError, ModelError, EngineError, OutputError, MissingPackageError), notes=_NOTES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,18 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Measure, recommend, write."""
     from edgevc.board import tune
-    from edgevc.live import config_file
-    from edgevc.live.settings import CONFIG_VARIABLE, default_config_path, resolve, toml_values
+    from edgevc.live.settings import LIVE
+    from edgevc.settings.toml_file import CONFIG_VARIABLE, default_config_path
+    from edgevc.settings.toml_writer import change, require_writer
 
     if not 1.0 <= arguments.seconds <= 60.0:
         raise ConfigError(f"--seconds must be within 1..60, got {arguments.seconds:g}; see --help")
-    import os
-
-    path = arguments.config or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
-    path = path or default_config_path()
+    require_writer()
+    variable = os.environ.get(CONFIG_VARIABLE)
+    path = arguments.config or (Path(variable) if variable else default_config_path())
     if path is None:
         raise ConfigError("there is no home folder to keep settings in; name a file with --config")
-    config = resolve(argparse.Namespace(config=path if path.exists() else None))
+    config = LIVE.resolve(argparse.Namespace(config=path if path.exists() else None))
     progress = Progress()
     speeds = tune.measure_speeds(config, arguments.seconds, progress.show)
     progress.show("how late threads wake up")
@@ -68,7 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     print()
     for reason in found.reasons:
         print(f"- {reason}")
-    shown, backup = config_file.change(path, toml_values(found.config, found.names), dry_run=arguments.dry_run)
+    values = LIVE.values_for_toml(found.config, found.names)
+    shown, backup = change(path, values, LIVE.name, dry_run=arguments.dry_run)
     print()
     print(shown or f"{path} says so already")
     if arguments.dry_run:

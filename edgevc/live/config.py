@@ -13,8 +13,8 @@ OVERLOAD_POLICIES = ("drop", "bypass", "silence", "batch")
 class LiveConfig:
     """Validated by `edgevc.live.settings` before a session sees it."""
 
-    model: Path | None = None
-    """Bundle folder or .zip; None: the one that comes with edgevc."""
+    model: str | Path | None = None
+    """Name of a built-in model, or path to a folder or .zip; None: the default model."""
     voice: str | None = None
     """None: the bundle's first."""
     engine: str = "auto"

@@ -1,9 +1,8 @@
-"""The kinds of values that a setting may have: each reads text (flags, environment) and TOML, and writes TOML."""
+"""The kinds of values that a setting may have: each reads text (flags, environment) and values (TOML, JSON)."""
 
 from __future__ import annotations
 
 import ipaddress
-import json
 import math
 import os
 from abc import ABC, abstractmethod
@@ -34,9 +33,15 @@ class Kind(ABC):
             raise ValueError
         return self.from_text(value)
 
-    def to_toml(self, value: object) -> str:
-        """Return the value as TOML source."""
-        return json.dumps(str(value), ensure_ascii=False)
+    def to_value(self, value: object) -> object:
+        """Return the value as TOML and JSON have it; `from_value` takes it back."""
+        if isinstance(value, tuple):
+            return [self.to_value(part) for part in value]
+        return str(value) if isinstance(value, Path) else value
+
+    def seen_from(self, folder: Path, value: object) -> object:
+        """Return the value as it is meant by somebody in `folder`; only paths change."""
+        return value
 
 
 class Number(Kind):
@@ -60,10 +65,6 @@ class Number(Kind):
         except OverflowError as error:
             # an integer has any length, a float ends at 1e308
             raise ValueError from error
-
-    def to_toml(self, value: object) -> str:
-        """Write it with as few digits as give it back."""
-        return repr(value)
 
     def _checked(self, value: float) -> float:
         if not (math.isfinite(value) and self.low <= value <= self.high):
@@ -89,10 +90,6 @@ class IntegerChoice(Kind):
         if isinstance(value, bool) or not isinstance(value, int) or value not in self.choices:
             raise ValueError
         return value
-
-    def to_toml(self, value: object) -> str:
-        """Write it."""
-        return str(value)
 
 
 class Choice(Kind):
@@ -130,10 +127,6 @@ class Switch(Kind):
             raise ValueError
         return value
 
-    def to_toml(self, value: object) -> str:
-        """Write it."""
-        return "true" if value else "false"
-
 
 class Text(Kind):
     """Any words; empty ones mean that nothing is chosen."""
@@ -163,6 +156,34 @@ class FilePath(Kind):
             raise ValueError
         return Path(text).expanduser() if text.strip() else None
 
+    def seen_from(self, folder: Path, value: object) -> object:
+        """Make it absolute."""
+        return folder / value if isinstance(value, Path) else value
+
+
+class ModelPath(Kind):
+    """The name of a built-in model, kept as text; or a path to a model folder or .zip."""
+
+    rule = "the name of a built-in model, or a path to a model folder or .zip"
+    metavar = "MODEL"
+
+    def from_text(self, text: str) -> str | Path | None:
+        """Take a bare name as a built-in model's, everything else as a path; ./NAME is a folder."""
+        found = self.from_value(text)
+        # a Path forgets the ./, and would be taken for a name again
+        return Path.cwd() / found if isinstance(found, Path) and found.name == str(found) else found
+
+    def from_value(self, value: object) -> str | Path | None:
+        """Take a string; a path in it may be relative."""
+        if not isinstance(value, str):
+            raise ValueError
+        path = FilePath().from_text(value)
+        return str(path) if path is not None and os.sep not in value and path.suffix != ".zip" else path
+
+    def seen_from(self, folder: Path, value: object) -> object:
+        """Make a path absolute."""
+        return folder / value if isinstance(value, Path) else value
+
 
 class TwoPaths(Kind):
     """Two different paths; in one text they are parted as in PATH."""
@@ -185,9 +206,9 @@ class TwoPaths(Kind):
             raise ValueError
         return first, second
 
-    def to_toml(self, value: object) -> str:
-        """Write an array of two strings."""
-        return json.dumps([str(path) for path in value], ensure_ascii=False) if isinstance(value, tuple) else "[]"
+    def seen_from(self, folder: Path, value: object) -> object:
+        """Make both absolute."""
+        return tuple(folder / path for path in value) if isinstance(value, tuple) else value
 
 
 class Filters(Kind):
@@ -225,10 +246,6 @@ class Filters(Kind):
                     raise ValueError
             filters.append((float(numbers[0]), float(numbers[1]), float(numbers[2])))
         return tuple(filters)
-
-    def to_toml(self, value: object) -> str:
-        """Write an array of arrays."""
-        return json.dumps(value)
 
 
 class HostPort(Kind):

@@ -138,14 +138,14 @@ def test_install_writes_the_unit_and_starts_it(systemctl, capsys):
 def test_the_installed_options_are_read_back_as_the_same_settings(systemctl, tmp_path):
     import argparse
 
-    from edgevc.live import settings
+    from edgevc.live.settings import LIVE
 
     given = ["--record", "/a b.wav", "/c.wav", "--eq", "200:-3", "--gain", "-3", "--no-feedback-guard", "--realtime"]
     parser = argparse.ArgumentParser()
-    settings.add_arguments(parser)
+    LIVE.add_arguments(parser)
     before = parser.parse_args(given)
-    after = parser.parse_args(settings.given_flags(before))
-    assert settings.resolve(after) == settings.resolve(before)
+    after = parser.parse_args(LIVE.given_flags(before))
+    assert LIVE.resolve(after) == LIVE.resolve(before)
 
 
 def test_a_wrong_setting_is_refused_before_anything_is_installed(systemctl, capsys):

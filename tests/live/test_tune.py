@@ -2,15 +2,18 @@
 
 import argparse
 import os
+import sys
 
 import pytest
 
 from edgevc import cli
 from edgevc.board import tune
 from edgevc.board.tune import Lateness, Speed, Trial, recommend
-from edgevc.errors import ConfigError
-from edgevc.live import config_file, settings
+from edgevc.errors import ConfigError, OutputError
 from edgevc.live.config import LiveConfig
+from edgevc.live.settings import LIVE, _check_together
+from edgevc.settings.toml_file import parse_toml
+from edgevc.settings.toml_writer import change, with_settings
 
 CALM = Lateness(0.1, 0.4)
 FAST = [
@@ -63,7 +66,7 @@ def test_every_recommendation_is_a_valid_configuration():
             for trials in ((), CLEAN_AT_10, [Trial(40.0, 1, 1)]):
                 speeds = [Speed("onnx", hops, p99, 0.02 * p99 / hops) for hops in (1, 2, 4)]
                 found = recommend(LiveConfig(), speeds, Lateness(0.0, late), trials)
-                settings._check_together(found.config, {})
+                _check_together(found.config, {})
 
 
 FILE = """# my board
@@ -77,66 +80,95 @@ block_ms = 7
 
 
 def test_settings_are_changed_in_place_and_everything_else_stays():
-    text = config_file.with_settings(FILE, {"voice": '"slt"', "block_ms": "10.0", "engine": '"onnx"'})
+    text = with_settings(FILE, {"voice": "slt", "block_ms": 10.0, "engine": "onnx"}, "live")
     assert text == FILE.replace('"bdl"', '"slt"').replace("= 20\n", '= 10.0\nengine = "onnx"\n')
 
 
-@pytest.mark.parametrize("text", ["", "# only a word", "[relay]\nx = 1\n", "[live]", "[relay]\n[live]\n\n\n[more]\n"])
+def test_line_ends_stay_as_they_were():
+    windows = FILE.replace("\n", "\r\n")
+    assert with_settings(windows, {"block_ms": 10.0}, "live") == windows.replace("= 20", "= 10.0")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# only a word",
+        "[relay]\nx = 1\n",
+        "[live]",
+        "[relay]\n[live]\n\n\n[more]\n",
+        "live = {eq = []}\n",
+        "live.eq = []\n",
+        "[live]\neq = [\n [200, 3], # low\n]\n",
+        '[live]\nvoice = """\nslt"""\n',
+    ],
+)
 def test_the_table_is_found_or_made(text, tmp_path):
     path = tmp_path / "c.toml"
     path.write_text(text)
-    before, _ = settings.read_toml(path)
-    path.write_text(config_file.with_settings(text, {"engine": '"onnx"', "block_ms": "10.0"}))
-    values, _ = settings.read_toml(path)
-    assert values["live"] == {"engine": "onnx", "block_ms": 10.0}
-    assert set(before) <= set(values)
+    before = parse_toml(text, path)
+    change(path, {"engine": "onnx", "block_ms": 10.0, "eq": [[100.0, 1.0, 1.0]]}, "live")
+    values = parse_toml(path.read_text(), path)
+    assert values["live"] == {**before.get("live", {}), "engine": "onnx", "block_ms": 10.0, "eq": [[100.0, 1.0, 1.0]]}
+    assert {name: table for name, table in values.items() if name != "live"} == {
+        name: table for name, table in before.items() if name != "live"
+    }
 
 
 def test_the_file_before_is_kept_and_the_mode_as_well(tmp_path):
     path = tmp_path / "c.toml"
     path.write_text(FILE)
     path.chmod(0o600)
-    shown, backup = config_file.change(path, {"block_ms": "40.0"})
+    shown, backup = change(path, {"block_ms": 40.0}, "live")
     assert "-block_ms = 20" in shown
     assert "+block_ms = 40.0" in shown
     assert backup.read_text() == FILE
     assert path.read_text() == FILE.replace("= 20", "= 40.0")
     assert path.stat().st_mode & 0o777 == 0o600
+    assert backup.stat().st_mode & 0o777 == 0o600
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["c.toml", "c.toml.bak"]
 
 
 def test_a_dry_run_and_a_change_of_nothing_write_nothing(tmp_path):
     path = tmp_path / "deep" / "c.toml"
-    shown, _ = config_file.change(path, {"block_ms": "40.0"}, dry_run=True)
+    shown, _ = change(path, {"block_ms": 40.0}, "live", dry_run=True)
     assert "+block_ms = 40.0" in shown
     assert not path.parent.exists()
-    config_file.change(path, {"block_ms": "40.0"})
-    assert config_file.change(path, {"block_ms": "40.0"}) == ("", None)
+    change(path, {"block_ms": 40.0}, "live")
+    assert change(path, {"block_ms": 40.0}, "live") == ("", None)
     assert [entry.name for entry in path.parent.iterdir()] == ["c.toml"]
 
 
 def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "real.toml").write_text("[live]\n")
     (tmp_path / "c.toml").symlink_to("real.toml")
-    config_file.change(tmp_path / "c.toml", {"block_ms": "40.0"})
+    change(tmp_path / "c.toml", {"block_ms": 40.0}, "live")
     assert (tmp_path / "c.toml").is_symlink()
     assert "40.0" in (tmp_path / "real.toml").read_text()
 
 
-@pytest.mark.parametrize("text", ["[live]\neq = [\n [200, 3],\n]\n", "live = {eq = []}\n", "live.eq = []\n"])
+@pytest.mark.parametrize("text", ["live = 3\n", "[[live]]\neq = []\n"])
 def test_a_file_that_cannot_be_changed_safely_stays_as_it_is(tmp_path, text):
     path = tmp_path / "c.toml"
     path.write_text(text)
     with pytest.raises(ConfigError, match="put this below"):
-        config_file.change(path, {"eq": "[[100, 1, 1]]"})
+        change(path, {"eq": [[100, 1, 1]]}, "live")
     assert path.read_text() == text
     assert [entry.name for entry in tmp_path.iterdir()] == ["c.toml"]
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_with_a_next_step(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="choose another file with --config"):
-        config_file.change(tmp_path / "file" / "c.toml", {"block_ms": "40.0"})
+    with pytest.raises(OutputError, match="choose another output"):
+        change(tmp_path / "file" / "c.toml", {"block_ms": 40.0}, "live")
+
+
+def test_without_the_package_that_writes_nothing_is_measured(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "tomlkit", None)
+    assert cli.main(["tune"]) == 11
+    assert (
+        capsys.readouterr().err == 'edgevc: writing settings needs the package tomlkit; pip install "edgevc[audio]"\n'
+    )
 
 
 def test_the_command_measures_this_machine_and_live_reads_what_it_wrote(tmp_path, capsys):
@@ -148,7 +180,7 @@ def test_the_command_measures_this_machine_and_live_reads_what_it_wrote(tmp_path
     assert "+engine = " in out
     assert cli.main(["tune", "--no-device", "--seconds", "1", "--config", str(path)]) == 0
     assert f"the one before is {path}.bak" in capsys.readouterr().out
-    found = settings.resolve_with_origins(argparse.Namespace(config=path), {})
+    found = LIVE.resolve_with_origins(argparse.Namespace(config=path), {})
     assert {"voice", "engine", "chunk_hops", "block_ms", "preroll_ms"} <= set(found.origins)
     assert found.config.engine in ("litert", "onnx")
     assert found.config.voice == "slt"
