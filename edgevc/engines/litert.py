@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -125,6 +126,7 @@ class LitertGraph(Graph):
                 for name, array in self._states_in.items():
                     np.copyto(array, state.values[name])
                 self._resident = state
+            started = time.perf_counter()
             try:
                 self._invoke()
             except (RuntimeError, ValueError) as error:
@@ -135,6 +137,7 @@ class LitertGraph(Graph):
                 before[:] = after
             for mine, theirs in zip(state.output_bytes, self._output_bytes, strict=True):
                 mine[:] = theirs
+        self._judge_time(started)
         return state.outputs
 
 
