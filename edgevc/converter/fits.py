@@ -30,8 +30,8 @@ def require_fit(bundle: ModelBundle) -> None:
     found = LogMel().filterbank_sha256
     if bundle.features.filterbank_sha256 != found:
         raise ModelError(
-            "this model needs a different mel filter bank than this version of edgevc computes: filterbank_sha256 must be "
-            f"{found}, got {bundle.features.filterbank_sha256}; update edgevc or export the model again"
+            "this model needs a different mel filter bank than this version of edgevc computes: filterbank_sha256 must "
+            f"be {found}, got {bundle.features.filterbank_sha256}; update edgevc or export the model again"
         )
     width = bundle.graphs["decoder"].inputs[1].shape[1]
     if width != _core.PitchMapper.n_features:
