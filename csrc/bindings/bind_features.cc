@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <complex>
-#include <optional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -11,6 +11,7 @@
 #include "bindings.h"
 #include "edgevc/mfcc.h"
 #include "edgevc/rfft.h"
+#include "guarded.h"
 
 namespace py = pybind11;
 
@@ -18,10 +19,7 @@ namespace edgevc {
 
 namespace {
 
-using ComplexArray = py::array_t<std::complex<float>, py::array::c_style>;
-
-// A few hops take less time than another thread may keep the GIL once it was let go (5 ms by default).
-constexpr py::ssize_t kKeepGilSamples = 2000;
+using ComplexArray = Array<std::complex<float>>;
 
 template <typename Value>
 Value Named(const std::string& name, const char* setting,
@@ -71,13 +69,13 @@ template <typename Stream>
 int64_t Run(Stream& stream, const FloatArray& samples, float* out) {
   const float* in = samples.data();
   const py::ssize_t count = samples.size();
-  std::optional<py::gil_scoped_release> release;
-  if (count > kKeepGilSamples) release.emplace();
+  const ReleaseGilFor release(count);
   return stream.Process(in, count, out);
 }
 
 template <typename Stream>
-FloatArray Process(Stream& stream, const FloatArray& samples) {
+FloatArray Process(Guarded<Stream>& stream, const FloatArray& samples) {
+  const InUse use(stream);
   RequireShape(samples, {-1}, "samples");
   const int64_t n_bad = CountBadSamples(samples.data(), samples.size());
   if (n_bad > 0) {
@@ -91,7 +89,8 @@ FloatArray Process(Stream& stream, const FloatArray& samples) {
 }
 
 template <typename Stream>
-int64_t ProcessInto(Stream& stream, const FloatArray& samples, FloatArray& out) {
+int64_t ProcessInto(Guarded<Stream>& stream, const FloatArray& samples, FloatArray& out) {
+  const InUse use(stream);
   RequireShape(samples, {-1}, "samples");
   RequireShape(out, {-1, Width(stream)}, "out");
   const int64_t n_frames = Front(stream).FramesFor(samples.size());
@@ -100,14 +99,15 @@ int64_t ProcessInto(Stream& stream, const FloatArray& samples, FloatArray& out) 
                                 std::to_string(samples.size()) + " samples, got " + ShapeText(out));
   }
   float* rows = out.mutable_data();
-  if (samples.data() < rows + out.size() && rows < samples.data() + samples.size()) {
+  if (Overlap(samples.data(), samples.size(), rows, out.size())) {
     throw std::invalid_argument("out must not overlap samples");
   }
   return Run(stream, samples, rows);
 }
 
 template <typename Stream>
-int64_t FramesFor(const Stream& stream, int64_t n_samples) {
+int64_t FramesFor(const Guarded<Stream>& stream, int64_t n_samples) {
+  const InUse use(stream);
   if (n_samples < 0 || n_samples > int64_t{1} << 40) {
     throw std::invalid_argument("n_samples must be in [0, 2**40], got " + std::to_string(n_samples));
   }
@@ -115,17 +115,24 @@ int64_t FramesFor(const Stream& stream, int64_t n_samples) {
 }
 
 template <typename Stream>
-void BindStream(py::class_<Stream>& binding) {
+void BindStream(py::class_<Guarded<Stream>>& binding) {
   binding.def("process", &Process<Stream>, py::arg("samples").noconvert())
       .def("process_into", &ProcessInto<Stream>, py::arg("samples").noconvert(), py::arg("out").noconvert())
       .def("frames_for", &FramesFor<Stream>, py::arg("n_samples"))
-      .def("reset", &Stream::Reset)
-      .def("__copy__", [](const Stream& self) { return Stream(self); })
-      .def_property_readonly("samples_in", [](const Stream& self) { return Front(self).samples_in(); })
-      .def_property_readonly("n_bad_samples", [](const Stream& self) { return Front(self).n_bad_samples(); });
+      .def("reset", OneThread(&Stream::Reset))
+      .def("__copy__", &Copy<Stream>)
+      .def_property_readonly("samples_in",
+                             [](const Guarded<Stream>& self) {
+                               const InUse use(self);
+                               return Front(self).samples_in();
+                             })
+      .def_property_readonly("n_bad_samples", [](const Guarded<Stream>& self) {
+        const InUse use(self);
+        return Front(self).n_bad_samples();
+      });
 }
 
-FloatArray Filterbank(const LogMel& self) {
+FloatArray Filterbank(const Guarded<LogMel>& self) {
   const MelFilterbank& bank = self.filterbank();
   FloatArray dense({bank.n_mels(), bank.bins()});
   const std::vector<float> weights = bank.Dense();
@@ -133,7 +140,7 @@ FloatArray Filterbank(const LogMel& self) {
   return dense;
 }
 
-FloatArray Window(const LogMel& self) {
+FloatArray Window(const Guarded<LogMel>& self) {
   const std::vector<float> window = self.Window();
   return FloatArray(static_cast<py::ssize_t>(window.size()), window.data());
 }
@@ -148,9 +155,7 @@ ComplexArray Forward(Rfft& self, const FloatArray& signal) {
 }
 
 FloatArray Inverse(Rfft& self, const ComplexArray& spectrum) {
-  if (spectrum.ndim() != 1 || spectrum.shape(0) != self.bins()) {
-    throw std::invalid_argument("spectrum must have shape (" + std::to_string(self.bins()) + ",)");
-  }
+  RequireShape(spectrum, {self.bins()}, "spectrum");
   std::vector<float> real(self.bins()), imag(self.bins());
   for (int bin = 0; bin < self.bins(); ++bin) {
     real[bin] = spectrum.data()[bin].real();
@@ -176,15 +181,15 @@ void BindFeatures(py::module_& module) {
            py::arg("n_mels"), py::arg("fmin"), py::arg("fmax"), py::arg("mel_scale"), py::arg("mel_interpolation"),
            py::arg("mel_norm"), py::arg("log_floor"), py::arg("log_floor_mode"), py::arg("primed"));
 
-  py::class_<LogMel> log_mel(module, "LogMel");
+  py::class_<Guarded<LogMel>> log_mel(module, "LogMel");
   log_mel.def(py::init<const LogMelOptions&>(), py::arg("options"))
       .def_property_readonly("filterbank", &Filterbank)
       .def_property_readonly("window", &Window);
   BindStream(log_mel);
 
-  py::class_<Mfcc> mfcc(module, "Mfcc");
+  py::class_<Guarded<Mfcc>> mfcc(module, "Mfcc");
   mfcc.def(py::init([](const LogMelOptions& options, int n_mfcc, const std::string& lifter_type, double lifter) {
-             return Mfcc({options, n_mfcc, LifterNamed(lifter_type), lifter});
+             return std::make_unique<Guarded<Mfcc>>(MfccOptions{options, n_mfcc, LifterNamed(lifter_type), lifter});
            }),
            py::arg("options"), py::kw_only(), py::arg("n_mfcc"), py::arg("lifter_type"), py::arg("lifter"));
   BindStream(mfcc);

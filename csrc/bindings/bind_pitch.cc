@@ -5,6 +5,7 @@
 #include "edgevc/pitch_analysis.h"
 #include "edgevc/pitch_mapper.h"
 #include "edgevc/pitch_tracker.h"
+#include "guarded.h"
 
 namespace py = pybind11;
 
@@ -27,12 +28,13 @@ FloatArray Rows(const FloatArray& samples, py::ssize_t width, Analyse analyse) {
   FloatArray rows({length / kHop, width});
   const float* in = samples.data();
   float* out = rows.mutable_data();
-  py::gil_scoped_release release;
+  const ReleaseGilFor release(length);
   for (py::ssize_t i = 0; i < length / kHop; ++i, in += kHop, out += width) analyse(in, out);
   return rows;
 }
 
-FloatArray Process(PitchTracker& self, const FloatArray& samples) {
+FloatArray Process(Guarded<PitchTracker>& self, const FloatArray& samples) {
+  const InUse use(self);
   return Rows(samples, kColumns, [&self](const float* hop, float* row) {
     PitchFrame frame;
     self.Process(hop, &frame);
@@ -79,7 +81,8 @@ void BindPitch(py::module_& module) {
   module.def("pitch_probabilities", &Probabilities, py::arg("samples").noconvert(),
              py::arg("latency") = PitchAnalysis::kLatency,
              "(160 n,) float32 to (n, 51) float32: what the pitch tracker's network says, for its tests.");
-  py::class_<PitchTracker>(module, "PitchTracker", "Streaming F0, periodicity and level in hops of 160 samples.")
+  py::class_<Guarded<PitchTracker>>(module, "PitchTracker",
+                                    "Streaming F0, periodicity and level in hops of 160 samples.")
       .def(py::init<int, int, float, float, int>(), py::arg("sample_rate"), py::arg("hop_length") = 160,
            py::arg("f0_min") = 60.0f, py::arg("f0_max") = 500.0f, py::arg("latency") = PitchAnalysis::kLatency)
       .def_property_readonly("sample_rate", &PitchTracker::sample_rate)
@@ -89,8 +92,8 @@ void BindPitch(py::module_& module) {
       .def_property_readonly("latency", &PitchTracker::latency)
       .def("process", &Process, py::arg("samples").noconvert(),
            "(160 n,) float32 to (n, 3) float32: F0 in Hz or 0, periodicity, level in dB.")
-      .def("reset", &PitchTracker::Reset)
-      .def("__copy__", [](const PitchTracker& self) { return PitchTracker(self); });
+      .def("reset", OneThread(&PitchTracker::Reset))
+      .def("__copy__", &Copy<PitchTracker>);
   py::class_<PitchMapper> mapper(module, "PitchMapper", "Moves a melody into a voice's range, for the decoder.");
   mapper.attr("n_features") = PitchMapper::kFeatures;
   mapper.def(py::init<double, double>(), py::arg("target_log2_f0"), py::arg("semitones") = 0.0)

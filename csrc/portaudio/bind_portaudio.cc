@@ -4,10 +4,11 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <stdexcept>
+#include <memory>
 #include <string>
 
 #include "../bindings/array_checks.h"
+#include "../bindings/guarded.h"
 #include "portaudio_port.h"
 
 namespace py = pybind11;
@@ -82,6 +83,65 @@ PortAudioPort::Side SideOf(const py::dict& values) {
           values["block_length"].cast<int>(), values["latency"].cast<double>(), values["capacity"].cast<int64_t>()};
 }
 
+const char* FaultText(PortAudioPort::Fault fault) {
+  switch (fault) {
+    case PortAudioPort::Fault::kNone:
+      return "";
+    case PortAudioPort::Fault::kEnded:
+      return "the device ended the stream";
+    case PortAudioPort::Fault::kStalled:
+      return "the device has exchanged no samples for 1 s";
+    case PortAudioPort::Fault::kSpinning:
+      return "its driver takes processor time and grows late since it missed samples";
+  }
+  return "unknown";
+}
+
+// The calls of the one thread that reads, waits and writes, and of who starts and stops.
+using Port = Guarded<PortAudioPort>;
+
+template <void (PortAudioPort::*kCall)()>
+void WithoutGil(Port& self) {
+  const InUse use(self);
+  const py::gil_scoped_release release;
+  (self.*kCall)();
+}
+
+bool Wait(Port& self, int64_t n, double timeout) {
+  const InUse use(self);
+  const py::gil_scoped_release release;
+  return self.Wait(n, timeout);
+}
+
+int64_t ReadInto(Port& self, FloatArray& out) {
+  const InUse use(self);
+  RequireShape(out, {-1}, "out");
+  return self.Read(out.mutable_data(), out.size());
+}
+
+int64_t Discard(Port& self, int64_t n) {
+  const InUse use(self);
+  return self.Discard(n < 0 ? 0 : n);
+}
+
+int64_t Write(Port& self, const FloatArray& samples) {
+  const InUse use(self);
+  RequireShape(samples, {-1}, "samples");
+  return self.Write(samples.data(), samples.size());
+}
+
+const char* Failure(Port& self) {
+  const InUse use(self);
+  return FaultText(self.Failure());
+}
+
+// Of any thread.
+py::tuple Counters(const Port& self) {
+  const PortAudioPort::Counters c = self.counters();
+  return py::make_tuple(c.blocks, c.input_overflows, c.output_underflows, c.captured_samples_lost,
+                        c.silent_samples_played);
+}
+
 }  // namespace
 
 }  // namespace edgevc
@@ -99,41 +159,23 @@ PYBIND11_MODULE(_portaudio, module) {
   module.def("is_format_supported", &IsFormatSupported, py::arg("input_device"), py::arg("input_channels"),
              py::arg("output_device"), py::arg("output_channels"), py::arg("sample_rate"));
 
-  py::class_<PortAudioPort>(module, "Port")
+  py::class_<Port>(module, "Port")
       .def(py::init([](const py::dict& input, const py::dict& output) {
              const PortAudioPort::Side in = SideOf(input), out = SideOf(output);
-             py::gil_scoped_release release;
-             return std::make_unique<PortAudioPort>(in, out);
+             const py::gil_scoped_release release;
+             return std::make_unique<Port>(in, out);
            }),
            py::arg("input"), py::arg("output"))
-      .def("start", &PortAudioPort::Start, py::call_guard<py::gil_scoped_release>())
-      .def("stop", &PortAudioPort::Stop, py::call_guard<py::gil_scoped_release>())
-      .def("wait", &PortAudioPort::Wait, py::arg("n"), py::arg("timeout"), py::call_guard<py::gil_scoped_release>())
+      .def("start", &WithoutGil<&PortAudioPort::Start>)
+      .def("stop", &WithoutGil<&PortAudioPort::Stop>)
+      .def("wait", &Wait, py::arg("n"), py::arg("timeout"))
       .def("available", &PortAudioPort::Available)
-      .def(
-          "read_into",
-          [](PortAudioPort& self, FloatArray& out) {
-            RequireShape(out, {-1}, "out");
-            return self.Read(out.mutable_data(), out.size());
-          },
-          py::arg("out").noconvert())
-      .def(
-          "discard", [](PortAudioPort& self, int64_t n) { return self.Discard(n < 0 ? 0 : n); }, py::arg("n"))
-      .def(
-          "write",
-          [](PortAudioPort& self, const FloatArray& samples) {
-            RequireShape(samples, {-1}, "samples");
-            return self.Write(samples.data(), samples.size());
-          },
-          py::arg("samples").noconvert())
+      .def("read_into", &ReadInto, py::arg("out").noconvert())
+      .def("discard", &Discard, py::arg("n"))
+      .def("write", &Write, py::arg("samples").noconvert())
       .def("playback_fill", &PortAudioPort::PlaybackFill)
-      .def("counters",
-           [](const PortAudioPort& self) {
-             const PortAudioPort::Counters c = self.counters();
-             return py::make_tuple(c.blocks, c.input_overflows, c.output_underflows, c.captured_samples_lost,
-                                   c.silent_samples_played);
-           })
-      .def("failure", &PortAudioPort::Failure)
+      .def("counters", &Counters)
+      .def("failure", &Failure)
       .def_property_readonly("input_latency", &PortAudioPort::input_latency)
       .def_property_readonly("output_latency", &PortAudioPort::output_latency);
 }

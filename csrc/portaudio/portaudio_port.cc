@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cmath>
 #include <stdexcept>
+#include <string>
 
 namespace edgevc {
 
@@ -52,8 +53,9 @@ void RequireNoError(PaError error) {
   throw std::runtime_error(reason);
 }
 
-// Readers of a single counter; nothing else is published with it.
+// Relaxed: a counter or a time says nothing about other memory.
 void Add(std::atomic<int64_t>* counter, int64_t n) noexcept { counter->fetch_add(n, std::memory_order_relaxed); }
+int64_t Get(const std::atomic<int64_t>& counter) noexcept { return counter.load(std::memory_order_relaxed); }
 
 }  // namespace
 
@@ -106,9 +108,11 @@ void PortAudioPort::OpenStream(const PaStreamParameters* input, const PaStreamPa
 void PortAudioPort::Start() {
   if (!streams_[0]) throw std::runtime_error("the streams are closed");
   const int64_t now = Now();
-  last_input_ = last_output_ = now;
+  last_input_.store(now, std::memory_order_relaxed);
+  last_output_.store(now, std::memory_order_relaxed);
   last_look_ = blame_from_ = now;
-  finished_ = false;
+  // PortAudio starts its threads after this, which orders it before what they do.
+  finished_.store(false, std::memory_order_relaxed);
   running_ = true;
   for (PaStream* stream : streams_) {
     if (stream) RequireNoError(Pa_StartStream(stream));
@@ -132,18 +136,20 @@ void PortAudioPort::Stop() noexcept {
   CloseStreams();
   captured_.Reset();
   playback_.Reset();
-  playing_ = false;
+  playing_.store(false, std::memory_order_relaxed);
 }
 
 bool PortAudioPort::Wait(int64_t n, double timeout) noexcept {
-  const int64_t deadline = Now() + static_cast<int64_t>(std::max(timeout, 0.0) * kSecond);
+  // NaN compares as false.
+  const double seconds = timeout > 0.0 ? std::min(timeout, kLongestWait) : 0.0;
+  const int64_t deadline = Now() + static_cast<int64_t>(seconds * static_cast<double>(kSecond));
   for (;;) {
     // First forget the blocks that came before, then look: what comes after the look wakes the sleep.
     while (sem_trywait(&captured_block_) == 0) {
     }
     if (captured_.Available() >= n) return true;
     const int64_t now = Now();
-    if (now >= deadline || finished_) return false;
+    if (now >= deadline || finished_.load(std::memory_order_acquire)) return false;
     const int64_t until = std::min(deadline, now + kLongestSleep);
     const timespec end = {static_cast<time_t>(until / kSecond), static_cast<long>(until % kSecond)};
     if (sem_clockwait(&captured_block_, CLOCK_MONOTONIC, &end) != 0 && errno == EINTR) {
@@ -159,27 +165,28 @@ int64_t PortAudioPort::Write(const float* samples, int64_t n) noexcept {
 }
 
 PortAudioPort::Counters PortAudioPort::counters() const noexcept {
-  return {blocks_, input_overflows_, output_underflows_, samples_lost_, silent_samples_};
+  return {Get(blocks_), Get(input_overflows_), Get(output_underflows_), Get(samples_lost_), Get(silent_samples_)};
 }
 
-std::string PortAudioPort::Failure() noexcept {
-  if (!running_) return "";
-  if (finished_) return "the device ended the stream";
+PortAudioPort::Fault PortAudioPort::Failure() noexcept {
+  if (!running_) return Fault::kNone;
+  if (finished_.load(std::memory_order_acquire)) return Fault::kEnded;
   const int64_t now = Now();
   if (now - last_look_ > kAsleep) blame_from_ = now;
   last_look_ = now;
-  const int64_t last = std::max(blame_from_, std::min<int64_t>(last_input_, last_output_));
-  if (now - last > kStall) return "the device has exchanged no samples for 1 s";
-  return Spins(now) ? "its driver takes processor time and grows late since it missed samples" : "";
+  const int64_t last = std::max(blame_from_, std::min(Get(last_input_), Get(last_output_)));
+  if (now - last > kStall) return Fault::kStalled;
+  return Spins(now) ? Fault::kSpinning : Fault::kNone;
 }
 
 bool PortAudioPort::Spins(int64_t now) noexcept {
-  const int64_t spent = input_spent_ + output_spent_;
-  if (!device_slipped_) {
+  const int64_t spent = Get(input_spent_) + Get(output_spent_);
+  if (!device_slipped_.load(std::memory_order_relaxed)) {
     window_from_ = now;
     window_spent_ = spent;
   } else if (now - window_from_ >= kSecond / 2) {
-    spinning_ = spinning_ || spent - window_spent_ > kMaxShare * static_cast<double>(now - window_from_);
+    spinning_ =
+        spinning_ || static_cast<double>(spent - window_spent_) > kMaxShare * static_cast<double>(now - window_from_);
     window_from_ = now;
     window_spent_ = spent;
   }
@@ -259,7 +266,7 @@ int PortAudioPort::Duplex(const void* input, void* output, unsigned long length,
   port->Play(static_cast<float*>(output), static_cast<int64_t>(length), flags & paOutputUnderflow);
   port->Capture(static_cast<const float*>(input), static_cast<int64_t>(length), flags & paInputOverflow);
   port->input_spent_.store(ThreadTime(), std::memory_order_relaxed);
-  if (Slipped(flags)) port->device_slipped_ = true;
+  if (Slipped(flags)) port->device_slipped_.store(true, std::memory_order_relaxed);
   return paContinue;
 }
 
@@ -269,7 +276,7 @@ int PortAudioPort::InputOnly(const void* input, void*, unsigned long length, con
   Add(&port->blocks_, 1);
   port->Capture(static_cast<const float*>(input), static_cast<int64_t>(length), flags & paInputOverflow);
   port->input_spent_.store(ThreadTime(), std::memory_order_relaxed);
-  if (Slipped(flags)) port->device_slipped_ = true;
+  if (Slipped(flags)) port->device_slipped_.store(true, std::memory_order_relaxed);
   return paContinue;
 }
 
@@ -278,13 +285,14 @@ int PortAudioPort::OutputOnly(const void*, void* output, unsigned long length, c
   auto* port = static_cast<PortAudioPort*>(self);
   port->Play(static_cast<float*>(output), static_cast<int64_t>(length), flags & paOutputUnderflow);
   port->output_spent_.store(ThreadTime(), std::memory_order_relaxed);
-  if (Slipped(flags)) port->device_slipped_ = true;
+  if (Slipped(flags)) port->device_slipped_.store(true, std::memory_order_relaxed);
   return paContinue;
 }
 
 void PortAudioPort::Finished(void* self) {
   auto* port = static_cast<PortAudioPort*>(self);
-  port->finished_ = true;
+  // Release: with Wait and Failure, which acquire, what the last block counted is seen.
+  port->finished_.store(true, std::memory_order_release);
   sem_post(&port->captured_block_);
 }
 

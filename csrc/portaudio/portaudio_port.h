@@ -7,7 +7,6 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <string>
 
 #include "edgevc/ring_buffer.h"
 
@@ -34,11 +33,24 @@ class PortAudioPort {
     int64_t capacity;
   };
 
+  // Why the device no longer works.
+  enum class Fault {
+    kNone,
+    // It ended the stream.
+    kEnded,
+    // It has exchanged no samples for 1 s.
+    kStalled,
+    // Its driver takes processor time and grows late since it missed samples.
+    kSpinning,
+  };
+
   struct Counters {
     int64_t blocks, input_overflows, output_underflows, captured_samples_lost, silent_samples_played;
   };
 
   static constexpr int kMaxChannels = 64;
+  // Seconds: 11 days.
+  static constexpr double kLongestWait = 1e6;
 
   // Throws std::invalid_argument for values out of range, and std::runtime_error with PortAudio's reason if the device
   // does not open. Initialises PortAudio for as long as the streams are open.
@@ -54,7 +66,8 @@ class PortAudioPort {
   // Closes the streams and empties the queues. May be called twice.
   void Stop() noexcept;
 
-  // Sleeps until n captured samples can be read; false after `timeout` seconds, a failure or a signal.
+  // Sleeps until n captured samples can be read; false after `timeout` seconds, a failure or a signal. A timeout that
+  // is not above 0 is none, and more than kLongestWait is that.
   bool Wait(int64_t n, double timeout) noexcept;
 
   int64_t Available() const noexcept { return captured_.Available(); }
@@ -66,8 +79,7 @@ class PortAudioPort {
 
   Counters counters() const noexcept;
 
-  // Why the device no longer works, or "".
-  std::string Failure() noexcept;
+  Fault Failure() noexcept;
 
   // Seconds that PortAudio states.
   double input_latency() const noexcept { return input_latency_; }

@@ -23,13 +23,13 @@ void AddRow(int count, float gain, const float* __restrict row, float* __restric
 
 }  // namespace
 
-Mfcc::Mfcc(const MfccOptions& options)
-    : n_mfcc_(options.n_mfcc), stride_((options.n_mfcc + 3) / 4 * 4), log_mel_(options.log_mel) {
+Mfcc::Mfcc(const MfccOptions& options) : n_mfcc_(options.n_mfcc), log_mel_(options.log_mel) {
   const int n_mels = log_mel_.n_mels();
   if (n_mfcc_ < 1 || n_mfcc_ > n_mels) {
     throw std::invalid_argument("n_mfcc must be in [1, n_mels], got n_mfcc=" + std::to_string(n_mfcc_) +
                                 ", n_mels=" + std::to_string(n_mels));
   }
+  stride_ = (n_mfcc_ + 3) / 4 * 4;
   if (options.lifter_type != LifterType::kNone && !(options.lifter > 0.0 && options.lifter <= 1e6)) {
     throw std::invalid_argument("lifter must be in (0, 1e6], got " + std::to_string(options.lifter));
   }

@@ -9,12 +9,14 @@ namespace edgevc {
 
 OverlapAdd::OverlapAdd(const std::vector<float>& window, int hop_length, int segment_length)
     : hop_length_(hop_length), segment_length_(segment_length) {
-  const int length = static_cast<int>(window.size());
-  if (!(0 < hop_length && hop_length <= length && length <= segment_length)) {
-    throw std::invalid_argument("expected 0 < hop_length <= window length <= segment_length, got " +
-                                std::to_string(hop_length) + ", " + std::to_string(length) + ", " +
-                                std::to_string(segment_length));
+  // Before the length becomes an int.
+  if (!(0 < hop_length && static_cast<size_t>(hop_length) <= window.size() && segment_length <= kLongestSegment &&
+        window.size() <= static_cast<size_t>(segment_length))) {
+    throw std::invalid_argument(
+        "expected 0 < hop_length <= window length <= segment_length <= " + std::to_string(kLongestSegment) + ", got " +
+        std::to_string(hop_length) + ", " + std::to_string(window.size()) + ", " + std::to_string(segment_length));
   }
+  const int length = static_cast<int>(window.size());
   for (int n = 0; n < hop_length; ++n) {
     double sum = 0.0;
     for (int k = n; k < length; k += hop_length) sum += window[k];

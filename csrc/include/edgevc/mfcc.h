@@ -41,7 +41,7 @@ class Mfcc {
  private:
   int n_mfcc_;
   // n_mfcc_ rounded up to whole registers
-  int stride_;
+  int stride_ = 0;
   LogMel log_mel_;
   // (n_mels, stride_): one row is added per mel band, so that the inner loop runs over coefficients and vectorises.
   std::vector<float> transposed_dct_;

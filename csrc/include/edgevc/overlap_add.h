@@ -10,9 +10,12 @@ namespace edgevc {
 // The segments' window must satisfy: sum over k of window[n + k * hop_length] == 1 for every n.
 class OverlapAdd {
  public:
+  // Samples: a minute at 16 kHz.
+  static constexpr int kLongestSegment = 1 << 20;
+
   // window: the weighting that the segments already carry; a segment may ring on to segment_length samples.
-  // Throws std::invalid_argument unless 0 < hop_length <= window.size() <= segment_length and the window sums to
-  // one within 1e-4 at this hop.
+  // Throws std::invalid_argument unless 0 < hop_length <= window.size() <= segment_length <= kLongestSegment and
+  // the window sums to one within 1e-4 at this hop.
   OverlapAdd(const std::vector<float>& window, int hop_length, int segment_length);
 
   int hop_length() const { return hop_length_; }
