@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from edgevc import _core
 from edgevc.audio.backing import BackingTrack
-from edgevc.audio.pipes import MAGIC_BYTES, read_some, refuse_container, write_all
 from edgevc.audio.rates import resampler_to_16k
 from edgevc.audio.reader import AudioReader
 from edgevc.audio.wav_writer import WavWriter, encode_pcm16
@@ -22,6 +21,7 @@ from edgevc.converter import ConverterStream, VoiceConverter
 from edgevc.errors import ConfigError, OutputError
 from edgevc.files import refuse_shared_files
 from edgevc.limits import SAMPLE_RATE
+from edgevc.pipes import MAGIC_BYTES, read_some, refuse_container, write_all
 
 BLOCK_SIZE = 16_384
 """Samples read at once."""

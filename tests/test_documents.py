@@ -1,6 +1,7 @@
 """What the documents show works, and what they point to is there. The examples run as a user would run them."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -63,6 +64,21 @@ def test_the_block_example_gives_every_sample_and_the_latency(folder):
     n_in, n_out = map(int, re.search(r"(\d+) samples in, (\d+) out", text).groups())
     assert n_out == n_in + 480
     assert "algorithmic latency 40 ms" in text
+
+
+def test_the_commands_of_the_convert_page_work(folder):
+    import soundfile
+
+    for name in ("me.wav", "one.wav", "two.flac", "band.flac", "recordings/deep/three.ogg"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(name, [0.0, 0.1] * 2_000, 16_000)
+    text = (ROOT / "docs/convert.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^edgevc (convert .*)$", text, flags=re.MULTILINE)
+    assert len(commands) == 5
+    for command in commands:
+        run("-m", "edgevc", *shlex.split(command, comments=True))
+    made = "again.wav all/deep/three.wav both.png converted/one.wav converted/two.wav mixed.wav other.wav"
+    assert [name for name in made.split() if not Path(name).is_file()] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

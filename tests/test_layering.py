@@ -22,7 +22,7 @@ HEAVY = (
 
 # Folder or module to the others of ours that it may import, whether at its top or inside a function. Arrows go down.
 # the ground floor, which everybody may stand on
-GROUND = ("arrays", "children", "errors", "files", "limits", "stderr", "text")
+GROUND = ("arrays", "children", "errors", "files", "limits", "pipes", "stderr", "text")
 ALLOWED = {
     "text": set(),
     "errors": {"text"},
@@ -33,6 +33,7 @@ ALLOWED = {
     "stderr": set(),
     "arrays": {"errors"},
     "files": {"errors"},
+    "pipes": {"errors"},
     "dsp": {"_core"},
     "audio": {"_core", "dsp"},
     "bundle": set(),

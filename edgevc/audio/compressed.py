@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc.audio.source import CONVERT_IT, MAX_RATE, MIN_RATE, ByteSource
+from edgevc.audio.source import CONVERT_IT, MAX_RATE, MIN_RATE, RESAMPLE_IT, ByteSource
 from edgevc.errors import AudioFileError, MissingPackageError
 
 # Frames decoded at a time, of up to 255 channels.
@@ -30,7 +30,7 @@ class CompressedDecoder:
             head: the first bytes of the audio.
 
         Raises:
-            AudioFileError: It is damaged, of another codec, or cannot seek.
+            AudioFileError: it is damaged, of another codec, or cannot seek.
             MissingPackageError: soundfile is not installed.
         """
         try:
@@ -61,15 +61,14 @@ class CompressedDecoder:
         frames = int(self._sound.frames)
         self.n_frames: int | None = frames if 0 < frames < 1 << 60 else None
         if not MIN_RATE <= self.sample_rate <= MAX_RATE:
-            raise AudioFileError(
-                f"{data.name}: sample rate must be in [{MIN_RATE}, {MAX_RATE}] Hz, got {self.sample_rate}; {CONVERT_IT}"
-            )
+            bounds = f"[{MIN_RATE}, {MAX_RATE}] Hz"
+            raise AudioFileError(f"{data.name}: sample rate must be in {bounds}, got {self.sample_rate}; {RESAMPLE_IT}")
 
     def read(self, n_frames: int) -> NDArray[np.float32]:
         """Return at most n_frames frames as (T, n_channels); empty at the end of the file.
 
         Raises:
-            AudioFileError: The file is damaged.
+            AudioFileError: the file is damaged.
         """
         try:
             frames: NDArray[np.float32] = self._sound.read(

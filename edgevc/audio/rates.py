@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgevc.audio.source import RESAMPLE_IT
 from edgevc.dsp.resample import MAX_RATE, MIN_RATE, Resampler
 from edgevc.errors import AudioFileError
 from edgevc.limits import SAMPLE_RATE
@@ -13,7 +14,7 @@ def resampler_to_16k(rate: int, name: str) -> Resampler:
     To the filter only the ratio of the two rates matters: rates outside the resampler's range are scaled into it.
 
     Args:
-        rate: Hertz, in [1000, 768000]; what is above 192000 must be even, above 384000 a multiple of 4.
+        rate: hertz, in [1000, 768000]; what is above 192000 must be even, above 384000 a multiple of 4.
         name: what the error calls the recording.
 
     Raises:
@@ -28,6 +29,5 @@ def resampler_to_16k(rate: int, name: str) -> Resampler:
             return Resampler(rate // divisor, SAMPLE_RATE // divisor)
     raise AudioFileError(
         f"{name}: the sample rate must be within {MIN_RATE // 4}..{4 * MAX_RATE} Hz, even above {MAX_RATE} and a "
-        f"multiple of 4 above {2 * MAX_RATE}, got {rate}; resample it first, for example with "
-        "`ffmpeg -i IN -ar 48000 OUT.wav`"
+        f"multiple of 4 above {2 * MAX_RATE}, got {rate}; {RESAMPLE_IT}"
     )

@@ -50,11 +50,11 @@ class AudioReader:
         """Open the file and read its header.
 
         Args:
-            source: A path, or a binary file object, which need not seek if it holds WAV.
+            source: a path, or a binary file object, which need not seek if it holds WAV.
 
         Raises:
-            AudioFileError: The file cannot be opened, is of no known kind, or its header breaks a rule.
-
+            AudioFileError: the file cannot be opened, is of no known kind, or its header breaks a rule.
+            MissingPackageError: it is FLAC or OGG, and soundfile is not installed.
         """
         self._owned: BinaryIO | None = None
         file: BinaryIO
@@ -98,8 +98,7 @@ class AudioReader:
 
         Raises:
             ConfigError: n_samples is negative.
-            AudioFileError: The file cannot be read, or holds NaN or infinity.
-
+            AudioFileError: the file cannot be read, or holds NaN or infinity.
         """
         if n_samples < 0:
             raise ConfigError(f"n_samples must be at least 0, got {n_samples}")
@@ -117,8 +116,7 @@ class AudioReader:
 
         Raises:
             ConfigError: block_size is below 1.
-            AudioFileError: As read().
-
+            AudioFileError: as read().
         """
         if block_size < 1:
             raise ConfigError(f"block_size must be at least 1, got {block_size}")
@@ -175,15 +173,14 @@ def read_audio(source: Source, max_samples: int = MAX_SAMPLES) -> tuple[NDArray[
     """Read a whole audio file; see AudioReader for the kinds, and for reading long ones in blocks.
 
     Args:
-        source: A path, or a binary file object.
-        max_samples: A longer file is refused, since a small compressed file can hold hours.
+        source: a path, or a binary file object.
+        max_samples: a longer file is refused, since a small compressed file can hold hours.
 
     Returns:
         The mean of all channels with shape (T,), float32, full scale 1.0; the sample rate in hertz; the channel count.
 
     Raises:
-        AudioFileError: The file cannot be read, breaks a rule of its format, is too long, or holds NaN or infinity.
-
+        AudioFileError: the file cannot be read, breaks a rule of its format, is too long, or holds NaN or infinity.
     """
     with AudioReader(source) as reader:
         parts: list[NDArray[np.float32]] = []

@@ -9,8 +9,8 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc.audio.pipes import wait_until_ready
 from edgevc.errors import AudioFileError
+from edgevc.pipes import wait_until_ready
 
 MIN_RATE = 1_000
 """Hertz; the lowest sample rate a file may have."""
@@ -23,6 +23,9 @@ PIECE_BYTES = 1 << 20
 
 CONVERT_IT = "convert it, for example with `ffmpeg -i IN -c:a pcm_s16le OUT.wav`"
 """The next step for a file of another kind."""
+
+RESAMPLE_IT = "resample it first, for example with `ffmpeg -i IN -ar 48000 OUT.wav`"
+"""The next step for a file of a rate that is too low or too high."""
 
 Source = str | os.PathLike[str] | BinaryIO
 
@@ -57,7 +60,7 @@ class ByteSource:
         """Return n_bytes bytes, fewer only at the end of the file.
 
         Raises:
-            AudioFileError: It cannot be read, or gives text.
+            AudioFileError: it cannot be read, or gives text.
         """
         parts = []
         while n_bytes > 0:
@@ -81,7 +84,7 @@ class ByteSource:
         """Move forward; where the source can seek, also beyond its end.
 
         Raises:
-            AudioFileError: It cannot be read.
+            AudioFileError: it cannot be read.
         """
         try:
             # a hole of gigabytes costs nothing on disk, and would take seconds to read

@@ -8,7 +8,7 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc.audio.source import CONVERT_IT, MAX_RATE, MIN_RATE, PIECE_BYTES, ByteSource
+from edgevc.audio.source import CONVERT_IT, MAX_RATE, MIN_RATE, PIECE_BYTES, RESAMPLE_IT, ByteSource
 from edgevc.errors import AudioFileError
 
 _LOG = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class WavDecoder:
             head: the first 12 bytes.
 
         Raises:
-            AudioFileError: A rule of the format is broken, or the encoding is not one of those that are read.
+            AudioFileError: a rule of the format is broken, or the encoding is not one of those that are read.
         """
         self._data = data
         self._width = 0
@@ -71,7 +71,7 @@ class WavDecoder:
             header = data.read(8)
             if len(header) < 8:
                 raise AudioFileError(
-                    f"{data.name}: must have a data chunk, got the end of the file first; copy the file again"
+                    f"{data.name}: must have a data chunk, got the end of the file first; copy or export it again"
                 )
             kind, size = header[:4], int(struct.unpack("<I", header[4:])[0])
             if kind == b"data":
@@ -99,8 +99,7 @@ class WavDecoder:
         """Return at most n_frames frames as (T, n_channels); empty at the end of the file.
 
         Raises:
-            AudioFileError: The file cannot be read.
-
+            AudioFileError: the file cannot be read.
         """
         frame_bytes = self._width * self.n_channels
         n_bytes = min(n_frames, max(PIECE_BYTES // frame_bytes, 1)) * frame_bytes
@@ -141,7 +140,7 @@ class WavDecoder:
             raise AudioFileError(f"{name}: must have at least 1 channel, got {self.n_channels}; {CONVERT_IT}")
         if not MIN_RATE <= self.sample_rate <= MAX_RATE:
             raise AudioFileError(
-                f"{name}: sample rate must be in [{MIN_RATE}, {MAX_RATE}] Hz, got {self.sample_rate}; {CONVERT_IT}"
+                f"{name}: sample rate must be in [{MIN_RATE}, {MAX_RATE}] Hz, got {self.sample_rate}; {RESAMPLE_IT}"
             )
         # block_align is 16 bits wide; with many channels it cannot hold the product.
         if frame_bytes != (self.n_channels * bits // 8) % 65_536:

@@ -27,9 +27,9 @@ def wav_header(sample_rate: int, subtype: str, n_samples: int | None) -> bytes:
     """Return all that stands before the samples of a mono WAV file; as long for any number of samples.
 
     Args:
-        sample_rate: Hertz.
+        sample_rate: hertz.
         subtype: "pcm16" or "float32".
-        n_samples: How many follow; None where that is not known yet, which readers take for "until the end".
+        n_samples: how many follow; None where that is not known yet, which readers take for "until the end".
     """
     width = SUBTYPE_BYTES[subtype]
     size = UNKNOWN_SIZE if n_samples is None else n_samples * width
@@ -66,16 +66,15 @@ class WavWriter:
         """Create the temporary file, or the file itself.
 
         Args:
-            path: Where the file shall be; replaced if it exists.
-            sample_rate: Hertz, an integer in [1000, 768000].
+            path: where the file shall be; replaced if it exists.
+            sample_rate: hertz, an integer in [1000, 768000].
             subtype: "pcm16" (rounded without dither, clipped at full scale) or "float32" (as it is).
-            in_place: Write under the file's own name, which must not exist; see refresh().
+            in_place: write under the file's own name, which must not exist; see refresh().
 
         Raises:
             ConfigError: sample_rate or subtype is not allowed.
-            OutputError: The file cannot be created, or `path` is a device, a pipe or a folder; with `in_place` also
+            OutputError: the file cannot be created, or `path` is a device, a pipe or a folder; with `in_place` also
                 where the file exists, and the cause is then FileExistsError.
-
         """
         if isinstance(sample_rate, bool) or not isinstance(sample_rate, (int, np.integer)):
             raise ConfigError(f"sample_rate must be an integer in hertz, got {sample_rate!r}")
@@ -104,8 +103,7 @@ class WavWriter:
         Raises:
             TypeError: `samples` is not a float32 array.
             ConfigError: `samples` has not one axis, or holds NaN or infinity.
-            OutputError: The disk is full, the file is closed, or it would pass 4 GiB.
-
+            OutputError: the disk is full, the file is closed, or it would pass 4 GiB.
         """
         samples = as_mono_float32(samples)
         self._require_open()
@@ -124,11 +122,10 @@ class WavWriter:
         """Bring the file's header up to date: a program that is killed now leaves a file that all can read.
 
         Args:
-            sync: Wait until the disk has it, so that a power cut leaves it as well.
+            sync: wait until the disk has it, so that a power cut leaves it as well.
 
         Raises:
-            OutputError: The disk is full, or the file is closed.
-
+            OutputError: the disk is full, or the file is closed.
         """
         self._require_open()
         try:
@@ -209,9 +206,9 @@ def write_wav(
     """Write a mono WAV file, complete or not at all; see WavWriter.
 
     Args:
-        path: Where the file shall be; replaced if it exists.
-        samples: Shape (T,), float32, full scale 1.0, finite.
-        sample_rate: Hertz, an integer in [1000, 768000].
+        path: where the file shall be; replaced if it exists.
+        samples: shape (T,), float32, full scale 1.0, finite.
+        sample_rate: hertz, an integer in [1000, 768000].
         subtype: "pcm16" (rounded without dither, clipped at full scale) or "float32" (as it is).
 
     Returns:
@@ -220,8 +217,7 @@ def write_wav(
     Raises:
         TypeError: `samples` is not a float32 array.
         ConfigError: sample_rate or subtype is not allowed, or `samples` have another shape, or hold NaN or infinity.
-        OutputError: The file cannot be written.
-
+        OutputError: the file cannot be written.
     """
     with WavWriter(path, sample_rate, subtype) as writer:
         writer.write(samples)

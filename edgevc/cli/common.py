@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 from edgevc.errors import INTERRUPTED, EdgevcError
 from edgevc.limits import CHUNK_HOPS, ENGINES
+from edgevc.pipes import WaitingWriter
 from edgevc.text import printable
 
 MODEL_HELP = 'a built-in model (edgevc voices lists them), or path to a model folder or .zip (default: "default")'
@@ -119,13 +121,31 @@ def prepare_streams() -> None:
     """Let no text fail: stdout takes every character, and one that is closed takes everything and keeps nothing.
 
     Names of files, devices and models come from others and need not be of the terminal's encoding; what was worked for
-    must not be lost because it cannot be printed.
+    must not be lost because it cannot be printed. A pipe that another program made non-blocking is waited for.
     """
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError, OSError):
-            getattr(stream, "reconfigure")(errors="backslashreplace")  # noqa: B009
+    sys.stdout, sys.stderr = _never_failing(sys.stdout), _never_failing(sys.stderr)
+
+
+def _never_failing(stream: TextIO) -> TextIO:
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        getattr(stream, "reconfigure")(errors="backslashreplace")  # noqa: B009
+    binary = getattr(stream, "buffer", None)
+    raw = getattr(binary, "raw", binary)
+    if not (isinstance(stream, io.TextIOWrapper) and isinstance(raw, io.FileIO)):
+        return stream
+    stream.flush()
+    writer = WaitingWriter(stream)
+    return io.TextIOWrapper(
+        # PYTHONUNBUFFERED leaves the buffer out; typing knows of no such thing
+        cast("BinaryIO", writer) if raw is binary else io.BufferedWriter(writer),
+        stream.encoding,
+        "backslashreplace",
+        newline="\n",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
 
 
 class _Stderr(logging.StreamHandler[TextIO]):

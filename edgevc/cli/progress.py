@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 
@@ -35,16 +36,22 @@ class Progress:
             now = time.monotonic()
             if now - self._shown_at >= _EVERY_S:
                 self._shown_at, self._visible = now, True
-                print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+                _write(f"\r\033[K{text}")
         elif self._steps and (step or text) != self._last:
             self._last = step or text
-            print(f"{self.seconds:4.0f} s  {self._last}", file=sys.stderr, flush=True)
+            _write(f"{self.seconds:4.0f} s  {self._last}\n")
 
     def close(self) -> None:
         """Clear the line; what comes next may be shown at once."""
         if self._visible:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            _write("\r\033[K")
         self._visible, self._shown_at = False, -_EVERY_S
+
+
+def _write(text: str) -> None:
+    # the terminal may have gone, which is no reason to end the work
+    with contextlib.suppress(OSError, ValueError):
+        print(text, end="", file=sys.stderr, flush=True)
 
 
 def bar(done: float, total: float | None, unit: str = "s") -> str:

@@ -266,7 +266,10 @@ def test_a_passed_file_stays_open_and_an_own_one_is_closed(tmp_path):
         (riff(fmt(3, 16), GOOD_DATA), "got format 3 of 16 bits"),
         (riff(fmt(0xFFFE, 16), GOOD_DATA), "sub-format.*ffmpeg"),
         # the LIST chunk's padding byte is missing, so that "data" is read as "ata."
-        (riff(fmt(1, 16), chunk(b"LIST", b"hello")[:-1], GOOD_DATA), "end of the file first; copy the file again"),
+        (
+            riff(fmt(1, 16), chunk(b"LIST", b"hello")[:-1], GOOD_DATA),
+            "end of the file first; copy or export it again",
+        ),
         (riff(fmt(1, 16, 0), GOOD_DATA), "at least 1 channel, got 0"),
         (riff(fmt(1, 16, sample_rate=0), GOOD_DATA), "1000, 768000.* got 0"),
         (riff(fmt(1, 16, sample_rate=0xFFFFFFFF // 2), GOOD_DATA), "1000, 768000.* got 2147483647"),

@@ -161,3 +161,38 @@ def test_nohup_is_respected():
     child.send_signal(signal.SIGHUP)
     time.sleep(0.1)
     assert child.communicate(timeout=20)[0] == "went on\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_text_is_written_whole_into_a_pipe_that_does_not_block(stream, unbuffered, monkeypatch):
+    """As `live --json` writes a line a second into a pipe that node or ssh made."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    code = (
+        "import sys\nfrom edgevc.cli import common\ncommon.prepare_streams()\n"
+        f"for n in range(50_000): print(n, file=sys.{stream})"
+    )
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    process = subprocess.Popen([sys.executable, "-c", code], **{stream: writing})
+    os.close(writing)
+    # until the pipe is full
+    time.sleep(1)
+    with os.fdopen(reading) as pipe:
+        assert pipe.read() == "".join(f"{n}\n" for n in range(50_000))
+    assert process.wait() == 0
+
+
+def test_progress_on_a_terminal_that_is_gone_does_not_end_the_work():
+    code = (
+        "import os, sys, time\nfrom edgevc.cli.progress import Progress\nprogress = Progress()\nprogress.show('1')\n"
+        "print('begun', flush=True)\nsys.stdin.read()\ntime.sleep(.2)\nprogress.show('2')\nprogress.close()"
+    )
+    ours, terminal = os.openpty()
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=terminal)
+    os.close(terminal)
+    assert process.stdout.readline() == b"begun\n"
+    os.close(ours)
+    process.communicate()
+    assert process.returncode == 0

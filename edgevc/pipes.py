@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import select
 import time
 from typing import Any, BinaryIO
@@ -67,6 +69,38 @@ def write_all(target: BinaryIO, data: bytes) -> None:
             wait_until_ready(target, select.POLLOUT)
         else:
             return
+
+
+class WaitingWriter(io.RawIOBase):
+    """Writes to the descriptor of an open file, always all of it, whoever makes it non-blocking."""
+
+    def __init__(self, file: Any) -> None:
+        """Take over from `file`, whose buffer must be empty and stay so."""
+        # a file that nobody holds closes its descriptor
+        self._file = file
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return int(self._file.fileno())
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        return os.isatty(self.fileno())
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Write all of it, waiting for room; return its length in bytes."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        while rest:
+            try:
+                rest = rest[os.write(self.fileno(), rest) :]
+            except BlockingIOError:
+                wait_until_ready(self, select.POLLOUT)
+        return size
 
 
 def wait_until_ready(file: Any, event: int) -> None:
