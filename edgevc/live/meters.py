@@ -99,6 +99,9 @@ class Meters:
     drift_corrections: int = 0
     worker_stalls: int = 0
     bad_samples: int = 0
+    slow_calls: int = 0
+    busy_since: float | None = None
+    """When the call of the chain began that goes on now."""
     clock_ratio: float = 1.0
     processing_ms: Rolling = field(default_factory=Rolling)
     playback_fill_ms: Rolling = field(default_factory=Rolling)

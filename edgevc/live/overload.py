@@ -1,4 +1,4 @@
-"""When to give the converter more hops per call, or a rest: the answers to a machine that is too slow."""
+"""Overload policy: process more hops per call, or skip conversion, when the CPU cannot keep up."""
 
 from __future__ import annotations
 

@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from edgevc.control import controls
-from edgevc.converter import SAMPLE_RATE
 from edgevc.devices.port import AudioPort, PortCounters
 from edgevc.errors import AudioDeviceError
+from edgevc.limits import HOP_LENGTH, SAMPLE_RATE
 from edgevc.live.chain import Converter, VoiceChain
 from edgevc.live.clock import Clock, SystemClock
 from edgevc.live.config import LiveConfig
 from edgevc.live.meters import SILENCE_DB, Meters
 from edgevc.live.realtime import settle, try_realtime
 from edgevc.live.recorder import Recorder
-from edgevc.live.scheduler import HOP_LENGTH, FrameScheduler
+from edgevc.live.scheduler import FrameScheduler
 from edgevc.live.stats import LatencyParts, LiveStats
 from edgevc.live.taps import Tap
 
@@ -390,6 +390,7 @@ class LiveSession:
             drift_corrections=meters.drift_corrections,
             device_restarts=self._restarts,
             worker_stalls=meters.worker_stalls,
+            slow_calls=meters.slow_calls,
             bad_samples=meters.bad_samples,
             bad_frames=self._chain.model_guard.bad_frames,
             model_resets=self._chain.model_guard.resets,

@@ -60,6 +60,8 @@ class LiveStats:
     """Times the resampling ratio was moved because the two clocks differ."""
     device_restarts: int = 0
     worker_stalls: int = 0
+    slow_calls: int = 0
+    """Calls of the model that took more than 2 s; three in a row end the session."""
     bad_samples: int = 0
     """Samples from the device that were not finite."""
     bad_frames: int = 0

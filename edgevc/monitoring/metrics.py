@@ -27,6 +27,7 @@ COUNTERS = {
     "drift_corrections": "Times the resampling ratio was moved because the two clocks differ.",
     "device_restarts": "Times a device was opened again.",
     "worker_stalls": "Times the worker thread stood still.",
+    "slow_calls": "Calls of the model that took more than 2 s.",
     "bad_samples": "Samples from the device that were not finite.",
     "bad_frames": "Frames in which the model gave what is no sound; they are silent.",
     "model_resets": "Times the model's memory was cleared because of such frames.",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from live_doubles import HOP, QUIET, RATE, Stage, delay_of, noise, playing
 
+from edgevc.errors import ModelError
 from edgevc.live.meters import Meters
 from edgevc.live.scheduler import FrameScheduler
 from edgevc.testing.simulated_port import FakePort, SimulatedClock
@@ -74,7 +75,7 @@ def test_any_rates_meet_at_the_declared_delay(input_rate, output_rate):
     settled = t > start + delay + 0.05
     # measured 1.3e-5 .. 2e-4: what is left is the fraction of a sample by which the first output sample is early
     assert np.abs(output - ideal)[settled].max() < 2e-3
-    assert not np.abs(output[t < start + delay - 0.01]).max() > 1e-4
+    assert np.abs(output[t < start + delay - 0.01]).max() <= 1e-4
     assert stage.stats.output_underflows == 0
 
 
@@ -259,6 +260,21 @@ def test_a_stalled_worker_is_counted_and_comes_back_in_time():
     begin = 8 * RATE
     late = stage.tape.samples[begin:]
     assert np.array_equal(late, np.float32(0.5) * samples[begin - delay : begin - delay + len(late)])
+
+
+def test_calls_that_take_seconds_are_counted_and_three_in_a_row_end_the_session():
+    slow = []
+
+    def cost(now, hops):
+        # one, two in a row, then for ever
+        slow.append(now)
+        return 2.5 if len(slow) in (100, 200, 201) or len(slow) >= 300 else 0.001
+
+    stage = Stage(playing(noise(60)), cost=cost)
+    with pytest.raises(ModelError, match=r"3 in a row took longer, the last one 2\.5 s"):
+        stage.run(50)
+    assert stage.stats.slow_calls == 6
+    assert len(slow) == 302
 
 
 def test_samples_that_are_no_sound_are_counted_and_leave_no_trace():
