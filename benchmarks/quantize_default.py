@@ -32,13 +32,14 @@ import numpy as np
 
 from edgevc.bundle import ModelBundle
 from edgevc.cli.progress import Progress
-from edgevc.quantize import gate
-from edgevc.quantize.clock import race
+from edgevc.quantize import quality_gate
+from edgevc.quantize.dataset import load_dataset
+from edgevc.quantize.float_bundle import FloatBundle, default_engines
+from edgevc.quantize.float_model import Files, mel_distance
 from edgevc.quantize.layers import sizes, sqnr_db
 from edgevc.quantize.report.summary import FIGURES
 from edgevc.quantize.search import EngineSearch, Wishes
-from edgevc.quantize.speech import load_speech
-from edgevc.quantize.subject import BundleSubject, Files, default_engines, mel_distance
+from edgevc.quantize.timing import race
 from edgevc.quantize.write import write_bundle
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "quantize.json"
@@ -62,10 +63,10 @@ class Task:
     bundle: Path
     work: Path
 
-    def subject(self) -> BundleSubject:
+    def model(self) -> FloatBundle:
         """Return the float model with the packaged speech."""
         bundle = ModelBundle.open(self.bundle)
-        return BundleSubject(bundle, default_engines(bundle), load_speech(None))
+        return FloatBundle(bundle, default_engines(bundle), load_dataset(None))
 
     def int8(self) -> Path:
         """Return what the command makes of the float bundle; runs it where it has not yet."""
@@ -135,14 +136,14 @@ def measure_command(task: Task) -> list[dict]:
 
 def measure_size_and_speed(task: Task) -> list[dict]:
     """Compare bytes, and play float and int8 in turns."""
-    subject, rows = task.subject(), []
-    for engine in subject.engines:
-        exact, found = subject.float_files[engine], task.int8_files(engine)
+    model, rows = task.model(), []
+    for engine in model.engines:
+        exact, found = model.float_files[engine], task.int8_files(engine)
         rows.append(row(f"{engine}: times smaller than float", sizes(exact) / sizes(found), "", f">= {SMALLER}"))
         rows.append(row(f"{engine}: int8 graph files", sizes(found) / 1e6, "MB"))
-        for hops in subject.hops:
+        for hops in model.hops:
             say(f"{engine}: float and int8 in turns, {hops} hops per call")
-            float_us, int8_us = race(subject, engine, [exact, found], hops)
+            float_us, int8_us = race(model, engine, [exact, found], hops)
             bar = f">= {FASTER[engine]}" if hops == 1 else None
             title = f"{engine}, {hops} hop{'s' if hops > 1 else ''} per call"
             rows.append(row(f"{title}: times as fast as float", float_us / int8_us, "", bar))
@@ -152,15 +153,15 @@ def measure_size_and_speed(task: Task) -> list[dict]:
 
 def measure_agreement(task: Task) -> list[dict]:
     """Compare the engines with each other."""
-    subject = task.subject()
-    one, other = subject.engines
+    model = task.model()
+    one, other = model.engines
     worst = 0.0
-    for graph in subject.graphs:
-        clips = zip(*(subject.reference(engine, graph, "held_out", 0) for engine in (one, other)), strict=True)
+    for graph in model.graphs:
+        clips = zip(*(model.reference(engine, graph, "held_out", 0) for engine in (one, other)), strict=True)
         for exact, found in clips:
             worst = max(worst, *(10 ** (-sqnr_db(a, b) / 20) for a, b in zip(exact, found, strict=True)))
-    sounds = [subject.audio(engine, task.int8_files(engine)) for engine in (one, other)]
-    limits = gate.parse(gate.DEFAULT["bundle"], "bundle").limits
+    sounds = [model.audio(engine, task.int8_files(engine)) for engine in (one, other)]
+    limits = quality_gate.parse(quality_gate.DEFAULT["bundle"], "bundle").limits
     return [
         row(f"float, {one} and {other}: relative RMS difference of outputs", worst, "", f"<= {FLOAT_AGREEMENT:g}"),
         row(
@@ -181,20 +182,20 @@ def measure_agreement(task: Task) -> list[dict]:
 def measure_by_hand(task: Task) -> list[dict]:
     """Leave each layer of the encoder in float, and each pair, and compare with the search, ONNX Runtime, dynamic."""
     bundle = ModelBundle.open(task.bundle)
-    subject = BundleSubject(bundle, ("onnx",), load_speech(None))
-    quantizers = subject.quantizers["onnx"]
+    model = FloatBundle(bundle, ("onnx",), load_dataset(None))
+    quantizers = model.quantizers["onnx"]
     names = [
         layer.name for layer in quantizers["encoder"].layers if not quantizers["encoder"].refusal(layer.name, "dynamic")
     ]
     decoder = quantizers["decoder"].build("dynamic", frozenset())
-    decoder_db = min(subject.tensor_figures("onnx", {"decoder": decoder}).values())
+    decoder_db = min(model.tensor_figures("onnx", {"decoder": decoder}).values())
     tried: list[tuple[int, float, tuple[str, ...]]] = []
     for count in (0, 1, 2):
         choices = list(itertools.combinations(names, count))
         say(f"by hand: {len(choices)} choices of {count} layers in float")
         for kept in choices:
             encoder = quantizers["encoder"].build("dynamic", frozenset(kept))
-            figure = min(decoder_db, *subject.tensor_figures("onnx", {"encoder": encoder}).values())
+            figure = min(decoder_db, *model.tensor_figures("onnx", {"encoder": encoder}).values())
             tried.append((len(encoder) + len(decoder), figure, kept))
             print(f"by hand: {len(encoder) + len(decoder):9d} bytes {figure:6.2f} dB  {', '.join(kept) or 'all int8'}")
     rows = [row("by hand: choices of at most two encoder layers in float, tried", len(tried))]
@@ -205,7 +206,7 @@ def measure_by_hand(task: Task) -> list[dict]:
     for limit in (TENSOR_DB, *HARDER_DB):
         passed = [entry for entry in tried if entry[1] >= limit]
         hand = min(passed, default=None)
-        found = by_search(subject, limit, damage)
+        found = by_search(model, limit, damage)
         if hand is not None:
             title = f"at least {limit:g} dB, smallest by hand, float: {', '.join(hand[2]) or 'none'} ({hand[1]:.1f} dB)"
             rows.append(row(title, hand[0], "bytes"))
@@ -216,20 +217,20 @@ def measure_by_hand(task: Task) -> list[dict]:
 
 
 def by_search(
-    subject: BundleSubject, limit: float, damage: dict[str, Mapping[str, float]]
+    model: FloatBundle, limit: float, damage: dict[str, Mapping[str, float]]
 ) -> tuple[int, float, frozenset[str]]:
     """Return bytes, dB and float layers of what the search chooses when it starts with all in int8.
 
     `damage`: of each layer alone, from the search before; it does not depend on the limit.
     """
     say(f"by itself: at least {limit:g} dB")
-    everything = frozenset(layer.path for layer in subject.layers("onnx"))
-    asked = Wishes("dynamic", gate.parse(f"tensor>={limit}", "bundle"), "min-max", frozenset(), everything, 0)
-    outcome = EngineSearch(subject, "onnx", asked, Progress(steps=True).show, damage).run()
+    everything = frozenset(layer.path for layer in model.layers("onnx"))
+    asked = Wishes("dynamic", quality_gate.parse(f"tensor>={limit}", "bundle"), "min-max", frozenset(), everything, 0)
+    outcome = EngineSearch(model, "onnx", asked, Progress(steps=True).show, damage).run()
     damage.update(outcome.damage)
     chosen = outcome.chosen
     if chosen is None:
-        return sizes(subject.float_files["onnx"]), np.inf, everything
+        return sizes(model.float_files["onnx"]), np.inf, everything
     return chosen.n_bytes, chosen.figures["tensor"], chosen.kept
 
 
@@ -251,26 +252,26 @@ def poison(data: bytes, weights: np.ndarray, axis: int) -> bytes:
 
 def measure_poison(task: Task) -> list[dict]:
     """Quantize the model with one loud channel."""
-    subject = task.subject()
+    model = task.model()
     graph = POISONED.partition("/")[0]
     rows = []
     for axis, kind in enumerate(("output", "input")):
         files = {}
-        for engine in subject.engines:
-            (layer,) = (entry for entry in subject.layers(engine) if entry.path == POISONED)
-            spoilt = poison(subject.float_files[engine][graph], layer.weights[0], axis)
-            files[engine] = {**subject.float_files[engine], graph: spoilt}
+        for engine in model.engines:
+            (layer,) = (entry for entry in model.layers(engine) if entry.path == POISONED)
+            spoilt = poison(model.float_files[engine][graph], layer.weights[0], axis)
+            files[engine] = {**model.float_files[engine], graph: spoilt}
         say(f"poison: {POISONED}, {kind} channel {CHANNEL}")
         with tempfile.TemporaryDirectory(dir=task.work) as folder:
-            figures = {g: {} for g in subject.graphs}
-            write_bundle(Path(folder) / "float", subject.bundle, files, figures)
+            figures = {g: {} for g in model.graphs}
+            write_bundle(Path(folder) / "float", model.bundle, files, figures)
             text = Path(folder) / "report.txt"
             options = ("--scheme", "dynamic", "--quantize", "*", "--drift-minutes", "2", "--report", str(text))
             report, _, _ = quantize(Path(folder) / "float", Path(folder) / "int8", *options)
             named = " ".join(text.read_text(encoding="utf-8").split()).count(f"{POISONED}: channel {CHANNEL} is ")
         title = f"{POISONED}, {kind} channel {CHANNEL} times {FACTOR:g}"
         rows.append(row(f"{title}: the report's sentences name layer and channel, times", named, "", ">= 1"))
-        for engine in subject.engines:
+        for engine in model.engines:
             first = next(c for c in report["candidates"] if c["engine"] == engine and not c["excluded"])
             before = next(f["value"] for f in first["gate"] if f["name"] == "tensor")
             returned = [e["name"] for e in report["layers"] if e["engine"] == engine and "given back" in e["reason"]]

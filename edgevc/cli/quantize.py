@@ -118,8 +118,8 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         GateError: no candidate passed.
     """
+    from edgevc.quantize.pipeline import Settings, quantize
     from edgevc.quantize.report.writer import check_report, terminal, write_report
-    from edgevc.quantize.run import Settings, quantize
 
     for path in arguments.report:
         check_report(path, overwrite=arguments.force)

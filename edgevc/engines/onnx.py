@@ -75,29 +75,9 @@ class OnnxGraph(Graph):
         path = self.spec.files["onnx"]
         data = bundle.read(path)
         free = check_onnx(data, path)
-        try:
-            with quiet_stderr():
-                import onnxruntime
-        except ImportError as error:
-            raise EngineError(f'cannot import onnxruntime: {error}; pip install "edgevc[onnx]"') from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.enable_cpu_mem_arena = False
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 4
-        for dimension in free:
-            # With a fixed number of hops, the shape arithmetic of the file is computed once, at load.
-            options.add_free_dimension_override_by_name(dimension, chunk_hops)
-        try:
-            with quiet_stderr():
-                self.session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own exceptions derive from Exception only
-            raise ModelError(
-                f"onnxruntime {version} cannot load {path}: {_first_line(error)}; download or export it again"
-            ) from error
+        # with a fixed number of hops, the shape arithmetic of the file is computed once, at load
+        sizes = dict.fromkeys(free, chunk_hops)
+        self.session = open_session(data, path, "download or export it again", sizes)
         _check_declared(self.session.get_inputs(), self.spec.graph_inputs(chunk_hops), f"inputs of {name} (onnx)")
         _check_declared(self.session.get_outputs(), self.spec.graph_outputs(chunk_hops), f"outputs of {name} (onnx)")
 
@@ -121,6 +101,42 @@ class OnnxGraph(Graph):
         return state.outputs
 
 
+def open_session(data: bytes, path: str, advice: str, sizes: Mapping[str, int] | None = None) -> Any:
+    """Load a graph that may be trusted so far, on one thread and with every optimization.
+
+    Args:
+        data: the file.
+        path: names it in messages.
+        advice: what to do where it cannot be loaded.
+        sizes: free dimensions to their size.
+
+    Raises:
+        EngineError: ONNX Runtime cannot be imported.
+        ModelError: it cannot load the graph.
+    """
+    try:
+        with quiet_stderr():
+            import onnxruntime
+    except ImportError as error:
+        raise EngineError(f'cannot import onnxruntime: {error}; pip install "edgevc[onnx]"') from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.enable_cpu_mem_arena = False
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 4
+    for dimension, size in (sizes or {}).items():
+        options.add_free_dimension_override_by_name(dimension, size)
+    try:
+        with quiet_stderr():
+            return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions derive from Exception only
+        version = onnxruntime.__version__
+        raise ModelError(f"onnxruntime {version} cannot load {path}: {first_line(error)}; {advice}") from error
+
+
 def _aligned(shape: tuple[int, ...]) -> FloatArray:
     """Return zeros on a 64-byte boundary, which the engine's kernels like best."""
     n_bytes = 4 * int(np.prod(shape))
@@ -137,8 +153,9 @@ def _check_declared(declared: Any, expected: Mapping[str, tuple[int, ...]], what
 
 
 def _failed(spec: GraphSpec, error: Exception) -> ModelError:
-    return ModelError(f"onnxruntime cannot run {spec.name}: {_first_line(error)}; export the model again")
+    return ModelError(f"onnxruntime cannot run {spec.name}: {first_line(error)}; export the model again")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return what an engine says, in one line of at most 300 characters."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgevc.errors import ConfigError, ModelError
+from edgevc.quantize.float_model import FloatModel
+from edgevc.quantize.folding import shown
 from edgevc.quantize.layers import FloatArray, quantize_rows, sqnr_db
+from edgevc.quantize.runners import OnnxRunner
 from edgevc.quantize.schemes.onnx import OnnxQuantizer, Range
-from edgevc.quantize.subject import OnnxRunner, Subject
 
 METHODS = ("min-max", "percentile", "entropy")
 PERCENTILE = 99.99
@@ -28,11 +30,11 @@ class Activations:
     """Tensor to (n, width) samples of it."""
 
 
-def observe(subject: Subject, graph: str, quantizer: OnnxQuantizer, method: str) -> Activations:
+def observe(model: FloatModel, graph: str, quantizer: OnnxQuantizer, method: str) -> Activations:
     """Play the calibration speech through the float graph.
 
     Args:
-        subject: gives the calls.
+        model: gives the calls.
         graph: its name.
         quantizer: of that graph.
         method: "min-max" takes the extremes, "percentile" leaves PERCENTILE % inside, "entropy" clips where the
@@ -48,18 +50,18 @@ def observe(subject: Subject, graph: str, quantizer: OnnxQuantizer, method: str)
     products = [layer.name for layer in quantizer.layers if quantizer.linear(layer.name) is not None]
     tensors = sorted({quantizer.activation(name) for name in products})
     inner = [name for name in tensors if name not in prepared.inputs]
-    model = type(prepared.model)()
-    model.CopyFrom(prepared.model)
-    present = {value.name for value in model.graph.output}
+    probe = type(prepared.model)()
+    probe.CopyFrom(prepared.model)
+    present = {value.name for value in probe.graph.output}
     for name in inner:
         if name not in present:
-            value = model.graph.output.add()
+            value = probe.graph.output.add()
             value.name = name
             value.type.tensor_type.elem_type = 1
-    data = model.SerializeToString()
+    data = probe.SerializeToString()
     kept: dict[str, list[FloatArray]] = {name: [] for name in tensors}
     extremes: dict[str, Range] = {}
-    clips = list(subject.calls(graph, "calibration"))
+    clips = list(model.calls(graph, "calibration"))
     step = max(1, sum(map(len, clips)) // MAX_ROWS)
     count = 0
     for calls in clips:
@@ -75,7 +77,9 @@ def observe(subject: Subject, graph: str, quantizer: OnnxQuantizer, method: str)
             count += 1
     wrong = [name for name, (low, high) in extremes.items() if not np.isfinite([low, high]).all()]
     if wrong:
-        raise ModelError(f"{graph}: activations must be finite, {wrong[0]} is not on this speech; repair the model")
+        raise ModelError(
+            f"{graph}: activations must be finite, {shown(wrong[0])} is not on this speech; repair the model"
+        )
     rows = {name: np.concatenate(arrays) for name, arrays in kept.items()}
     clip: Callable[[FloatArray, Range], Range] = {
         "min-max": lambda _, extreme: extreme,

@@ -1,4 +1,4 @@
-"""Speech to calibrate and to judge with: a small set that comes with the package, or a folder of recordings.
+"""Dataset to calibrate and to judge with: a small set that comes with the package, or a folder of recordings.
 
 The packaged set was made by this project with tools/make_calibration_speech.py: our own sentences spoken by the free
 synthesisers flite and espeak-ng, some of them then converted by edgevc's default model into its voices, at several

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgevc.errors import ConfigError, EngineError, ModelError
-from edgevc.quantize.prepare import MAX_ONNX_BYTES, read_onnx
+from edgevc.quantize.graph_file import MAX_ONNX_BYTES, read_onnx
 from edgevc.quantize.write import staged
 
 TIME_LIMIT_S = 1800

@@ -14,13 +14,15 @@ from typing import Any
 
 from edgevc.bundle import ModelBundle, pack_golden, write_manifest
 from edgevc.engines import trust
-from edgevc.errors import ConfigError, OutputError
+from edgevc.errors import ConfigError, GateError, OutputError
+from edgevc.quantize.float_model import Files
 from edgevc.quantize.report.result import ClockRow, GateFigure, Provenance
-from edgevc.quantize.subject import Files
 
 GOLDEN_TOLERANCE = 0.08
 """Relative RMS error: int8 kernels round differently on other CPUs, and an error travels on in the states."""
 SPARE_BYTES = 16 << 20
+METADATA_KEY = "edgevc.quantization"
+"""Where a graph says how it was made, as JSON."""
 
 RECIPES = {
     "dynamic": "int8 weights per channel, activations quantized in each call",
@@ -189,16 +191,31 @@ def _rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def write_graph(path: Path, data: bytes, provenance: Provenance, gate: tuple[GateFigure, ...]) -> None:
-    """Write a bare graph with its provenance in its metadata."""
+def write_graph(
+    path: Path, data: bytes, provenance: Provenance, gate: tuple[GateFigure, ...], source_bytes: int
+) -> None:
+    """Write a bare graph with its provenance in its metadata.
+
+    Raises:
+        GateError: with it the file is no smaller than the one that was given.
+    """
     import onnx
 
     model = onnx.load_model_from_string(data)
     facts = {**asdict(provenance), "gate": [asdict(figure) for figure in gate]}
+    kept = [entry for entry in model.metadata_props if entry.key != METADATA_KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
     entry = model.metadata_props.add()
-    entry.key, entry.value = "edgevc.quantization", json.dumps(facts)
+    entry.key, entry.value = METADATA_KEY, json.dumps(facts)
     onnx.checker.check_model(model)
-    path.write_bytes(model.SerializeToString())
+    written = model.SerializeToString()
+    if len(written) >= source_bytes:
+        raise GateError(
+            f"the int8 file must be smaller than the float one, it has {len(written)} bytes and that {source_bytes}; "
+            "nothing was written. The model is too small for int8 to save anything"
+        )
+    path.write_bytes(written)
 
 
 def check_kind(target: Path, kind: str) -> None:

@@ -86,6 +86,10 @@ def candidates():
     )
 
 
+def nearest_fails():
+    return (replace(candidates()[7], nearest=True),)
+
+
 def clock():
     table = {
         ("litert", "float"): (208.0, 430.0, 449.0),

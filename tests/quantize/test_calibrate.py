@@ -8,36 +8,36 @@ from edgevc.audio.wav_writer import write_wav
 from edgevc.dsp.features import LogMel
 from edgevc.errors import ConfigError
 from edgevc.quantize.calibrate import METHODS, activation_sqnr_db, observe
+from edgevc.quantize.dataset import MAX_CALIBRATION_S, MAX_HELD_OUT_S, Dataset, load_dataset
 from edgevc.quantize.feeds import Feed, choose_feeds
+from edgevc.quantize.float_graph import FloatGraph
 from edgevc.quantize.prepare import load_graph_file
-from edgevc.quantize.speech import MAX_CALIBRATION_S, MAX_HELD_OUT_S, Speech, load_speech
-from edgevc.quantize.subject import GraphSubject
 
 
 def speech_of(rng, seconds=2.0):
     def clip(name):
         return (name, (0.1 * rng.standard_normal(int(seconds * 16_000))).astype(np.float32))
 
-    return Speech((clip("a"), clip("b")), (clip("c"),), "")
+    return Dataset((clip("a"), clip("b")), (clip("c"),), "")
 
 
 @pytest.fixture
-def subject(tmp_path, rng):
+def model(tmp_path, rng):
     prepared = load_graph_file(nets.save(nets.mixer(), tmp_path / "net.onnx"))
-    return GraphSubject(prepared, "0" * 64, choose_feeds(prepared, {}), speech_of(rng))
+    return FloatGraph(prepared, "0" * 64, choose_feeds(prepared, {}), speech_of(rng))
 
 
-def quantizer_of(subject):
-    return subject.quantizers["onnx"][subject.name]
+def quantizer_of(model):
+    return model.quantizers["onnx"][model.name]
 
 
-def test_min_max_is_what_a_streamed_state_reaches(subject):
+def test_min_max_is_what_a_streamed_state_reaches(model):
     """The range at a block's first Gemm is that of x + 0.5 state, not that of x alone."""
-    quantizer = quantizer_of(subject)
-    found = observe(subject, subject.name, quantizer, "min-max").ranges[quantizer.activation("blocks.0.expand")]
+    quantizer = quantizer_of(model)
+    found = observe(model, model.name, quantizer, "min-max").ranges[quantizer.activation("blocks.0.expand")]
     weights, bias = quantizer.linear("input")
     low, high = np.inf, -np.inf
-    for calls in subject.calls(subject.name, "calibration"):
+    for calls in model.calls(model.name, "calibration"):
         state = np.zeros(nets.WIDTH, np.float32)
         for (frame,) in calls:
             state = frame[0] @ weights + bias + np.float32(0.5) * state
@@ -45,11 +45,11 @@ def test_min_max_is_what_a_streamed_state_reaches(subject):
     assert found == pytest.approx((low, high), rel=1e-4)
 
 
-def test_other_methods_clip_inside_the_extremes_and_every_method_repeats(subject):
-    quantizer = quantizer_of(subject)
-    whole = observe(subject, subject.name, quantizer, "min-max").ranges
+def test_other_methods_clip_inside_the_extremes_and_every_method_repeats(model):
+    quantizer = quantizer_of(model)
+    whole = observe(model, model.name, quantizer, "min-max").ranges
     for method in METHODS:
-        first, second = (observe(subject, subject.name, quantizer, method).ranges for _ in range(2))
+        first, second = (observe(model, model.name, quantizer, method).ranges for _ in range(2))
         assert first == second
         for tensor, (low, high) in first.items():
             assert whole[tensor][0] <= low <= 0 or whole[tensor][0] > 0
@@ -58,14 +58,14 @@ def test_other_methods_clip_inside_the_extremes_and_every_method_repeats(subject
             assert any(high < 0.999 * whole[tensor][1] for tensor, (_, high) in first.items())
 
 
-def test_an_unknown_method_is_refused(subject):
+def test_an_unknown_method_is_refused(model):
     with pytest.raises(ConfigError, match="--method must be one of min-max, percentile, entropy"):
-        observe(subject, subject.name, quantizer_of(subject), "magic")
+        observe(model, model.name, quantizer_of(model), "magic")
 
 
-def test_weights_alone_round_better_than_weights_and_activations(subject):
-    quantizer = quantizer_of(subject)
-    seen = observe(subject, subject.name, quantizer, "min-max")
+def test_weights_alone_round_better_than_weights_and_activations(model):
+    quantizer = quantizer_of(model)
+    seen = observe(model, model.name, quantizer, "min-max")
     figures = [activation_sqnr_db(quantizer, "blocks.1.expand", s, seen) for s in ("weight-only", "dynamic", "static")]
     assert figures[0] > figures[1] > figures[2] > 25
 
@@ -101,7 +101,7 @@ def test_feeds_follow_from_shapes_and_can_be_named(tmp_path):
     ("wanted", "message"),
     [
         ({"nothing": "samples"}, "no such input"),
-        ({"mag": "colours"}, "must be one of samples, magnitude"),
+        ({"mag": "colours"}, "must be one of samples, spectrum, magnitude"),
         ({"mag": "samples:none"}, "hop must be a number"),
         ({"mag": "samples:0"}, "hop must be within 1..257"),
         ({"mag": "logmel"}, "needs 80 as last size"),
@@ -115,26 +115,26 @@ def test_a_feed_that_does_not_fit_is_refused(tmp_path, wanted, message):
 
 
 def test_the_packaged_speech_is_bounded_and_apart_from_what_judges():
-    speech = load_speech(None)
-    assert 10 < speech.seconds <= MAX_CALIBRATION_S
+    speech = load_dataset(None)
+    assert 10 < speech.material.seconds <= MAX_CALIBRATION_S
     assert sum(len(samples) for _, samples in speech.held_out) <= MAX_HELD_OUT_S * 16_000
     assert not {name for name, _ in speech.calibration} & {name for name, _ in speech.held_out}
-    assert len(speech.sha256) == 64
+    assert len(speech.material.sha256) == 64
 
 
 def test_a_folder_is_split_and_the_same_every_time(tmp_path):
-    for i, (_, samples) in enumerate([*load_speech(None).calibration, *load_speech(None).held_out][:6]):
+    for i, (_, samples) in enumerate([*load_dataset(None).calibration, *load_dataset(None).held_out][:6]):
         write_wav(tmp_path / f"{i}.wav", samples, 16_000)
-    first, second = load_speech(tmp_path), load_speech(tmp_path)
-    assert first.sha256 == second.sha256
+    first, second = load_dataset(tmp_path), load_dataset(tmp_path)
+    assert first.material.sha256 == second.material.sha256
     assert [name for name, _ in first.held_out] == ["3.wav"]
     assert len(first.calibration) == 5
 
 
 def test_a_folder_without_speech_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="got none below"):
-        load_speech(tmp_path)
+        load_dataset(tmp_path)
     for i in range(4):
         write_wav(tmp_path / f"{i}.wav", np.zeros(64_000, np.float32), 16_000)
     with pytest.raises(ConfigError, match="holds no speech"):
-        load_speech(tmp_path)
+        load_dataset(tmp_path)

@@ -22,7 +22,7 @@ from edgevc.quantize.calibration_speech import (
     mu_law_codes,
     mu_law_samples,
 )
-from edgevc.quantize.speech import load_speech
+from edgevc.quantize.dataset import load_dataset
 
 MAX_BYTES = 600_000
 MU_LAW_SNR_DB = 33.0
@@ -178,11 +178,11 @@ def test_resampling_is_said_once_for_all_recordings(tmp_path):
     said = []
     load_folder(tmp_path, said.append)
     assert said == ["3 of 4 recordings resampled from 44100, 48000 Hz to 16000 Hz"]
-    assert load_speech(tmp_path).note == said[0]
+    assert load_dataset(tmp_path).note == said[0]
     for name in "abc":
         (tmp_path / f"{name}.wav").unlink()
     write_wav(tmp_path / "e.wav", voiced(6), 16_000)
-    assert load_speech(tmp_path).note == ""
+    assert load_dataset(tmp_path).note == ""
 
 
 def test_a_rate_that_cannot_be_resampled_is_refused(tmp_path):

@@ -16,7 +16,7 @@ from edgevc.cli import main
 from edgevc.dsp.features import LogMel
 from edgevc.engines import choose_engine
 from edgevc.errors import EngineError, GateError, OutputError
-from edgevc.quantize import run as running
+from edgevc.quantize import pipeline
 from edgevc.quantize.write import staged
 
 GATE = "tensor>=20,mel<=1,drift<=1.5"
@@ -220,13 +220,13 @@ def test_judges_compare_float_and_int8(float_bundle, tmp_path):
         "row = {'similarity': 0.8 + 0.1 * better, 'wer': 0.2 - 0.1 * better, 'ovrl': 3.0}\n"
         "open(words['--out'], 'w').write(json.dumps({'table': {'a -> b': row}}))\n"
     )
-    differences = running.judge(f"{sys.executable} {script}", float_bundle, tmp_path / "out", "onnx")
+    differences = pipeline.judge(f"{sys.executable} {script}", float_bundle, tmp_path / "out", "onnx")
     assert differences == pytest.approx({"similarity": -0.1, "wer": 0.1, "ovrl": 0.0})
 
 
 def test_a_judge_that_fails_is_told_with_what_it_said(float_bundle, tmp_path):
     with pytest.raises(EngineError, match="status 3: no data"):
-        running.judge(
+        pipeline.judge(
             f"{sys.executable} -c \"import sys; print('no data', file=sys.stderr); sys.exit(3)\"",
             float_bundle,
             tmp_path,

@@ -67,7 +67,7 @@ def quantized(silero):
 
 
 def probabilities(path, samples):
-    """Speech, block by block: 64 samples of the block before, 512 new ones."""
+    """Dataset, block by block: 64 samples of the block before, 512 new ones."""
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     wanted = {value.name for value in session.get_inputs()}
     state, context, found = np.zeros((2, 1, 128), np.float32), np.zeros(64, np.float32), []

@@ -5,11 +5,12 @@ import pytest
 import streaming_nets as nets
 
 from edgevc.errors import ConfigError
+from edgevc.quantize.graph_file import find_states
 from edgevc.quantize.layers import INPUT, OUTPUT, outliers, select, sqnr_db, weight_sqnr_db
-from edgevc.quantize.prepare import describe, find_states, load_graph_file
+from edgevc.quantize.prepare import describe, load_graph_file
+from edgevc.quantize.runners import OnnxRunner
 from edgevc.quantize.schemes.litert import LitertQuantizer, fingerprint
 from edgevc.quantize.schemes.onnx import OnnxQuantizer
-from edgevc.quantize.subject import OnnxRunner
 
 LEAST_SQNR_DB = {"dynamic": 30.0, "static": 30.0, "weight-only": 35.0}
 """Over 60 hops of noise; measured 36.7, 36.2 and 43.1."""
@@ -78,8 +79,8 @@ def test_layers_that_stay_float_are_float_in_the_file(net):
     quantizer = OnnxQuantizer(net)
     model = onnx.load_model_from_string(quantizer.build("dynamic", frozenset({"head", "blocks.1.expand"})))
     kinds = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    assert kinds["head.weight"] == kinds["blocks.1.expand.weight"] == onnx.TensorProto.FLOAT
-    assert "blocks.0.expand.weight" not in kinds
+    assert kinds["e/head.weight"] == kinds["e/blocks.1.expand.weight"] == onnx.TensorProto.FLOAT
+    assert "e/blocks.0.expand.weight" not in kinds
     assert [n.op_type for n in model.graph.node].count("Gemm") == 2
 
 
@@ -169,7 +170,7 @@ def test_a_litert_file_becomes_int8_with_its_signatures_and_names(tiny_bundle, s
 
 
 def test_both_engines_name_their_layers_alike(tiny_bundle):
-    from edgevc.quantize.prepare import read_onnx
+    from edgevc.quantize.graph_file import read_onnx
 
     model = read_onnx(tiny_bundle.read("decoder.onnx"), "decoder.onnx")
     ours = OnnxQuantizer(describe("decoder", model, find_states(model, (), "decoder")))

@@ -7,40 +7,41 @@ import pytest
 import streaming_nets as nets
 
 from edgevc.quantize import search as searching
+from edgevc.quantize.dataset import Dataset
 from edgevc.quantize.feeds import choose_feeds
-from edgevc.quantize.gate import parse
+from edgevc.quantize.float_graph import FloatGraph
 from edgevc.quantize.prepare import load_graph_file
-from edgevc.quantize.search import EngineSearch, Trial, Wishes, best, pareto, refusal
-from edgevc.quantize.speech import Speech
-from edgevc.quantize.subject import GraphSubject
+from edgevc.quantize.quality_gate import parse
+from edgevc.quantize.search import EngineSearch, Wishes
+from edgevc.quantize.trials import Trial, best, pareto, refusal
 
 
-def subject_of(tmp_path, model, seed=1):
+def model_of(tmp_path, model, seed=1):
     rng = np.random.default_rng(seed)
 
     def clip(name):
         return (name, (0.1 * rng.standard_normal(24_000)).astype(np.float32))
 
     prepared = load_graph_file(nets.save(model, tmp_path / "net.onnx"))
-    speech = Speech((clip("a"), clip("b")), (clip("c"),), "")
-    return GraphSubject(prepared, "0" * 64, choose_feeds(prepared, {}), speech)
+    speech = Dataset((clip("a"), clip("b")), (clip("c"),), "")
+    return FloatGraph(prepared, "0" * 64, choose_feeds(prepared, {}), speech)
 
 
 def wishes(scheme="dynamic", gate="tensor>=30", **changes):
     return replace(Wishes(scheme, parse(gate, "graph"), "min-max", frozenset(), frozenset(), 0), **changes)
 
 
-def run(subject, asked):
-    return EngineSearch(subject, "onnx", asked, lambda text: None).run()
+def run(model, asked):
+    return EngineSearch(model, "onnx", asked, lambda text: None).run()
 
 
 @pytest.fixture(scope="module")
 def poisoned(tmp_path_factory):
     """A channel of block 2 is 1000 times as loud: what follows rounds everything beside it away."""
     folder = tmp_path_factory.mktemp("poisoned")
-    subject = subject_of(folder, nets.mixer(poison=(2, 5, 1000.0)))
-    everything = frozenset(layer.path for layer in subject.layers("onnx"))
-    return subject, run(subject, wishes(quantize=everything))
+    model = model_of(folder, nets.mixer(poison=(2, 5, 1000.0)))
+    everything = frozenset(layer.path for layer in model.layers("onnx"))
+    return model, run(model, wishes(quantize=everything))
 
 
 def test_a_poisoned_layer_is_found_and_given_back(poisoned):
@@ -60,20 +61,20 @@ def test_what_each_layer_does_alone_names_the_poisoned_one(poisoned):
 
 def test_no_hand_search_is_smaller(poisoned):
     """Every single exclusion by hand: one passes, and it is the one that was found."""
-    subject, outcome = poisoned
-    search = EngineSearch(subject, "onnx", wishes(), lambda text: None)
+    model, outcome = poisoned
+    search = EngineSearch(model, "onnx", wishes(), lambda text: None)
     passing = []
     for path in search.layers:
         files = search.build("dynamic", frozenset({path}))
-        if min(subject.tensor_figures("onnx", files).values()) >= 30:
+        if min(model.tensor_figures("onnx", files).values()) >= 30:
             passing.append((sum(map(len, files.values())), path))
     assert min(passing)[1] in outcome.chosen.kept
     assert outcome.chosen.n_bytes <= min(passing)[0]
 
 
 def test_a_healthy_graph_needs_no_exclusion(tmp_path):
-    subject = subject_of(tmp_path, nets.mixer())
-    outcome = run(subject, wishes(scheme="auto", gate="tensor>=25"))
+    model = model_of(tmp_path, nets.mixer())
+    outcome = run(model, wishes(scheme="auto", gate="tensor>=25"))
     assert outcome.chosen is not None
     assert outcome.chosen.passed
     assert {trial.scheme for trial in outcome.trials} == {"dynamic", "static", "weight-only"}
@@ -83,37 +84,37 @@ def test_a_healthy_graph_needs_no_exclusion(tmp_path):
 
 
 def test_first_layers_and_heads_stay_float_unless_named(tmp_path):
-    subject = subject_of(tmp_path, nets.mixer())
-    outcome = run(subject, wishes(gate="tensor>=20"))
+    model = model_of(tmp_path, nets.mixer())
+    outcome = run(model, wishes(gate="tensor>=20"))
     assert outcome.chosen.kept == {"net/input", "net/head"}
-    outcome = run(subject, wishes(gate="tensor>=20", quantize=frozenset({"net/head"})))
+    outcome = run(model, wishes(gate="tensor>=20", quantize=frozenset({"net/head"})))
     assert outcome.chosen.kept == {"net/input"}
-    outcome = run(subject, wishes(gate="tensor>=20", keep_float=frozenset({"net/blocks.1.expand"})))
+    outcome = run(model, wishes(gate="tensor>=20", keep_float=frozenset({"net/blocks.1.expand"})))
     assert outcome.chosen.kept == {"net/input", "net/head", "net/blocks.1.expand"}
 
 
 def test_a_gate_that_nothing_reaches_is_refused_with_the_nearest(tmp_path):
-    subject = subject_of(tmp_path, nets.mixer(n_blocks=2))
+    model = model_of(tmp_path, nets.mixer(n_blocks=2))
     asked = wishes(gate="tensor>=150")
-    outcome = run(subject, asked)
+    outcome = run(model, asked)
     assert outcome.chosen is None
-    message = refusal([outcome], asked.gate)
+    message = refusal([outcome], asked.gate, model.source_bytes)
     assert 'passes the gate "tensor>=150"' in message
     assert "must be at least 150" in message
     assert "nothing was written" in message
 
 
 def test_a_graph_that_drifts_is_refused(tmp_path, monkeypatch):
-    subject = subject_of(tmp_path, nets.mixer(n_blocks=1))
-    monkeypatch.setattr(subject, "drift", lambda engine, files, minutes, progress: (0.01, 0.02))
-    outcome = run(subject, wishes(gate="tensor>=20,drift<=1.05", drift_minutes=2))
+    model = model_of(tmp_path, nets.mixer(n_blocks=1))
+    monkeypatch.setattr(model, "drift", lambda engine, files, minutes, progress: (0.01, 0.02))
+    outcome = run(model, wishes(gate="tensor>=20,drift<=1.05", drift_minutes=2))
     assert outcome.chosen is None
     assert outcome.drift == (0.01, 0.02)
 
 
 def test_ten_minutes_do_not_add_up_errors_in_the_states(tmp_path):
-    subject = subject_of(tmp_path, nets.mixer(n_blocks=1))
-    outcome = run(subject, wishes(gate="tensor>=20,drift<=1.05", drift_minutes=10))
+    model = model_of(tmp_path, nets.mixer(n_blocks=1))
+    outcome = run(model, wishes(gate="tensor>=20,drift<=1.05", drift_minutes=10))
     assert outcome.chosen is not None
     assert len(outcome.drift) == 10
 

@@ -14,10 +14,10 @@ from vctrain.export import to_onnx, trained
 from vctrain.export.graphs import DecoderGraph, EncoderGraph, FoldedDecoder, FoldedEncoder
 
 from edgevc.bundle import ModelBundle
-from edgevc.quantize import run as quantizing
+from edgevc.quantize import pipeline
+from edgevc.quantize.dataset import Dataset, load_dataset
+from edgevc.quantize.pipeline import Settings, quantize
 from edgevc.quantize.report.summary import sentences
-from edgevc.quantize.run import Settings, quantize
-from edgevc.quantize.speech import Speech, load_speech
 from edgevc.quantize.write import write_bundle
 
 pytestmark = pytest.mark.tools
@@ -68,7 +68,7 @@ def quantized(model, out, **settings):
 def no_clock():
     """Both clocks cost seconds and depend on the machine's load; here nothing is chosen by them."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(quantizing, "_clock", lambda subject, outcomes, say: ())
+    patch.setattr(pipeline, "_clock", lambda model, outcomes, say: ())
     yield
     patch.undo()
 
@@ -92,8 +92,8 @@ def test_the_default_model_becomes_small_and_stays_exact(tmp_path, graphs):
 
 @pytest.mark.parametrize("axis", [0, 1], ids=["output channel", "input channel"])
 def test_a_poisoned_layer_is_named_and_repaired(tmp_path, graphs, axis, monkeypatch):
-    whole = load_speech(None)
-    monkeypatch.setattr(quantizing, "load_speech", lambda folder: Speech(whole.calibration[:3], whole.held_out[:2], ""))
+    whole = load_dataset(None)
+    monkeypatch.setattr(pipeline, "load_dataset", lambda folder: Dataset(whole.calibration[:3], whole.held_out[:2], ""))
     files = {**graphs, "encoder": spoilt(graphs["encoder"], axis)}
     result = quantized(float_bundle(tmp_path / "float", files), tmp_path / "int8", drift_minutes=0)
     first = result.candidates[0]

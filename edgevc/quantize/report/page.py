@@ -31,6 +31,7 @@ from edgevc.quantize.report.summary import (
     sentences,
     speed,
     value_of,
+    verdict,
 )
 
 MAX_BARS = 30
@@ -116,7 +117,7 @@ def page(result: QuantizationResult) -> Markup:
 def _badge(result: QuantizationResult) -> Markup:
     if result.passed:
         return element("span", "✓ gate passed", class_="badge good")
-    return element("span", "✗ gate failed, nothing written", class_="badge bad")
+    return element("span", "✗ refused, nothing written", class_="badge bad")
 
 
 def _tiles(result: QuantizationResult) -> Markup:
@@ -146,7 +147,7 @@ def _gates(result: QuantizationResult) -> Iterable[Markup]:
         candidate = representative(result, engine)
         if candidate is None or not candidate.gate:
             continue
-        what = "the chosen candidate" if candidate.chosen else "no candidate passed; this one fails least"
+        what = "the chosen candidate" if candidate.chosen else "none can be written; this one came furthest"
         rows = [
             (
                 f.name,
@@ -358,7 +359,7 @@ def _candidates(result: QuantizationResult) -> Iterable[Markup]:
             f"{c.n_bytes / 1e6:.3f}",
             f"{c.microseconds[n_hops]:.1f}" if n_hops in c.microseconds else "-",
             "-" if (value := value_of(c, name)) is None else number(value),
-            _verdict("pass" if c.passed else "FAIL"),
+            _verdict(verdict(c)),
             "yes" if c.on_front else "no",
             ", ".join(c.excluded) or "none",
         )

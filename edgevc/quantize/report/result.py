@@ -70,6 +70,10 @@ class Candidate:
     on_front: bool = False
     """No other candidate of this engine is as small, as fast and as good."""
     chosen: bool = False
+    problem: str = ""
+    """Why it cannot be taken beside the gate: "does not load: ..." or "too large"; else empty."""
+    nearest: bool = False
+    """The chosen one; where there is none, the one that came furthest."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ class QuantizationResult:
     drift: Mapping[str, tuple[float, ...]]
     """Engine to the error in each minute of the long stream: log-mel distance (as "mel"), of a graph relative RMS."""
     bytes_float: Mapping[str, int]
-    """Engine to the bytes of its float graph files."""
+    """Engine to the bytes of the float files that were given."""
     bytes_int8: Mapping[str, int]
     cpu: Mapping[str, Any]
     """As edgevc.board.boards found it; empty where it was not asked."""

@@ -100,14 +100,14 @@ def engines_of(result: QuantizationResult) -> list[str]:
 
 
 def representative(result: QuantizationResult, engine: str) -> Candidate | None:
-    """Return the engine's chosen candidate; where none passed the one that fails least."""
+    """Return the engine's chosen candidate; where there is none the one that came furthest."""
     own = [c for c in result.candidates if c.engine == engine and c.scheme != "float"]
-    chosen = [c for c in own if c.chosen]
-    return next(iter(chosen or sorted(own, key=_failures)), None)
+    return next((c for c in own if c.chosen), None) or next((c for c in own if c.nearest), None)
 
 
-def _failures(candidate: Candidate) -> int:
-    return sum(not f.passed for f in candidate.gate if f.limit is not None)
+def verdict(candidate: Candidate) -> str:
+    """Return what became of a candidate: pass, FAIL, "too large" or "does not load"."""
+    return candidate.problem.partition(":")[0] or ("pass" if candidate.passed else "FAIL")
 
 
 def quality(candidates: Sequence[Candidate]) -> str:
@@ -143,7 +143,7 @@ def estimates(result: QuantizationResult) -> list[list[str]]:
 def headline(result: QuantizationResult) -> str:
     """Return the outcome in one sentence."""
     if not result.passed:
-        return f"{result.model}: int8 does not pass the gate; nothing was written"
+        return f"{result.model}: no int8 form is good enough; nothing was written"
     parts = []
     for engine in engines_of(result):
         before, after = result.bytes_float.get(engine, 0), result.bytes_int8.get(engine, 0)

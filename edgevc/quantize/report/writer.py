@@ -34,6 +34,7 @@ from edgevc.quantize.report.summary import (
     sentences,
     speed,
     value_of,
+    verdict,
 )
 from edgevc.text import printable
 
@@ -130,7 +131,7 @@ def _gate(result: QuantizationResult, engine: str) -> list[str]:
     candidate = representative(result, engine)
     if candidate is None or not candidate.gate:
         return []
-    what = "chosen" if candidate.chosen else "not good enough"
+    what = "chosen" if candidate.chosen else "none can be written; this one came furthest"
     rows = [
         (f.name, figure_value(f), figure_limit(f), figure_verdict(f), FIGURES.get(f.name, ("", ""))[1])
         for f in candidate.gate
@@ -213,7 +214,7 @@ def _candidates(result: QuantizationResult) -> list[str]:
             f"{c.n_bytes / 1e6:.3f}",
             f"{c.microseconds[hops]:.1f}" if hops in c.microseconds else "-",
             _quality(c, judged),
-            "pass" if c.passed else "FAIL",
+            verdict(c),
             "yes" if c.on_front else "",
             _excluded(c),
         )

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgevc.errors import ConfigError
+from edgevc.quantize.folding import shown
+from edgevc.quantize.graph_file import STATIC_OPSET, WEIGHT_INPUTS, carry_descriptions, opset_of, require_onnx
 from edgevc.quantize.layers import FloatArray, Layer, Node, places, quantize_rows
-from edgevc.quantize.prepare import STATIC_OPSET, Prepared, opset_of, require_onnx
+from edgevc.quantize.prepare import Prepared
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -27,7 +29,6 @@ SCHEMES = ("dynamic", "static", "weight-only")
 Range = tuple[float, float]
 """Smallest and largest value of an activation."""
 
-_WEIGHT_INPUTS = {"Gemm": (1,), "MatMul": (1,), "Conv": (1,), "ConvTranspose": (1,), "LSTM": (1, 2), "GRU": (1, 2)}
 _BIAS_INPUT = {"Gemm": 2, "Conv": 2, "ConvTranspose": 2, "LSTM": 3, "GRU": 3}
 
 
@@ -49,7 +50,7 @@ class OnnxQuantizer:
         self._ranks = _ranks(self._model)
         self.nodes: dict[str, Any] = {}
         for node in graph.node:
-            if node.op_type in _WEIGHT_INPUTS and self._weight_names(node):
+            if node.op_type in WEIGHT_INPUTS and self._weight_names(node):
                 self.nodes[self._layer_name(node)] = node
         names = {node.output[0]: name for name, node in self.nodes.items()}
         walk = [
@@ -70,21 +71,21 @@ class OnnxQuantizer:
 
     def _weight_names(self, node: Any) -> dict[int, str]:
         """Return input index to name of the weights; empty where one of them is not a float constant."""
-        found = {i: node.input[i] for i in _WEIGHT_INPUTS[node.op_type] if i < len(node.input)}
+        found = {i: node.input[i] for i in WEIGHT_INPUTS[node.op_type] if i < len(node.input)}
         known: list[Any] = [self._constants.get(name) for name in found.values()]
-        if len(found) != len(_WEIGHT_INPUTS[node.op_type]) or any(t is None or t.data_type != 1 for t in known):
+        if len(found) != len(WEIGHT_INPUTS[node.op_type]) or any(t is None or t.data_type != 1 for t in known):
             return {}
         # a product with a vector or a table of matrices is no layer
         return found if node.op_type != "MatMul" or len(known[0].dims) == 2 else {}
 
     def _parameter_inputs(self, node: Any) -> list[int]:
-        indexes = [*_WEIGHT_INPUTS[node.op_type], _BIAS_INPUT.get(node.op_type, 99)]
+        indexes = [*WEIGHT_INPUTS[node.op_type], _BIAS_INPUT.get(node.op_type, 99)]
         return [i for i in indexes if i < len(node.input) and node.input[i] in self._constants]
 
     def _layer_name(self, node: Any) -> str:
         """After the weights where a trainer named them, for nodes are numbered by the exporter."""
-        weight = next(iter(self._weight_names(node).values()))
-        name = str(weight[: -len(".weight")] if weight.endswith(".weight") else node.name or node.output[0])
+        weight = shown(next(iter(self._weight_names(node).values())))
+        name = str(weight[: -len(".weight")] if weight.endswith(".weight") else node.name or shown(node.output[0]))
         name = name.removeprefix(f"{self.prepared.name}.").strip("/").replace("/", ".")
         taken = name
         count = 2
@@ -182,6 +183,7 @@ class OnnxQuantizer:
         )
         graph.initializer.extend(t for t in self._model.graph.initializer if t.name in used | outputs)
         graph.initializer.extend(rewrite.constants.values())
+        carry_descriptions(self._model, model)
         return model
 
 
@@ -284,7 +286,7 @@ class _Rewrite:
 
     def weight_only(self, node: Any) -> None:
         inputs = list(node.input)
-        for index in _WEIGHT_INPUTS[node.op_type]:
+        for index in WEIGHT_INPUTS[node.op_type]:
             axis = _channel_axis(node, index)
             target = f"{node.output[0]}.w{index}"
             self._dequantized(node.input[index], axis, target)

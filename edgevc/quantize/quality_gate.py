@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edgevc.errors import ConfigError
+from edgevc.quantize.float_model import Files, FloatModel
 from edgevc.quantize.report.result import GateFigure
-from edgevc.quantize.subject import Files, Subject
 
 HELD_OUT = {"bundle": ("tensor", "snr", "mel"), "graph": ("tensor",)}
 """Kind of model to the figures that every candidate is measured by."""
@@ -20,7 +20,7 @@ JUDGED = ("similarity", "wer", "ovrl")
 DEFAULT = {"bundle": "tensor>=35,snr>=15,mel<=0.1,drift<=1.05", "graph": "tensor>=35,drift<=1.05"}
 
 _RULE = re.compile(r"\s*([a-z_]+)\s*(<=|>=)\s*([-+0-9.eE]+)\s*")
-_SMALL_IS_GOOD = {
+SMALL_IS_GOOD = {
     "mel": True,
     "drift": True,
     "wer": True,
@@ -44,7 +44,7 @@ class Gate:
         judged = []
         for name, value in figures.items():
             limit = self.limits.get(name)
-            at_least = not _SMALL_IS_GOOD[name]
+            at_least = not SMALL_IS_GOOD[name]
             reached = limit is None or (value >= limit if at_least else value <= limit)
             judged.append(GateFigure(name, value, limit, reached and not math.isnan(value), at_least))
         return tuple(judged)
@@ -68,7 +68,7 @@ def parse(text: str, kind: str) -> Gate:
             raise ConfigError(f'--gate is a list such as "{DEFAULT[kind]}", cannot read {rule.strip()!r}')
         if name not in known:
             raise ConfigError(f"--gate: a {kind} has the figures {', '.join(known)}, got {name!r}")
-        if (sign == "<=") != _SMALL_IS_GOOD[name]:
+        if (sign == "<=") != SMALL_IS_GOOD[name]:
             raise ConfigError(
                 f"--gate: {name} is good when {'small' if sign == '>=' else 'large'}, got {rule.strip()!r}"
             )
@@ -76,10 +76,10 @@ def parse(text: str, kind: str) -> Gate:
     return Gate(limits, text)
 
 
-def measure(subject: Subject, engine: str, files: Files) -> dict[str, float]:
+def measure(model: FloatModel, engine: str, files: Files) -> dict[str, float]:
     """Return the short figures of a candidate on the held-out speech: "tensor", and of a bundle "snr" and "mel"."""
-    tensors = subject.tensor_figures(engine, files)
-    return {"tensor": min(tensors.values()), **subject.audio_figures(engine, files)}
+    tensors = model.tensor_figures(engine, files)
+    return {"tensor": min(tensors.values()), **model.audio_figures(engine, files)}
 
 
 def drift_ratio(distances: tuple[float, ...]) -> float:
@@ -90,10 +90,10 @@ def drift_ratio(distances: tuple[float, ...]) -> float:
 
 
 def measure_drift(
-    subject: Subject, engine: str, files: Files, minutes: int, progress: Callable[[float], None]
+    model: FloatModel, engine: str, files: Files, minutes: int, progress: Callable[[float], None]
 ) -> tuple[float, tuple[float, ...]]:
     """Return the drift ratio and the distance of each minute."""
-    distances = subject.drift(engine, files, minutes, progress)
+    distances = model.drift(engine, files, minutes, progress)
     return drift_ratio(distances), distances
 
 

@@ -23,16 +23,20 @@ import edgevc
 from edgevc.board import boards as cpu
 from edgevc.bundle import MAX_TOTAL_BYTES, ModelBundle
 from edgevc.errors import ConfigError, EngineError, GateError, ModelError
-from edgevc.quantize import gate as gates
+from edgevc.quantize import quality_gate
 from edgevc.quantize.calibrate import METHODS, activation_sqnr_db
-from edgevc.quantize.clock import ROUNDS, race
+from edgevc.quantize.dataset import Dataset, load_dataset
 from edgevc.quantize.feeds import Feed, choose_feeds
-from edgevc.quantize.layers import outliers, select, sizes, sqnr_db, weight_sqnr_db
-from edgevc.quantize.prepare import MAX_ONNX_BYTES, load_graph_file
+from edgevc.quantize.float_bundle import FloatBundle, default_engines
+from edgevc.quantize.float_graph import FloatGraph
+from edgevc.quantize.float_model import FloatModel, mel_distance
+from edgevc.quantize.graph_file import MAX_ONNX_BYTES
+from edgevc.quantize.layers import outliers, select, sqnr_db, weight_sqnr_db
+from edgevc.quantize.prepare import load_graph_file
 from edgevc.quantize.report.result import ClockRow, GateFigure, LayerReport, Provenance, QuantizationResult
-from edgevc.quantize.search import EngineSearch, Outcome, Say, Trial, Wishes, refusal
-from edgevc.quantize.speech import Speech, load_speech
-from edgevc.quantize.subject import BundleSubject, GraphSubject, Subject, default_engines, mel_distance
+from edgevc.quantize.search import EngineSearch, Say, Wishes
+from edgevc.quantize.timing import ROUNDS, race
+from edgevc.quantize.trials import Outcome, Trial, refusal
 from edgevc.quantize.write import check_kind, check_target, graph_figures, staged, write_bundle, write_graph
 
 FLOAT_AGREEMENT = 1e-4
@@ -86,39 +90,40 @@ def quantize(settings: Settings, say: Say) -> QuantizationResult:
     check_target(settings.output, MAX_TOTAL_BYTES if kind == "bundle" else MAX_ONNX_BYTES, overwrite=settings.force)
     if settings.method not in METHODS:
         raise ConfigError(f"--method must be one of {', '.join(METHODS)}, got {settings.method!r}")
-    gate = gates.parse(settings.gate or gates.DEFAULT[kind], kind)
-    judged = [name for name in gates.JUDGED if name in gate.limits]
+    gate = quality_gate.parse(settings.gate or quality_gate.DEFAULT[kind], kind)
+    judged = [name for name in quality_gate.JUDGED if name in gate.limits]
     if judged and settings.judge is None:
         raise ConfigError(f"--gate {', '.join(judged)} needs judges; give --judge, see `edgevc quantize --help`")
     for board in settings.boards:
         cpu.estimate(board, 0, 0)
-    subject = _subject(settings, say)
-    wishes = _wishes(settings, subject, gate)
-    outcomes = _search(subject, wishes, say)
-    notes = _notes(settings, subject, wishes, outcomes)
-    clock = _clock(subject, outcomes, say)
-    failure = refusal(outcomes, gate)
+    model = _float_model(settings, say)
+    wishes = _wishes(settings, model, gate)
+    model.require_finite()
+    outcomes = _search(model, wishes, say)
+    notes = _notes(settings, model, wishes, outcomes)
+    clock = _clock(model, outcomes, say)
+    failure = refusal(outcomes, gate, model.source_bytes)
     passed = not failure
-    provenance = _provenance(settings, subject, outcomes)
+    provenance = _provenance(settings, model, outcomes)
     if passed:
         try:
-            outcomes = _write(settings, subject, gate, outcomes, clock, provenance, say)
+            outcomes = _write(settings, model, gate, outcomes, clock, provenance, say)
         except GateError as error:
             passed, failure = False, str(error)
     if failure:
         notes.append(failure)
-    macs = sum(s.macs_per_hop for s in subject.bundle.graphs.values()) if isinstance(subject, BundleSubject) else 0
+    macs = sum(s.macs_per_hop for s in model.bundle.graphs.values()) if isinstance(model, FloatBundle) else 0
     chosen = {outcome.engine: outcome.chosen for outcome in outcomes if outcome.chosen is not None}
     return QuantizationResult(
-        model=subject.name,
+        model=model.name,
         kind=kind,
         output=str(settings.output),
         passed=passed,
-        layers=tuple(row for outcome in outcomes for row in _layer_reports(subject, wishes, outcome)),
+        layers=tuple(row for outcome in outcomes for row in _layer_reports(model, wishes, outcome)),
         candidates=tuple(candidate for outcome in outcomes for candidate in outcome.candidates()),
         clock=clock,
         drift={outcome.engine: outcome.drift for outcome in outcomes},
-        bytes_float={engine: sizes(files) for engine, files in subject.float_files.items()},
+        bytes_float=dict(model.source_bytes),
         bytes_int8={engine: trial.n_bytes for engine, trial in chosen.items()},
         cpu={**cpu.this_cpu().as_dict(), **_estimates(settings, macs, chosen)},
         notes=tuple(notes),
@@ -128,11 +133,11 @@ def quantize(settings: Settings, say: Say) -> QuantizationResult:
     )
 
 
-def _subject(settings: Settings, say: Say) -> Subject:
+def _float_model(settings: Settings, say: Say) -> FloatModel:
     say("reading the calibration speech")
-    speech = load_speech(settings.calib)
+    dataset = load_dataset(settings.calib)
     if settings.kind == "graph":
-        return _graph_subject(settings, speech, say)
+        return _float_graph(settings, dataset, say)
     for given, option in (
         (settings.feeds, "--feed"),
         (settings.shapes, "--shape"),
@@ -143,10 +148,10 @@ def _subject(settings: Settings, say: Say) -> Subject:
     bundle = ModelBundle.open(settings.model)
     engines = default_engines(bundle) if settings.engine == "both" else (settings.engine,)
     say("playing it through the float model")
-    return BundleSubject(bundle, engines, speech)
+    return FloatBundle(bundle, engines, dataset)
 
 
-def _graph_subject(settings: Settings, speech: Speech, say: Say) -> Subject:
+def _float_graph(settings: Settings, dataset: Dataset, say: Say) -> FloatModel:
     if settings.engine == "litert":
         raise ConfigError("a bare .onnx graph is quantized for ONNX Runtime; see --to tflite for LiteRT")
     say("shapes and constants of the graph")
@@ -160,13 +165,13 @@ def _graph_subject(settings: Settings, speech: Speech, say: Say) -> Subject:
     adapters: dict[str, Feed] = choose_feeds(prepared, feeds)
     say("inputs: " + ", ".join(f"{name}={feed}" for name, feed in adapters.items()))
     sha256 = hashlib.sha256(settings.model.read_bytes()).hexdigest()
-    return GraphSubject(prepared, sha256, adapters, speech)
+    return FloatGraph(prepared, sha256, adapters, dataset)
 
 
-def _wishes(settings: Settings, subject: Subject, gate: gates.Gate) -> Wishes:
-    paths = list(dict.fromkeys(layer.path for engine in subject.engines for layer in subject.layers(engine)))
+def _wishes(settings: Settings, model: FloatModel, gate: quality_gate.Gate) -> Wishes:
+    paths = list(dict.fromkeys(layer.path for engine in model.engines for layer in model.layers(engine)))
     if not paths:
-        raise ModelError(f"{subject.name} has no layer with constant weights; there is nothing to quantize")
+        raise ModelError(f"{model.name} has no layer with constant weights; there is nothing to quantize")
     keep_float = select(paths, settings.keep_float, "--keep-float")
     wanted = select(paths, settings.quantize, "--quantize")
     if keep_float & wanted:
@@ -176,38 +181,38 @@ def _wishes(settings: Settings, subject: Subject, gate: gates.Gate) -> Wishes:
     )
 
 
-def _search(subject: Subject, wishes: Wishes, say: Say) -> list[Outcome]:
+def _search(model: FloatModel, wishes: Wishes, say: Say) -> list[Outcome]:
     outcomes: list[Outcome] = []
-    for engine in subject.engines:
+    for engine in model.engines:
         before = outcomes[-1] if outcomes else None
         search = EngineSearch(
-            subject, engine, wishes, say, before.damage if before else None, before.activations if before else None
+            model, engine, wishes, say, before.damage if before else None, before.activations if before else None
         )
         outcomes.append(search.run())
     return outcomes
 
 
-def _clock(subject: Subject, outcomes: Sequence[Outcome], say: Say) -> tuple[ClockRow, ...]:
+def _clock(model: FloatModel, outcomes: Sequence[Outcome], say: Say) -> tuple[ClockRow, ...]:
     rows = []
     for outcome in outcomes:
         if outcome.chosen is None:
             continue
-        for hops in subject.hops:
+        for hops in model.hops:
             say(f"{outcome.engine}: float and int8 in turns, {hops} hops per call")
-            entrants = [subject.float_files[outcome.engine], outcome.chosen.files]
-            exact, found = race(subject, outcome.engine, entrants, hops, ROUNDS)
+            entrants = [model.float_files[outcome.engine], outcome.chosen.files]
+            exact, found = race(model, outcome.engine, entrants, hops, ROUNDS)
             rows.append(ClockRow(outcome.engine, "float", hops, exact, 1.0))
             rows.append(ClockRow(outcome.engine, "int8", hops, found, exact / found))
     return tuple(rows)
 
 
-def _layer_reports(subject: Subject, wishes: Wishes, outcome: Outcome) -> list[LayerReport]:
-    trial = outcome.chosen or (outcome.trials[0] if outcome.trials else None)
+def _layer_reports(model: FloatModel, wishes: Wishes, outcome: Outcome) -> list[LayerReport]:
+    trial = outcome.nearest
     rows: list[LayerReport] = []
     if trial is None:
         return rows
-    onnx = subject.quantizers.get("onnx", {})
-    for graph, quantizer in subject.quantizers[outcome.engine].items():
+    onnx = model.quantizers.get("onnx", {})
+    for graph, quantizer in model.quantizers[outcome.engine].items():
         for layer in quantizer.layers:
             refusal = quantizer.refusal(layer.name, trial.scheme)
             reason = refusal
@@ -242,28 +247,34 @@ def _layer_reports(subject: Subject, wishes: Wishes, outcome: Outcome) -> list[L
     return rows
 
 
-def _notes(settings: Settings, subject: Subject, wishes: Wishes, outcomes: Sequence[Outcome]) -> list[str]:
-    notes = [subject.speech.note] if subject.speech.note else []
-    by_default = sorted({layer.path for e in subject.engines for layer in subject.layers(e) if layer.place})
+def _notes(settings: Settings, model: FloatModel, wishes: Wishes, outcomes: Sequence[Outcome]) -> list[str]:
+    notes = [model.dataset.note] if model.dataset.note else []
+    if isinstance(model, FloatGraph):
+        notes += [
+            f"input {name} was taken for {feed}, by its shape; --feed {name}=KIND says it otherwise"
+            for name, feed in model.feeds.items()
+            if feed.guessed
+        ]
+    by_default = sorted({layer.path for e in model.engines for layer in model.layers(e) if layer.place})
     if by_default:
         notes.append(
             f"float by default: {', '.join(by_default)} (first layers and heads; --quantize and --keep-float change it"
             + (", auto also tries all in int8)" if wishes.scheme == "auto" else ")")
         )
-    if len(subject.engines) == 2 and isinstance(subject, BundleSubject):
-        notes += _agreement(subject, outcomes)
+    if len(model.engines) == 2 and isinstance(model, FloatBundle):
+        notes += _agreement(model, outcomes)
     if wishes.drift_minutes < 2:
         notes.append("drift was not measured (--drift-minutes below 2)")
     return notes
 
 
-def _agreement(subject: BundleSubject, outcomes: Sequence[Outcome]) -> list[str]:
+def _agreement(model: FloatBundle, outcomes: Sequence[Outcome]) -> list[str]:
     """Compare both engines: the float files, which should be one model, and what was chosen."""
-    one, other = subject.engines
+    one, other = model.engines
     worst = 0.0
-    for graph in subject.graphs:
+    for graph in model.graphs:
         pairs = zip(
-            subject.reference(one, graph, "held_out", 0), subject.reference(other, graph, "held_out", 0), strict=True
+            model.reference(one, graph, "held_out", 0), model.reference(other, graph, "held_out", 0), strict=True
         )
         for exact, found in pairs:
             worst = max(worst, *(10 ** (-sqnr_db(a, b) / 20) for a, b in zip(exact, found, strict=True)))
@@ -273,7 +284,7 @@ def _agreement(subject: BundleSubject, outcomes: Sequence[Outcome]) -> list[str]
     ]
     trials = [outcome.chosen for outcome in outcomes]
     if all(trial is not None for trial in trials):
-        sounds = [subject.audio(trial.engine, trial.files) for trial in trials if trial is not None]
+        sounds = [model.audio(trial.engine, trial.files) for trial in trials if trial is not None]
         distance = mel_distance(sounds[0], sounds[1])
         limit = outcomes[0].chosen.gate if outcomes[0].chosen else ()
         allowed = next((f.limit for f in limit if f.name == "mel" and f.limit is not None), None)
@@ -294,7 +305,7 @@ def _estimates(settings: Settings, macs: int, chosen: Mapping[str, Trial]) -> di
     }
 
 
-def _provenance(settings: Settings, subject: Subject, outcomes: Sequence[Outcome]) -> Provenance:
+def _provenance(settings: Settings, model: FloatModel, outcomes: Sequence[Outcome]) -> Provenance:
     chosen = [outcome.chosen for outcome in outcomes if outcome.chosen is not None]
     versions = {"edgevc": edgevc.__version__, "python": platform.python_version(), "numpy": np.__version__}
     for name in ("onnx", "onnxruntime", "ai-edge-litert", "ai-edge-quantizer"):
@@ -302,10 +313,10 @@ def _provenance(settings: Settings, subject: Subject, outcomes: Sequence[Outcome
             versions[name] = version(name)
     return Provenance(
         settings.model.name,
-        subject.source_sha256,
-        subject.speech.sha256,
-        len(subject.speech.calibration),
-        subject.speech.seconds,
+        model.source_sha256,
+        model.material.sha256,
+        model.material.n_clips,
+        model.material.seconds,
         settings.method,
         {trial.engine: trial.scheme for trial in chosen},
         {trial.engine: tuple(sorted(trial.kept)) for trial in chosen},
@@ -315,8 +326,8 @@ def _provenance(settings: Settings, subject: Subject, outcomes: Sequence[Outcome
 
 def _write(
     settings: Settings,
-    subject: Subject,
-    gate: gates.Gate,
+    model: FloatModel,
+    gate: quality_gate.Gate,
     outcomes: list[Outcome],
     clock: tuple[ClockRow, ...],
     provenance: Provenance,
@@ -326,13 +337,13 @@ def _write(
     chosen = {outcome.engine: outcome.chosen for outcome in outcomes if outcome.chosen is not None}
     n_bytes = sum(trial.n_bytes for trial in chosen.values()) + (4 << 20)
     with staged(settings.output, n_bytes, overwrite=settings.force) as target:
-        if not isinstance(subject, BundleSubject):
+        if not isinstance(model, FloatBundle):
             trial = chosen["onnx"]
-            write_graph(target, trial.files[subject.name], provenance, trial.gate)
+            write_graph(target, trial.files[model.name], provenance, trial.gate, model.source_bytes["onnx"])
             return outcomes
         say("writing the bundle")
         files = {engine: trial.files for engine, trial in chosen.items()}
-        tensors = {engine: subject.tensor_figures(engine, trial.files) for engine, trial in chosen.items()}
+        tensors = {engine: model.tensor_figures(engine, trial.files) for engine, trial in chosen.items()}
 
         def figures() -> dict[str, dict[str, dict[str, Any]]]:
             return {
@@ -343,15 +354,15 @@ def _write(
                         {path: value for path, value in tensors[engine].items() if path.startswith(f"{graph}/")},
                         trial.gate,
                         clock,
-                        (len(subject.float_files[engine][graph]), len(trial.files[graph])),
+                        (len(model.float_files[engine][graph]), len(trial.files[graph])),
                         provenance,
                     )
                     for engine, trial in chosen.items()
                 }
-                for graph in subject.graphs
+                for graph in model.graphs
             }
 
-        write_bundle(target, subject.bundle, files, figures())
+        write_bundle(target, model.bundle, files, figures())
         if settings.judge is None:
             return outcomes
         for outcome in outcomes:
@@ -365,7 +376,7 @@ def _write(
                 _require_passed(gate_figures, outcome.engine)
         # the judges' figures belong into the manifest, too
         second = target.with_name("judged")
-        write_bundle(second, subject.bundle, files, figures())
+        write_bundle(second, model.bundle, files, figures())
         target.rename(target.with_name("unjudged"))
         second.rename(target)
     return outcomes
@@ -373,7 +384,9 @@ def _write(
 
 def _require_passed(figures: tuple[GateFigure, ...], engine: str) -> None:
     if not all(figure.passed for figure in figures):
-        raise GateError(f"{engine} int8 fails before the judges: {gates.complaint(figures)}; nothing was written")
+        raise GateError(
+            f"{engine} int8 fails before the judges: {quality_gate.complaint(figures)}; nothing was written"
+        )
 
 
 def judge(command: str, exact: Path, found: Path, engine: str) -> dict[str, float]:
@@ -396,7 +409,7 @@ def judge(command: str, exact: Path, found: Path, engine: str) -> dict[str, floa
             try:
                 done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
                 rows = json.loads(out.read_text(encoding="utf-8"))["table"].values() if not done.returncode else []
-                scores.append({key: float(np.mean([row[key] for row in rows])) for key in gates.JUDGED if rows})
+                scores.append({key: float(np.mean([row[key] for row in rows])) for key in quality_gate.JUDGED if rows})
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 raise EngineError(
                     f"--judge {words[0]} must write a table of scores: {error}; run it by itself"
@@ -404,4 +417,4 @@ def judge(command: str, exact: Path, found: Path, engine: str) -> dict[str, floa
             if not scores[-1]:
                 said = (done.stderr.strip().splitlines() or ["it wrote no scores"])[-1][:300]
                 raise EngineError(f"--judge failed with status {done.returncode}: {said}; run it by itself")
-    return {key: scores[1][key] - scores[0][key] for key in gates.JUDGED}
+    return {key: scores[1][key] - scores[0][key] for key in quality_gate.JUDGED}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgevc.errors import ConfigError
-from edgevc.quantize.gate import DEFAULT, complaint, drift_ratio, parse
-from edgevc.quantize.subject import mel_distance
+from edgevc.quantize.float_model import mel_distance
+from edgevc.quantize.quality_gate import DEFAULT, complaint, drift_ratio, parse
 
 
 def test_limits_are_read_with_and_without_blanks():

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from edgevc.quantize.subject import Files, Subject
+from edgevc.quantize.float_model import Files, FloatModel
 
 ROUNDS = 24
 BLOCK = 10
@@ -14,22 +14,22 @@ BLOCK = 10
 WARM_UP = 5
 
 
-def race(subject: Subject, engine: str, entrants: Sequence[Files], hops: int, rounds: int = ROUNDS) -> list[float]:
+def race(model: FloatModel, engine: str, entrants: Sequence[Files], hops: int, rounds: int = ROUNDS) -> list[float]:
     """Return the median time of one call of all graphs, in microseconds, for each entrant.
 
     The median over the quietest quarter of its turns: what else runs on the machine comes and goes in seconds, and
     meets all entrants alike.
 
     Args:
-        subject: gives the calls, from held-out speech.
+        model: gives the calls, from held-out speech.
         engine: of all files.
         entrants: the models; an entrant may hold some of the graphs only.
         hops: per call.
         rounds: each entrant's turns of BLOCK calls.
     """
     graphs = tuple(entrants[0])
-    calls = {graph: next(subject.calls(graph, "held_out", hops)) for graph in graphs}
-    teams = [[(subject.runner(engine, g, files[g], hops), calls[g]) for g in graphs] for files in entrants]
+    calls = {graph: next(model.calls(graph, "held_out", hops)) for graph in graphs}
+    teams = [[(model.runner(engine, g, files[g], hops), calls[g]) for g in graphs] for files in entrants]
     medians: list[list[float]] = [[] for _ in entrants]
     for turn in range(rounds + 1):
         for team, turns in zip(teams, medians, strict=True):

@@ -1,4 +1,4 @@
-"""Speech to calibrate on and speech to judge by, never the same recordings, both short enough for a few minutes."""
+"""Dataset to calibrate on and speech to judge by, never the same recordings, both short enough for a few minutes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,17 @@ _WHOLE = 320
 
 
 @dataclass(frozen=True)
-class Speech:
+class Material:
+    """Where the calibration comes from, for the report."""
+
+    sha256: str
+    """Of the samples, or of the recorded calls, as played."""
+    n_clips: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Dataset:
     """What is played through the float model, and what through both afterwards."""
 
     calibration: tuple[Clip, ...]
@@ -38,17 +48,12 @@ class Speech:
     """What was resampled or left out; empty where nothing was."""
 
     @property
-    def sha256(self) -> str:
-        """Of the calibration samples as played."""
-        return material_sha256(self.calibration)
-
-    @property
-    def seconds(self) -> float:
-        """Of calibration."""
-        return _seconds(self.calibration)
+    def material(self) -> Material:
+        """What calibration plays."""
+        return Material(material_sha256(self.calibration), len(self.calibration), _seconds(self.calibration))
 
 
-def load_speech(folder: Path | None) -> Speech:
+def load_dataset(folder: Path | None) -> Dataset:
     """Read a folder of speech, or take what the package carries.
 
     Raises:
@@ -72,7 +77,7 @@ def load_speech(folder: Path | None) -> Speech:
     return speech
 
 
-def _bounded(calibration: Sequence[Clip], held_out: Sequence[Clip], notes: Sequence[str] = ()) -> Speech:
+def _bounded(calibration: Sequence[Clip], held_out: Sequence[Clip], notes: Sequence[str] = ()) -> Dataset:
     first, second = _take(calibration, MAX_CALIBRATION_S), _take(held_out, MAX_HELD_OUT_S)
     if not first or not second:
         raise ConfigError(
@@ -80,7 +85,7 @@ def _bounded(calibration: Sequence[Clip], held_out: Sequence[Clip], notes: Seque
         )
     left = _seconds(calibration) + _seconds(held_out) - _seconds(first) - _seconds(second)
     unneeded = [f"{left:.0f} s of the recordings were not needed"] if left >= 1 else []
-    return Speech(first, second, "; ".join([*notes, *unneeded]))
+    return Dataset(first, second, "; ".join([*notes, *unneeded]))
 
 
 def _take(clips: Sequence[Clip], seconds: float) -> tuple[Clip, ...]:
