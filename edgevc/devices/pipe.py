@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from edgevc.devices.port import AudioPort, PortCounters
 from edgevc.errors import AudioDeviceError
+from edgevc.pipes import MAGIC_BYTES, refuse_container
 
 _BYTES = 2
 # Two pages hold 256 ms at 16 kHz; by default a pipe holds 2 s, and would fill up unnoticed.
@@ -61,6 +62,7 @@ class RawPort(AudioPort):
         # a file object that nobody holds closes its descriptor
         self._files = (source, target)
         self._pending = b""
+        self._judged = False
         self._failure: str | None = None
         self._blocks = 0
         self._blocking: list[tuple[int, bool]] = []
@@ -85,7 +87,11 @@ class RawPort(AudioPort):
         self._blocking = []
 
     def wait(self, n: int, timeout: float) -> bool:
-        """Sleep until `n` samples can be read; return False after `timeout` seconds or at the end of the input."""
+        """Sleep until `n` samples can be read; return False after `timeout` seconds or at the end of the input.
+
+        Raises:
+            AudioFileError: the input begins as an audio file does, whose header is no sound.
+        """
         deadline = time.monotonic() + timeout
         while len(self._pending) < n * _BYTES:
             left = deadline - time.monotonic()
@@ -96,9 +102,15 @@ class RawPort(AudioPort):
                     data = os.read(self._in, n * _BYTES - len(self._pending))
                     self.ended = not data
                     self._pending += data
+                    self._judge()
             except OSError as error:
                 self._failure = f"the input cannot be read: {error.strerror}"
         return True
+
+    def _judge(self) -> None:
+        if not self._judged and len(self._pending) >= MAGIC_BYTES:
+            self._judged = True
+            refuse_container(self._pending)
 
     def available(self) -> int:
         """Return the samples that wait, those in the pipe included."""

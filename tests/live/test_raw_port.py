@@ -17,7 +17,7 @@ import pytest
 from edgevc.control.client import send_command
 from edgevc.converter.bench import speech_like
 from edgevc.devices.pipe import RawPort
-from edgevc.errors import AudioDeviceError, SessionError
+from edgevc.errors import AudioDeviceError, AudioFileError, SessionError
 
 RATE = 16_000
 BLOCK = 160
@@ -66,6 +66,14 @@ def test_half_a_sample_waits_for_its_other_half(pipes, port):
     samples = np.zeros(2, np.float32)
     port.read_into(samples)
     assert (samples * 32768).tolist() == [1000, 2000]
+
+
+def test_an_audio_file_where_raw_pcm_is_meant_is_refused(pipes, port):
+    pipes[1].write(b"RI")
+    assert not port.wait(2, 0.01)
+    pipes[1].write(b"FF\x24\0\0\0WAVE")
+    with pytest.raises(AudioFileError, match="must be PCM without a header, got a WAV file"):
+        port.wait(2, 1.0)
 
 
 def test_waiting_ends_at_the_timeout_without_spinning(port):
@@ -132,6 +140,17 @@ def test_a_wrong_setting_is_told_in_one_line():
     assert process.returncode == 2
     assert output == b""
     assert errors.decode().splitlines() == ["edgevc: --raw-rate must be within 4000..192000, got 1"]
+
+
+def test_a_wav_where_raw_pcm_is_meant_ends_the_session_in_one_line():
+    with live("--voice", "slt") as process:
+        output, errors = process.communicate(b"RIFF\x24\0\0\0WAVE" + bytes(3200), TIMEOUT_S)
+    assert process.returncode == 5
+    assert output == b""
+    (line,) = [line for line in errors.decode().splitlines() if "the live session ends" not in line]
+    assert line.startswith(
+        "edgevc: raw input must be PCM without a header, got a WAV file (b'RIFF'); give the file's name"
+    )
 
 
 class Line:
