@@ -1,5 +1,7 @@
 """Types of the C++ extension; the classes in edgevc's modules wrap these and say what they mean."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -250,3 +252,50 @@ class SourceFilter:
     def bad_frames(self) -> int: ...
     def reset(self) -> None: ...
     def __copy__(self) -> SourceFilter: ...
+
+class CommandSearchSettings:
+    def __init__(
+        self,
+        *,
+        floor: float,
+        acoustic_scale: float,
+        word_penalty: float,
+        beam: float,
+        filler: float,
+        closed_end_frames: int,
+        open_end_frames: int,
+        unsure_end_frames: int,
+        unsure_margin: float,
+        max_sentence_frames: int,
+    ) -> None: ...
+
+class CommandSearch:
+    @property
+    def n_states(self) -> int: ...
+    @property
+    def n_frames(self) -> int: ...
+    @property
+    def best_phones(self) -> float: ...
+    @property
+    def dropped_words(self) -> int: ...
+    @property
+    def bytes(self) -> int: ...
+    def __init__(
+        self,
+        *,
+        n_phones: int,
+        n_nodes: int,
+        start: int,
+        silence: int,
+        phone: Sequence[int],
+        first: Sequence[int],
+        last: Sequence[int],
+        source: Sequence[int],
+        target: Sequence[int],
+        finals: Sequence[int],
+        offsets: Sequence[float],
+        settings: CommandSearchSettings,
+    ) -> None: ...
+    def process(self, log_posteriors: NDArray[np.float32], to_the_end: bool = False) -> tuple[int, int]: ...
+    def best(self) -> tuple[int, float, list[tuple[int, int]]]: ...
+    def reset(self) -> None: ...

@@ -30,19 +30,13 @@ from vctrain.metrics import edit_errors
 
 from edgevc.bundle import ModelBundle
 from edgevc.recognition.automaton import compile_grammar
-from edgevc.recognition.decoder import (
-    GrammarDecoder,
-    Recognition,
-    SearchSettings,
-    emissions,
-    fully_right,
-    phone_log_priors,
-)
+from edgevc.recognition.emissions import SearchSettings, emissions, phone_log_priors
 from edgevc.recognition.lexicon import lexicon_of, read_dictionary
 from edgevc.recognition.network import build_network
 from edgevc.recognition.phone_loop import decode_phones, spoken
 from edgevc.recognition.posteriors import PhonePosteriors
 from edgevc.recognition.rhino import parse_rhino
+from edgevc.recognition.search import CommandSearch, Recognition, fully_right
 
 NOISE_DB = 10.0
 PHONE_SETTINGS = SearchSettings(prior_weight=0.3, floor=-20.0)
@@ -149,11 +143,10 @@ class CommandJudge:
     def __init__(self, clone: Clone, model: PhonePosteriors, priors: NDArray[np.float64]) -> None:
         self._clone = clone
         self._model = model
-        self._priors = priors
         self._labels = json.loads(clone.read("data/label/label.json"))
         grammar = compile_grammar(parse_rhino(clone.read("data/rhino/coffee_maker.yaml").decode()))
         lexicon = lexicon_of({arc.label.word for arc in grammar.arcs}, [read_dictionary(DICTIONARY)])
-        self.decoder = GrammarDecoder(build_network(grammar, lexicon, model.phones))
+        self.search = CommandSearch(build_network(grammar, lexicon, model.phones), priors)
         present = set(clone.names())
         # six labels of the benchmark have no recording
         self.names = [name for name in sorted(self._labels) if f"data/speech/clean/{name}" in present]
@@ -174,7 +167,7 @@ class CommandJudge:
             if name not in kept:
                 kept[name] = self.posteriors(name, noises)
             started = time.process_time()
-            found = self.decoder.decode(emissions(kept[name], self._priors, self.decoder.settings))
+            found = self.search.decode(kept[name])
             searched += time.process_time() - started
             seconds += len(kept[name]) * self._model.hop_length / SAMPLE_RATE
             label = self._labels[name]
@@ -242,13 +235,13 @@ def main() -> None:
             add(f"phone error rate, free decoding, {title}, {condition}", errors)
     if args.clones is not None:
         judge = CommandJudge(Clone(args.clones / "Picovoice+speech-to-intent-benchmark"), model, priors)
-        network = judge.decoder.network
+        network = judge.search.network
         print(f"grammar: {network.n_nodes} nodes, {network.n_states} states", flush=True)
         commands, rtf = judge.judge(None, args.keep)
         rest = [command for command in commands if not in_tuning_third(command.name)]
         add(f"commands fully right, all {len(commands)}", right_share(commands), bar=command_bar)
         add(f"commands fully right, the {len(rest)} on which no number was chosen", right_share(rest))
-        add("search of the command grammar in NumPy, processing / audio", rtf)
+        add("search of the command grammar, processing / audio", rtf)
         print("\n".join(f"{n:4d} {mistake}" for mistake, n in mistakes(commands).most_common(15)))
         if args.noisy_commands:
             noisy, _ = judge.judge(args.noises)

@@ -9,6 +9,7 @@ void BindBuild(pybind11::module_& module);
 void BindFeatures(pybind11::module_& module);
 void BindPitch(pybind11::module_& module);
 void BindPostChain(pybind11::module_& module);
+void BindRecognition(pybind11::module_& module);
 void BindResampler(pybind11::module_& module);
 void BindRingBuffer(pybind11::module_& module);
 void BindSamples(pybind11::module_& module);

@@ -6,6 +6,7 @@ PYBIND11_MODULE(_core, module) {
   edgevc::BindFeatures(module);
   edgevc::BindPitch(module);
   edgevc::BindPostChain(module);
+  edgevc::BindRecognition(module);
   edgevc::BindResampler(module);
   edgevc::BindRingBuffer(module);
   edgevc::BindSamples(module);

@@ -1,6 +1,6 @@
 """Spoken commands: what was said, from the encoder's phone posteriors and a grammar of what may be said.
 
 `posteriors` runs a bundle's encoder; `rhino` reads grammars into the trees of `grammar`, `automaton` makes them
-finite-state, `lexicon` knows pronunciations, `network` joins both into states, `decoder` searches them; `phone_loop`
-decodes without a grammar.
+finite-state, `lexicon` knows pronunciations, `network` joins both into states, `search` searches them (`reference` says
+how, in NumPy); `phone_loop` decodes without a grammar.
 """

@@ -5,7 +5,7 @@ import pytest
 from evaluate_encoder import DICTIONARY, in_tuning_third, phone_errors
 from vctrain.models.content_encoder import PHONE_INDEX, PHONES
 
-from edgevc.recognition.decoder import SearchSettings, emissions, phone_log_priors
+from edgevc.recognition.emissions import SearchSettings, emissions, phone_log_priors
 from edgevc.recognition.lexicon import read_dictionary
 from edgevc.recognition.phone_loop import decode_phones
 from edgevc.recognition.phones import PHONE_SHARES
