@@ -131,7 +131,7 @@ class CommandSearch:
 
     @property
     def dropped_words(self) -> int:
-        """Words left out of results because too many paths were alive; 0 but for grammars that are out of proportion."""
+        """Words left out of results because too many paths were alive; 0 but for grammars out of proportion."""
         return self._core.dropped_words
 
     def process(self, log_posteriors: NDArray[np.float32]) -> tuple[int, SearchState]:
