@@ -9,7 +9,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgevc.cli.common import ENDING_SIGNALS, complain, help_text
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         session = LiveSession(config, open_port or _device_ports(config), converters, voices)
         parts.callback(session.stop)
         session.start()
-        _serve(config, session, stop, parts)
+        _serve(config, session, converters[config.chunk_hops].bundle.phones, stop, parts)
         if arguments.seconds is not None:
             timer = threading.Timer(arguments.seconds, stop.set)
             timer.daemon = True
@@ -105,7 +105,13 @@ def _with_virtual_microphone(
     return dataclasses.replace(config, feedback_guard=False)
 
 
-def _serve(config: LiveConfig, session: LiveSession, stop: threading.Event, parts: contextlib.ExitStack) -> None:
+def _serve(
+    config: LiveConfig,
+    session: LiveSession,
+    phones: Sequence[str],
+    stop: threading.Event,
+    parts: contextlib.ExitStack,
+) -> None:
     """Open what other programs talk to."""
     from edgevc.control.address import default_address
     from edgevc.control.server import ControlServer
@@ -113,7 +119,7 @@ def _serve(config: LiveConfig, session: LiveSession, stop: threading.Event, part
     address = config.control or default_address()
     if address is not None:
         try:
-            parts.callback(ControlServer(address, session, stop.set).close)
+            parts.callback(ControlServer(address, session, stop.set, phones).close)
         except SessionError as error:
             if config.control is not None:
                 raise

@@ -117,14 +117,18 @@ class BoundedServer:
             part.close()
 
     def _serve(self) -> None:
+        leaving = False
         while True:
             wanted = self._work()
             for client in list(self._clients):
                 self._send(client)
+            if leaving:
+                return
             for key, events in self._selector.select(self._patience(wanted)):
                 if key.fileobj is self._wakened:
-                    return
-                if key.fileobj is self._listener:
+                    # what happened last is still told
+                    leaving = True
+                elif key.fileobj is self._listener:
                     self._accept()
                 elif key.data in self._clients and events & selectors.EVENT_READ:
                     self._receive(key.data)

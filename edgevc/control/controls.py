@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from edgevc.errors import ConfigError
 from edgevc.limits import GAIN_DB, SEMITONES
-from edgevc.settings.kinds import Choice, Kind, Number, Text
+from edgevc.settings.kinds import Choice, Kind, Number, Switch, Text
 
 MODES = ("convert", "bypass", "mute")
 GAIN_STEP_DB = 1.0
@@ -28,6 +28,7 @@ class Wishes(Protocol):
     voice: str
     gain_db: float
     semitones: float
+    listening: bool
 
 
 class Snapshot(Protocol):
@@ -54,6 +55,14 @@ class Controlled(Protocol[S]):
 
     def stats(self) -> S:
         """Return a snapshot, from any thread."""
+        ...
+
+    def add_tap(self, tap: Any) -> None:
+        """Give `tap.on_chunk` every chunk from now on."""
+        ...
+
+    def remove_tap(self, tap: Any) -> None:
+        """Give it nothing more."""
         ...
 
 
@@ -172,6 +181,7 @@ CONTROLS = (
     ),
     Control("gain", Number(*GAIN_DB, "dB", "DB"), "gain_db", "output level", (Key("+-", "gain", _louder, "+ -"),)),
     Control("pitch", Number(*SEMITONES, "semitones", "SEMITONES"), "semitones", "raise or lower the pitch"),
+    Control("listening", Switch(), "listening", "go on hearing while muted or in bypass, for spoken commands"),
 )
 BY_NAME = {control.name: control for control in CONTROLS}
 

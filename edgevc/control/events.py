@@ -17,7 +17,7 @@ EVENTS = ("state", "phones")
 CHANGE_SECONDS = 0.1
 """Between looks at the session: what changes and changes back in between is not told."""
 PHONE_SECONDS = 0.02
-ENCODING = "base64 of float32, little-endian, hop by hop"
+ENCODING = "base64 of float32 log-probabilities, little-endian, hop by hop"
 _NO_FAULT = ("hops", "chunk_hops", "drift_corrections")
 
 
@@ -69,7 +69,7 @@ class Events:
         if "phones" in events:
             if self._phones is None:
                 raise ConfigError('this session gives no phones; subscribe to ["state"]')
-            answer |= {"phone_count": self._phones.width, "encoding": ENCODING}
+            answer |= {"phones": list(self._phones.names), "encoding": ENCODING}
         state = state_of(self._session) if "state" in events else {}
         self._subscriptions = [one for one in self._subscriptions if one.client is not client]
         self._subscriptions.append(_Subscription(client, events, state))
@@ -92,6 +92,15 @@ class Events:
             self._tell_phones(hearing, self._phones)
             return PHONE_SECONDS
         return self._look_at - now
+
+    def look_now(self) -> None:
+        """Let the next `publish` look at the session, however short the last look is ago; from any thread."""
+        self._look_at = 0.0
+
+    def close(self) -> None:
+        """Want nothing more of the session."""
+        if self._phones is not None:
+            self._phones.want(False)
 
     def _tell_changes(self) -> None:
         watching = [one for one in self._subscriptions if "state" in one.events and not one.client.full]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +24,33 @@ class PhoneChunk(Protocol):
 
     @property
     def phones(self) -> NDArray[np.float32] | None:
-        """Float32 (hops, width); None where nothing was heard, such as in bypass."""
+        """Log-probabilities, float32 (hops, n_phones); None where the encoder did not run, such as in bypass."""
+        ...
+
+
+class HasTaps(Protocol):
+    """What the queue needs of a session."""
+
+    def add_tap(self, tap: Any) -> None:
+        """Give `tap.on_chunk` every chunk from now on."""
+        ...
+
+    def remove_tap(self, tap: Any) -> None:
+        """Give it nothing more."""
         ...
 
 
 class PhoneQueue:
-    """One thread puts, another takes; a tap of the voice chain.
+    """One thread puts, another takes; while somebody wants phones it is a tap of the session.
 
     Neither waits for the other: each writes a counter of its own, and a slot is written before its counter moves.
     """
 
-    def __init__(self, width: int) -> None:
-        """`width` is the number of phones of a hop."""
-        self.width = width
-        self._values = np.zeros((CAPACITY_HOPS, width), np.float32)
+    def __init__(self, session: HasTaps, names: Sequence[str]) -> None:
+        """`names` are those of the phones of a hop, in the order in which a chunk has them."""
+        self.names = tuple(names)
+        self._session = session
+        self._values = np.zeros((CAPACITY_HOPS, len(self.names)), np.float32)
         self._positions = np.zeros(CAPACITY_HOPS, np.int64)
         self._put = 0
         self._taken = 0
@@ -46,14 +60,19 @@ class PhoneQueue:
 
     def want(self, wanted: bool) -> None:
         """Begin with what comes from now on, or take nothing; called by the thread that takes."""
-        if wanted and not self._wanted:
-            self._taken = self._put
+        if wanted == self._wanted:
+            return
         self._wanted = wanted
+        if wanted:
+            self._taken = self._put
+            self._session.add_tap(self)
+        else:
+            self._session.remove_tap(self)
 
     def on_chunk(self, chunk: PhoneChunk) -> None:
         """Put the hops of a chunk, or count those that find no room; called by the audio thread."""
         phones = chunk.phones
-        if not self._wanted or phones is None:
+        if phones is None:
             return
         for i in range(len(phones)):
             if self._put - self._taken >= CAPACITY_HOPS:
@@ -65,7 +84,7 @@ class PhoneQueue:
             self._put += 1
 
     def take(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return what waits: position of each hop in samples, int64 (hops,), and phones, float32 (hops, width)."""
+        """Return what waits: position of each hop in samples, int64 (hops,), and values, float32 (hops, n)."""
         slots = np.arange(self._taken, self._put) % CAPACITY_HOPS
         positions, values = self._positions[slots], self._values[slots]
         self._taken += len(slots)

@@ -9,7 +9,7 @@ Commands: the names of `edgevc.control.controls`, and status, subscribe, stop. S
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgevc.control.address import Listener
@@ -90,7 +90,7 @@ class ControlServer:
     """Listens until it is closed."""
 
     def __init__(
-        self, address: str, session: Controlled[Any], stop: Callable[[], None], phones: PhoneQueue | None = None
+        self, address: str, session: Controlled[Any], stop: Callable[[], None], phones: Sequence[str] = ()
     ) -> None:
         """Bind and start to serve.
 
@@ -98,7 +98,7 @@ class ControlServer:
             address: unix:PATH or 127.0.0.1:PORT, see `Listener`.
             session: is controlled.
             stop: is called by the command `stop`, from the server's thread.
-            phones: what the session hears; None where nobody may subscribe to it.
+            phones: names of what the session's model hears; where it has none, nobody can subscribe to phones.
 
         Raises:
             ConfigError: the address is malformed, or reaches other machines.
@@ -106,7 +106,7 @@ class ControlServer:
         """
         self._session = session
         self._stop = stop
-        self._events = Events(session, phones)
+        self._events = Events(session, PhoneQueue(session, phones) if phones else None)
         self._listener = Listener(address, BACKLOG)
         self.address = self._listener.address
         self._server = BoundedServer(
@@ -115,7 +115,10 @@ class ControlServer:
 
     def close(self) -> None:
         """Disconnect everybody and remove the socket; may be called twice."""
+        # how it ended is told as well
+        self._events.look_now()
         self._server.close()
+        self._events.close()
         self._listener.close()
 
     def _answer(self, client: _Conversation, line: bytes) -> tuple[dict[str, Any], bool]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from edgevc.control import controls
+from edgevc.converter import VoiceConverter
 from edgevc.devices.port import AudioPort, PortCounters
 from edgevc.errors import AudioDeviceError
 from edgevc.limits import HOP_LENGTH, SAMPLE_RATE
@@ -279,7 +280,7 @@ class LiveSession:
         return self._chain
 
     def apply(self, name: str, value: object) -> None:
-        """Set one of the controls: mode, voice, gain, pitch; the next chunk follows.
+        """Set one of the controls of `edgevc.control.controls`, such as mode; the next chunk follows.
 
         Raises:
             ConfigError: there is no such control, or the value breaks its rule.
@@ -316,7 +317,7 @@ class LiveSession:
 
     def set_listening(self, listening: bool) -> None:
         """Go on hearing while muted or in bypass, so that spoken commands are understood; or rest, as is usual."""
-        self._chain.listening = bool(listening)
+        self.apply("listening", listening)
 
     def add_tap(self, tap: Tap) -> None:
         """Give `tap` every chunk from now on; see `Tap`."""
@@ -427,7 +428,7 @@ class LiveSession:
         )
 
 
-def load_converters(config: LiveConfig) -> tuple[dict[int, Converter], tuple[str, ...]]:
+def load_converters(config: LiveConfig) -> tuple[dict[int, VoiceConverter], tuple[str, ...]]:
     """Load the model once for each number of hops per call that the overload policy may need.
 
     Returns:
@@ -437,14 +438,14 @@ def load_converters(config: LiveConfig) -> tuple[dict[int, Converter], tuple[str
         ConfigError, EngineError, ModelError: see `VoiceConverter`; ModelError also where the voice is unknown.
     """
     from edgevc.bundle import ModelBundle
-    from edgevc.converter import CHUNK_HOPS, VoiceConverter
+    from edgevc.converter import CHUNK_HOPS
 
     bundle = ModelBundle.find(config.model)
     if config.voice is not None:
         bundle.voice(config.voice)
     first = VoiceConverter(bundle, config.engine, config.chunk_hops)
     more = [hops for hops in CHUNK_HOPS if hops > config.chunk_hops] if config.overload == "batch" else []
-    converters: dict[int, Converter] = {config.chunk_hops: first}
+    converters = {config.chunk_hops: first}
     for hops in more:
         converters[hops] = VoiceConverter(bundle, first.engine, hops)
     return converters, tuple(voice.name for voice in bundle.voices)

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from live_doubles import QUIET, Stage, noise, playing
 
+from edgevc.bundle import ModelBundle
 from edgevc.cli import main
 from edgevc.control import bounded
 from edgevc.control import server as control_server
@@ -28,6 +29,7 @@ from edgevc.control.controls import BY_NAME, CONTROLS
 from edgevc.control.document import markdown
 from edgevc.control.phones import CAPACITY_HOPS, PhoneQueue
 from edgevc.control.server import MAX_LINE, ControlServer
+from edgevc.converter import VoiceConverter
 from edgevc.errors import ConfigError, SessionError
 from edgevc.terminal.keys import Keys, keys_help
 
@@ -76,7 +78,7 @@ def test_every_command_does_what_it_says(server, session, stopped):
     answer = send_command(server.address, "status")
     assert answer["stats"]["mode"] == "mute"
     assert answer["settings"] == {
-        **{"mode": "mute", "voice": "quarter", "gain": -3.0, "pitch": 2.5},
+        **{"mode": "mute", "voice": "quarter", "gain": -3.0, "pitch": 2.5, "listening": False},
         **{"voices": ["half", "quarter"]},
     }
     assert not stopped.is_set()
@@ -104,7 +106,10 @@ def test_one_connection_may_send_many_commands_at_once(server, session):
         ({"command": "gain", "value": True}, "gain must be a number within -40..40 dB, got True"),
         ({"command": "pitch", "value": [1]}, "pitch must be a number within -24..24 semitones, got [1]"),
         ({"command": "pitch"}, "pitch must be a number within -24..24 semitones, got None"),
-        ({"command": "dance"}, "command must be one of status, subscribe, stop, mode, voice, gain, pitch, got 'dance'"),
+        (
+            {"command": "dance"},
+            "command must be one of status, subscribe, stop, mode, voice, gain, pitch, listening, got 'dance'",
+        ),
     ],
 )
 def test_a_wrong_command_is_refused_and_the_connection_stays(server, session, request_, rule):
@@ -348,7 +353,13 @@ def test_a_subscriber_is_told_of_every_change_and_of_nothing_else(server, sessio
             **{"mode": "convert", "voice": "half", "gain": 0.0, "pitch": 0.0},
         }
         assert first["faults"]["device_restarts"] == 0
-        for name, value in (("mode", "mute"), ("voice", "quarter"), ("gain", -2.0), ("pitch", 1.5)):
+        for name, value in (
+            ("mode", "mute"),
+            ("voice", "quarter"),
+            ("gain", -2.0),
+            ("pitch", 1.5),
+            ("listening", True),
+        ):
             session.apply(name, value)
             assert next(events) == {"event": "state", name: value}
         session._restarts += 1
@@ -383,18 +394,25 @@ class Chunk:
     phones: np.ndarray | None
 
 
+PHONES = tuple(f"p{i}" for i in range(40))
+
+
+def queue_of(server):
+    return server._events._phones
+
+
 def test_phones_arrive_as_they_were_heard(tmp_path, session, stopped, rng):
-    queue = PhoneQueue(40)
-    server = ControlServer(f"unix:{tmp_path}/c.sock", session, stopped.set, queue)
+    server = ControlServer(f"unix:{tmp_path}/c.sock", session, stopped.set, PHONES)
+    taps = session._chain._taps
     hops = rng.standard_normal((12, 40)).astype(np.float32)
-    queue.on_chunk(Chunk(0, hops))
     with Connection(server.address) as connection:
         events = connection.subscribe("phones")
         assert next(events) == {
-            **{"ok": True, "events": ["phones"], "phone_count": 40},
-            "encoding": "base64 of float32, little-endian, hop by hop",
+            **{"ok": True, "events": ["phones"], "phones": list(PHONES)},
+            "encoding": "base64 of float32 log-probabilities, little-endian, hop by hop",
         }
-        wait_until(lambda: queue._wanted)
+        wait_until(lambda: len(session._chain._taps) == len(taps) + 1)
+        (queue,) = set(session._chain._taps) - set(taps)
         queue.on_chunk(Chunk(1600, hops[:2]))
         queue.on_chunk(Chunk(1920, hops[2:4]))
         queue.on_chunk(Chunk(2240, None))
@@ -410,14 +428,85 @@ def test_phones_arrive_as_they_were_heard(tmp_path, session, stopped, rng):
             places += [event["position"] + 160 * i for i in range(event["hops"])]
     assert np.array_equal(heard, hops)
     assert places == [1600, 1760, 1920, 2080, *range(19_200, 19_200 + 8 * 160, 160)]
-    wait_until(lambda: not queue._wanted)
-    queue.on_chunk(Chunk(0, hops))
-    assert queue.take()[1].shape == (0, 40)
+    wait_until(lambda: session._chain._taps == taps)
     server.close()
 
 
-def test_phones_that_nobody_fetches_in_time_are_dropped_and_counted(tmp_path, session, stopped):
-    queue = PhoneQueue(40)
+def test_a_session_that_runs_gives_its_phones_to_a_subscriber(tmp_path, stopped):
+    stage = Stage(playing(noise(5)), QUIET)
+    server = ControlServer(f"unix:{tmp_path}/c.sock", stage.session, stopped.set, ["loud"])
+    with Connection(server.address) as connection:
+        events = connection.subscribe("phones")
+        next(events)
+        wait_until(lambda: stage.session._chain._taps)
+        stage.run(1.0)
+        heard = 0
+        while heard < 90:
+            event = next(events)
+            heard += event["hops"]
+            assert event["position"] % 160 == 0
+        server.close()
+        assert stage.session._chain._taps == ()
+
+
+def connect_when_it_listens(address, process):
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return Connection(address)
+        except SessionError:
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_phones_of_a_real_session_are_those_of_the_converter(tmp_path):
+    """The whole way: pipe, session in its own process, socket; with the default model."""
+    samples = (3000 * np.sin(np.arange(16_000) ** 1.5 / 300)).astype("<i2")
+    address = f"unix:{tmp_path}/c.sock"
+    command = [
+        sys.executable,
+        "-m",
+        "edgevc",
+        "live",
+        "--raw",
+        f"--control={address}",
+        "--engine=onnx",
+        "--no-realtime",
+    ]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        heard = []
+        with connect_when_it_listens(address, process) as connection:
+            events = connection.subscribe("state", "phones")
+            assert "SIL" in next(events)["phones"]
+            # the tap is there by the time that the next answer comes
+            process.stdin.write(samples.tobytes())
+            process.stdin.close()
+            last = None
+            for event in events:
+                last = event if event["event"] == "state" else last
+                if event["event"] == "phones":
+                    assert event["position"] == 160 * len(heard)
+                    assert "dropped" not in event
+                    heard.extend(np.frombuffer(base64.b64decode(event["phones"]), "<f4").reshape(event["hops"], -1))
+        assert last["state"] == "stopped"
+        assert process.wait(20) == 0, process.stderr.read()
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+    stream = VoiceConverter(ModelBundle.default(), "onnx").stream("kathleen")
+    expected = []
+    for i in range(0, 16_000, 160):
+        stream.process(samples[i : i + 160].astype(np.float32) / 32768)
+        expected.extend(stream.phones.copy())
+    # beyond its end the input is silence, until what is inside has come out
+    assert np.array_equal(heard[:100], expected)
+
+
+def test_phones_that_nobody_fetches_in_time_are_dropped_and_counted(session):
+    queue = PhoneQueue(session, PHONES)
     queue.want(True)
     for i in range(CAPACITY_HOPS + 7):
         queue.on_chunk(Chunk(160 * i, np.full((1, 40), i, np.float32)))
@@ -429,14 +518,23 @@ def test_phones_that_nobody_fetches_in_time_are_dropped_and_counted(tmp_path, se
     assert list(queue.take()[0]) == [1440, 1600, 1760]
 
 
+def test_who_wants_phones_begins_with_what_comes_from_then_on(session):
+    queue = PhoneQueue(session, PHONES)
+    queue.want(True)
+    queue.on_chunk(Chunk(0, np.zeros((3, 40), np.float32)))
+    queue.want(False)
+    queue.want(True)
+    assert queue.take()[1].shape == (0, 40)
+
+
 def test_a_subscriber_that_does_not_read_loses_phones_and_is_told_how_many(tmp_path, session, stopped):
-    queue = PhoneQueue(40)
-    server = ControlServer(f"unix:{tmp_path}/c.sock", session, stopped.set, queue)
+    server = ControlServer(f"unix:{tmp_path}/c.sock", session, stopped.set, PHONES)
+    queue = queue_of(server)
     put = 0
     with Connection(server.address) as connection:
         events = connection.subscribe("phones")
         next(events)
-        wait_until(lambda: queue._wanted)
+        wait_until(lambda: queue in session._chain._taps)
         # until the socket's buffers and the server's are full
         deadline = time.monotonic() + 30
         while (lost := lost_by_subscribers(server)) < 100 and time.monotonic() < deadline:
@@ -453,7 +551,6 @@ def test_a_subscriber_that_does_not_read_loses_phones_and_is_told_how_many(tmp_p
             heard += event["hops"]
             dropped = event.get("dropped", 0)
         assert dropped >= 100
-        time.sleep(0.2)
     server.close()
 
 
@@ -539,7 +636,7 @@ def test_an_answer_that_never_ends_is_given_up(tmp_path):
 def test_every_face_knows_every_control(server, session, capsys):
     """Socket, command line, keys and document; each is asked itself, not the code that makes it."""
     document = (ROOT / "docs" / "live-control.md").read_text(encoding="utf-8")
-    values = {"mode": "bypass", "voice": "quarter", "gain": -3.0, "pitch": 2.0}
+    values = {"mode": "bypass", "voice": "quarter", "gain": -3.0, "pitch": 2.0, "listening": True}
     assert set(values) == set(BY_NAME), "give the new control a value here"
     assert "".join(server_refusal(server)).endswith(f"{', '.join(BY_NAME)}, got 'dance'")
     with contextlib.suppress(SystemExit):
@@ -583,7 +680,7 @@ def test_every_key_of_a_control_changes_it():
 def test_a_session_takes_a_control_by_name(session):
     session.apply("gain", np.float32(-1.5))
     assert session.gain_db == -1.5
-    with pytest.raises(ConfigError, match="a control is one of mode, voice, gain, pitch, got 'dance'"):
+    with pytest.raises(ConfigError, match="a control is one of mode, voice, gain, pitch, listening, got 'dance'"):
         session.apply("dance", 1)
 
 
