@@ -24,8 +24,9 @@ import numpy as np
 
 from edgevc.audio.wav_writer import write_wav
 from edgevc.bundle import ENGINES, ModelBundle
-from edgevc.converter import CHUNK_HOPS, SAMPLE_RATE, VoiceConverter
+from edgevc.converter import VoiceConverter
 from edgevc.converter.bench import speech_like
+from edgevc.limits import CHUNK_HOPS, SAMPLE_RATE
 
 BARS = {
     "litert, 1 hop: RTF of the median hop": 0.02,

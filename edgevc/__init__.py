@@ -14,29 +14,74 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from edgevc.audio.reader import read_audio as read_audio
-    from edgevc.audio.wav_writer import write_wav as write_wav
+    from edgevc.audio import read as read
+    from edgevc.audio import write as write
     from edgevc.bundle import ModelBundle as ModelBundle
     from edgevc.converter import ConverterStream as ConverterStream
+    from edgevc.converter import Listener as Listener
+    from edgevc.converter import Speaker as Speaker
     from edgevc.converter import VoiceConverter as VoiceConverter
+    from edgevc.converter import VoiceSettings as VoiceSettings
+    from edgevc.converter.aio import converted as converted
+    from edgevc.dsp.features import LogMel as LogMel
+    from edgevc.dsp.pitch import PitchTracker as PitchTracker
+    from edgevc.dsp.resample import Resampler as Resampler
+    from edgevc.dsp.resample import resample as resample
+    from edgevc.errors import AudioDeviceError as AudioDeviceError
+    from edgevc.errors import AudioFileError as AudioFileError
+    from edgevc.errors import ConfigError as ConfigError
     from edgevc.errors import EdgevcError as EdgevcError
+    from edgevc.errors import EngineError as EngineError
+    from edgevc.errors import GateError as GateError
+    from edgevc.errors import MissingPackageError as MissingPackageError
+    from edgevc.errors import ModelError as ModelError
+    from edgevc.errors import OutputError as OutputError
+    from edgevc.errors import ServiceError as ServiceError
+    from edgevc.errors import SessionError as SessionError
+    from edgevc.live.session import LiveSession as LiveSession
 
 _HOMES = {
+    "AudioDeviceError": "errors",
+    "AudioFileError": "errors",
+    "ConfigError": "errors",
     "ConverterStream": "converter",
     "EdgevcError": "errors",
+    "EngineError": "errors",
+    "GateError": "errors",
+    "Listener": "converter",
+    "LiveSession": "live.session",
+    "LogMel": "dsp.features",
+    "MissingPackageError": "errors",
     "ModelBundle": "bundle",
+    "ModelError": "errors",
+    "OutputError": "errors",
+    "PitchTracker": "dsp.pitch",
+    "Resampler": "dsp.resample",
+    "ServiceError": "errors",
+    "SessionError": "errors",
+    "Speaker": "converter",
     "VoiceConverter": "converter",
-    "read_audio": "audio.reader",
-    "write_wav": "audio.wav_writer",
+    "VoiceSettings": "converter",
+    "converted": "converter.aio",
+    "read": "audio",
+    "resample": "dsp.resample",
+    "write": "audio",
 }
+_ROOMS = ("audio", "bundle", "control", "converter", "devices", "dsp", "engines", "errors", "live", "recognition")
+"""Folders and modules that a user may look into."""
 
-__all__ = ["ConverterStream", "EdgevcError", "ModelBundle", "VoiceConverter", "read_audio", "write_wav"]
+__all__ = [
+    *_HOMES,
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name, or look the version up, when it is asked for: `import edgevc` costs 3 ms, NumPy 100."""
     if name in _HOMES:
         return getattr(importlib.import_module(f"edgevc.{_HOMES[name]}"), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"edgevc.{name}")
     if name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib.metadata import PackageNotFoundError, version
@@ -46,3 +91,8 @@ def __getattr__(name: str) -> Any:
     except PackageNotFoundError:
         # built in place for development, without an installation
         return "0+unknown"
+
+
+def __dir__() -> list[str]:
+    """Return the public names, imported or not."""
+    return sorted({*__all__, *_ROOMS})

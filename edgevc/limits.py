@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SAMPLE_RATE = 16_000
-"""Hertz; of everything that is converted."""
+"""Hertz; the only rate inside edgevc. Devices and files are resampled at the border."""
 HOP_LENGTH = 160
 """Samples of a hop, 10 ms."""
 HOP_MS = 1000 * HOP_LENGTH / SAMPLE_RATE

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc.dsp.feature_config import SAMPLE_RATE
 from edgevc.dsp.features import LogMel
 from edgevc.dsp.pitch import PitchTracker
 from edgevc.errors import ConfigError, MissingPackageError
 from edgevc.files import check_output, write_atomic
+from edgevc.limits import SAMPLE_RATE
 
 SUFFIXES = (".png", ".pdf", ".svg")
 """Kinds of picture."""

@@ -3,18 +3,16 @@
 import sys
 import time
 
-from edgevc.audio.reader import read_audio
-from edgevc.bundle import ModelBundle
-from edgevc.converter import VoiceConverter
+import edgevc
 
 BLOCK_SIZE = 256  # a device's choice; it need not fit the model's 160-sample hops
 
 source, voice = [*sys.argv[1:], "kathleen"][:2]
-converter = VoiceConverter(ModelBundle.default())
+converter = edgevc.VoiceConverter("default")
 stream = converter.stream(voice)
-print(f"algorithmic latency {1000 * converter.algorithmic_latency / converter.sample_rate:.0f} ms")
+print(f"algorithmic latency {converter.latency_ms:.0f} ms")
 
-samples, sample_rate, _ = read_audio(source)
+samples, sample_rate = edgevc.read(source)
 if sample_rate != converter.sample_rate:
     sys.exit(f"{source} has {sample_rate} Hz, this example takes {converter.sample_rate}; see convert_file.py")
 

@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 
+from edgevc.converter import VoiceSettings
 from edgevc.live.config import LiveConfig
 from edgevc.live.session import LiveSession
 from edgevc.testing.simulated_port import FakePort, SimulatedClock
@@ -17,11 +18,11 @@ QUIET = LiveConfig(realtime=False, feedback_guard=False)
 class PlainStream:
     """Gives each voice's own factor times the input, delayed by the converter's latency."""
 
-    def __init__(self, converter, voice, semitones):
-        self.converter, self.voice, self.semitones = converter, voice, semitones
+    def __init__(self, converter, voice, settings):
+        self.converter, self.voice, self.settings = converter, voice, settings
         self.line = np.zeros(converter.latency, np.float32)
         self.phones = None
-        self.n_bad_frames = 0
+        self.n_bad_frames = self.n_model_resets = 0
 
     def process(self, samples):
         self.converter.calls += 1
@@ -31,13 +32,6 @@ class PlainStream:
         line = np.concatenate([self.line, samples])
         self.line = line[len(samples) :]
         return line[: len(samples)] * np.float32(self.converter.voices[self.voice])
-
-    def set_semitones(self, semitones):
-        self.semitones = semitones
-
-    def reset(self):
-        self.line = np.zeros(self.converter.latency, np.float32)
-        self.n_bad_frames = 0
 
     def fork(self, voice=None, converter=None):
         twin = copy.copy(self)
@@ -60,8 +54,8 @@ class PlainConverter:
         if self.cost is not None:
             self.clock.advance(self.cost(self.clock.now(), hops))
 
-    def stream(self, voice, semitones=0.0, gain_db=0.0, formant_semitones=0.0, gate=True):
-        return PlainStream(self, voice, semitones)
+    def stream(self, voice, settings=None):
+        return PlainStream(self, voice, settings or VoiceSettings())
 
 
 class Tape:

@@ -13,8 +13,9 @@ from command_line import N_SAMPLES, TIME_LIMIT_S, finish, names_in, raw, start, 
 from edgevc.audio.reader import read_audio
 from edgevc.audio.wav_writer import write_wav
 from edgevc.bundle import ModelBundle
-from edgevc.converter import SAMPLE_RATE, VoiceConverter
+from edgevc.converter import VoiceConverter
 from edgevc.dsp.pitch import PitchTracker
+from edgevc.limits import SAMPLE_RATE
 
 
 def mean_log2_f0(samples):

@@ -20,7 +20,8 @@ from vctrain.errors import told_in_a_line
 from vctrain.judge import trials
 
 from edgevc.bundle import ModelBundle, shipped_models
-from edgevc.converter import SAMPLE_RATE, VoiceConverter
+from edgevc.converter import VoiceConverter
+from edgevc.limits import SAMPLE_RATE
 
 ROOT = Path(__file__).resolve().parent.parent
 SENTENCE = ROOT / "examples" / "sentence.wav"

@@ -42,6 +42,6 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{report.engine}, {hops} per call, latency {describe_latency(converter)}")
     print(f"{'ms per call':12s} {'p50':>8s} {'p95':>8s} {'p99':>8s} {'max':>8s}")
     for name, p in {**report.parts, "whole chain": report.chunk}.items():
-        print(f"{name:12s} {p.p50:8.3f} {p.p95:8.3f} {p.p99:8.3f} {p.maximum:8.3f}")
+        print(f"{name:12s} {p.p50:8.3f} {p.p95:8.3f} {p.p99:8.3f} {p.max:8.3f}")
     print(f"RTF {report.rtf:.4f} (processing time / audio time), peak memory {report.peak_rss_mb:.0f} MB resident")
     return 0

@@ -180,12 +180,11 @@ def _open_backing(arguments: argparse.Namespace) -> BackingTrack | None:
 
 
 def _open_stream(arguments: argparse.Namespace) -> tuple[VoiceConverter, ConverterStream]:
-    from edgevc.converter import VoiceConverter
+    from edgevc.converter import VoiceConverter, VoiceSettings
 
-    converter = VoiceConverter(ModelBundle.find(arguments.bundle), arguments.engine, arguments.chunk_hops)
-    return converter, converter.stream(
-        arguments.voice, arguments.pitch, arguments.gain, arguments.formant, arguments.gate
-    )
+    converter = VoiceConverter(arguments.bundle, arguments.engine, arguments.chunk_hops)
+    settings = VoiceSettings(arguments.pitch, arguments.formant, arguments.gain, arguments.gate)
+    return converter, converter.stream(arguments.voice, settings)
 
 
 def _convert_all(

@@ -230,8 +230,8 @@ def sound_and_finder(
 ) -> tuple[FloatArray, Callable[[FloatArray], Found]]:
     """Return what is played at `rate`, full scale, and what finds the session's copy of it."""
     from edgevc.devices.round_trip import chirp, find_by_envelope, find_sound, syllables
-    from edgevc.dsp.feature_config import SAMPLE_RATE
     from edgevc.dsp.resample import resample
+    from edgevc.limits import SAMPLE_RATE
 
     if config.mode == "bypass":
         sound = chirp(rate)

@@ -9,25 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc import _core
-from edgevc.converter import SAMPLE_RATE, VoiceConverter
-from edgevc.dsp.features import LogMel
-
-
-@dataclass(frozen=True)
-class Percentiles:
-    """Distribution of a time, in milliseconds."""
-
-    p50: float
-    p95: float
-    p99: float
-    maximum: float
-
-    @classmethod
-    def of(cls, seconds: list[float]) -> Percentiles:
-        """From single measurements in seconds."""
-        p50, p95, p99 = (float(p) * 1000 for p in np.percentile(seconds, [50, 95, 99]))
-        return cls(p50, p95, p99, max(seconds) * 1000)
+from edgevc.converter.model import VoiceConverter
+from edgevc.engines import Graph, GraphState
+from edgevc.limits import SAMPLE_RATE
+from edgevc.percentiles import Percentiles
 
 
 @dataclass(frozen=True)
@@ -37,9 +22,9 @@ class BenchReport:
     engine: str
     chunk_hops: int
     chunk: Percentiles
-    """Whole chain, per call."""
+    """Whole chain, milliseconds per call."""
     parts: dict[str, Percentiles]
-    """Part of the chain to its time per call."""
+    """Part of the chain to its milliseconds per call; together they are the whole chain."""
     rtf: float
     """Mean processing time / audio time."""
     peak_rss_mb: float
@@ -78,37 +63,49 @@ def bench(converter: VoiceConverter, voice: str, seconds: float = 20.0) -> Bench
     return BenchReport(
         converter.engine,
         converter.chunk_hops,
-        Percentiles.of(times),
+        Percentiles.of(times, 1000),
         _parts(converter, voice, chunks),
         sum(times) / (len(times) * n / SAMPLE_RATE),
         rss,
     )
 
 
+class _TimedGraph(Graph):
+    """Runs a graph and remembers how long each call took."""
+
+    def __init__(self, inner: Graph) -> None:
+        super().__init__(inner.spec, inner.engine, inner.engine_version, inner.chunk_hops)
+        self._inner = inner
+        self.seconds: list[float] = []
+
+    def new_state(self) -> GraphState:
+        return self._inner.new_state()
+
+    def run(self, state: GraphState, *inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        started = time.perf_counter()
+        outputs = self._inner.run(state, *inputs)
+        self.seconds.append(time.perf_counter() - started)
+        return outputs
+
+
 def _parts(converter: VoiceConverter, voice: str, chunks: list[NDArray[np.float32]]) -> dict[str, Percentiles]:
-    hops = converter.chunk_hops
-    front_end, synthesis = LogMel(primed=True), _core.SourceFilter()
-    pitch_spec = converter.bundle.pitch
-    tracker = _core.PitchTracker(SAMPLE_RATE, converter.hop_length, pitch_spec.f0_min, pitch_spec.f0_max)
-    encoder_state, decoder_state = converter.encoder.new_state(), converter.decoder.new_state()
-    conditioning = converter.bundle.voice(voice).conditioning
-    log_mel = np.zeros((hops, converter.bundle.features.n_mels), np.float32)
-    pitch = np.zeros((hops, 4), np.float32)
-    f0 = np.full(hops, 150, np.float32)
-    output = np.zeros(hops * converter.hop_length, np.float32)
-    times: dict[str, list[float]] = {name: [] for name in ("log-mel", "pitch", "encoder", "decoder", "synthesis")}
+    """Time the two halves of the chain and the graph in each; what is left of a half is its signal processing."""
+    encoder, decoder = _TimedGraph(converter.encoder), _TimedGraph(converter.decoder)
+    twin = VoiceConverter.of_graphs(converter.bundle, encoder, decoder)
+    listener, speaker = twin.listener(), twin.speaker(voice)
+    output = np.zeros(listener.chunk_samples, np.float32)
+    hearing, speaking = [], []
     for chunk in chunks:
-        marks = [time.perf_counter()]
-        front_end.process_into(chunk, log_mel)
-        marks.append(time.perf_counter())
-        tracker.process(chunk)
-        marks.append(time.perf_counter())
-        content = converter.encoder.run(encoder_state, log_mel)[0]
-        marks.append(time.perf_counter())
-        filters = converter.decoder.run(decoder_state, content, pitch, conditioning)[0]
-        marks.append(time.perf_counter())
-        synthesis.process_into(filters, f0, output)
-        marks.append(time.perf_counter())
-        for name, spent in zip(times, np.diff(marks).tolist(), strict=True):
-            times[name].append(spent)
-    return {name: Percentiles.of(values) for name, values in times.items()}
+        started = time.perf_counter()
+        heard = listener.hear(chunk)
+        between = time.perf_counter()
+        speaker.speak(heard, output)
+        hearing.append(between - started)
+        speaking.append(time.perf_counter() - between)
+    times = {
+        "features and pitch": np.subtract(hearing, encoder.seconds),
+        "encoder": np.array(encoder.seconds),
+        "decoder": np.array(decoder.seconds),
+        "gate and synthesis": np.subtract(speaking, decoder.seconds),
+    }
+    return {name: Percentiles.of(values, 1000) for name, values in times.items()}

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgevc.devices.endpoint import INPUT, OUTPUT, Device, Endpoint
 from edgevc.devices.port import AudioPort, DeviceSettings
-from edgevc.dsp.feature_config import SAMPLE_RATE
 from edgevc.errors import AudioDeviceError, ConfigError
+from edgevc.limits import SAMPLE_RATE
 from edgevc.stderr import quiet_stderr
 
 if TYPE_CHECKING:

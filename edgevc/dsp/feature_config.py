@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from edgevc.errors import ConfigError
-
-SAMPLE_RATE = 16_000
-"""Hertz; the only rate inside edgevc. Devices and files are resampled at the border."""
+from edgevc.limits import SAMPLE_RATE
 
 Preset = Literal["edgevc", "kaldi", "librosa"]
 Window = Literal["hann", "povey"]

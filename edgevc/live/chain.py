@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgevc import _core
 from edgevc.audio.backing import BackingTrack
+from edgevc.converter import VoiceSettings
 from edgevc.errors import AudioFileError
 from edgevc.limits import HOP_LENGTH, SAMPLE_RATE
 from edgevc.live.config import LiveConfig
@@ -32,9 +34,8 @@ class Stream(Protocol):
         """See `ConverterStream.process`."""
         ...
 
-    def set_semitones(self, semitones: float) -> None:
-        """See `ConverterStream.set_semitones`."""
-        ...
+    settings: VoiceSettings
+    """See `ConverterStream.settings`."""
 
     @property
     def phones(self) -> NDArray[np.float32] | None:
@@ -46,8 +47,9 @@ class Stream(Protocol):
         """See `ConverterStream.n_bad_frames`."""
         ...
 
-    def reset(self) -> None:
-        """See `ConverterStream.reset`."""
+    @property
+    def n_model_resets(self) -> int:
+        """See `ConverterStream.n_model_resets`."""
         ...
 
     def fork(self, voice: str | None = None, converter: Any = None) -> Stream:
@@ -65,14 +67,7 @@ class Converter(Protocol):
         """See `VoiceConverter.latency`."""
         ...
 
-    def stream(
-        self,
-        voice: str,
-        semitones: float = 0.0,
-        gain_db: float = 0.0,
-        formant_semitones: float = 0.0,
-        gate: bool = True,
-    ) -> Stream:
+    def stream(self, voice: str, settings: VoiceSettings = ...) -> Stream:
         """See `VoiceConverter.stream`."""
         ...
 
@@ -111,9 +106,9 @@ class VoiceChain:
         self.listening = config.listening
         self.semitones = config.semitones
         self.gain_db = config.gain_db
-        self._stream = self._converter.stream(
-            voice, config.semitones, formant_semitones=config.formant_semitones, gate=config.gate
-        )
+        # the gain is the chain's own, behind the fades
+        settings = VoiceSettings(config.semitones, config.formant_semitones, gate=config.gate)
+        self._stream = self._converter.stream(voice, settings)
         self._now_voice, self._now_semitones, self._now_gain_db = voice, config.semitones, config.gain_db
         # during a change of voice: who speaks less and less
         self._leaving: Stream | None = None
@@ -247,7 +242,7 @@ class VoiceChain:
     def _convert(self, dry: NDArray[np.float32]) -> NDArray[np.float32]:
         if self.semitones != self._now_semitones:
             self._now_semitones = self.semitones
-            self._stream.set_semitones(self._now_semitones)
+            self._stream.settings = dataclasses.replace(self._stream.settings, semitones=self._now_semitones)
         if self.voice != self._now_voice and self._leaving is None:
             self._now_voice = self.voice
             self._leaving, self._stream = self._stream, self._stream.fork(voice=self._now_voice)

@@ -9,7 +9,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc.converter import without_bad
+from edgevc.converter.stream import without_bad
 from edgevc.devices.port import AudioPort
 from edgevc.dsp.resample import AdaptiveResampler, Resampler
 from edgevc.limits import SAMPLE_RATE

@@ -33,11 +33,7 @@ class Rolling:
 
     def percentiles(self) -> Percentiles:
         """Return the distribution of what is kept; zeros where nothing is."""
-        values = np.array(self._values[: self._n])
-        if not len(values):
-            return Percentiles()
-        p50, p95, p99 = (float(p) for p in np.percentile(values, (50, 95, 99)))
-        return Percentiles(p50, p95, p99, float(values.max()))
+        return Percentiles.of(np.array(self._values[: self._n]))
 
 
 class Level:

@@ -15,11 +15,6 @@ from edgevc.live.rare_log import RareLog
 
 _LOG = logging.getLogger(__name__)
 
-MAX_BAD_FRAMES = 5
-"""After so many the model's memory is cleared: a NaN in it would stay for ever."""
-RESET_SECONDS = 1.0
-"""It is cleared at most so often: a model that never gives sound need not be cleared at every frame."""
-
 MAX_ABOVE_INPUT = 10 ** (12 / 10)
 """Energy of the converted voice over that of the dry one; speech stays below 2 dB, see docs/live.md."""
 LOUD_ENOUGH = 10 ** (-40 / 10)
@@ -39,13 +34,14 @@ class Judged(Protocol):
         """Frames since the last reset in which the model gave no sound."""
         ...
 
-    def reset(self) -> None:
-        """Forget everything heard so far."""
+    @property
+    def n_model_resets(self) -> int:
+        """How often the stream cleared the model's memory."""
         ...
 
 
 class ModelGuard:
-    """Counts bad frames and clears the model's memory after a few; holds the loudness near that of the input.
+    """Counts bad frames and how often the stream cleared the model's memory; holds the loudness near the input's.
 
     A model that does what it was trained for is let through bit for bit.
     """
@@ -59,9 +55,8 @@ class ModelGuard:
         self.loud_hops = 0
         """Hops that were turned down because the model was far louder than what it heard."""
         self._seen = 0
-        self._since_reset = 0
+        self._seen_resets = 0
         self._position = 0
-        self._reset_position = -math.inf
         self._looked_at = 0
         self._dry = self._wet = 0.0
         self._gain = _core.FadeGain(_FADE_LENGTH)
@@ -80,19 +75,13 @@ class ModelGuard:
         return self._gain.process(wet)
 
     def _count(self, stream: Judged) -> None:
+        # a voice that is new or was reset counts from 0 again
+        self.bad_frames += stream.n_bad_frames - (self._seen if stream.n_bad_frames >= self._seen else 0)
+        resets = stream.n_model_resets
+        self.resets += resets - (self._seen_resets if resets >= self._seen_resets else 0)
+        self._seen, self._seen_resets = stream.n_bad_frames, resets
         now = self._position / SAMPLE_RATE
-        # a stream that was reset counts from 0 again
-        more = stream.n_bad_frames - self._seen
-        more = stream.n_bad_frames if more < 0 else more
-        self.bad_frames += more
-        self._since_reset += more
         self._log.warn(now, "the model gives what is no sound (not finite or absurd); it is taken as silence")
-        if self._since_reset >= MAX_BAD_FRAMES and now - self._reset_position >= RESET_SECONDS:
-            stream.reset()
-            self.resets += 1
-            self._since_reset = 0
-            self._reset_position = now
-        self._seen = stream.n_bad_frames
 
     def _look(self, dry: NDArray[np.float32], wet: NDArray[np.float32]) -> None:
         seconds = (self._position - self._looked_at) / SAMPLE_RATE

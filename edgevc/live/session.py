@@ -48,12 +48,6 @@ class LiveSession:
     loses its sound meanwhile, never its settings. Each fault is counted in `stats()` and logged once.
 
     All public methods may be called from any thread.
-
-    Example:
-        >>> session = LiveSession(LiveConfig(), open_port, load_converters(LiveConfig()))
-        >>> session.start()
-        >>> session.set_mode("mute")
-        >>> session.stop()
     """
 
     def __init__(
@@ -438,7 +432,7 @@ def load_converters(config: LiveConfig) -> tuple[dict[int, VoiceConverter], tupl
         ConfigError, EngineError, ModelError: see `VoiceConverter`; ModelError also where the voice is unknown.
     """
     from edgevc.bundle import ModelBundle
-    from edgevc.converter import CHUNK_HOPS
+    from edgevc.limits import CHUNK_HOPS
 
     bundle = ModelBundle.find(config.model)
     if config.voice is not None:

@@ -5,15 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Percentiles:
-    """Of the last minute at most; milliseconds or samples, as the field says."""
-
-    p50: float = 0.0
-    p95: float = 0.0
-    p99: float = 0.0
-    max: float = 0.0
+from edgevc.percentiles import Percentiles as Percentiles
 
 
 @dataclass(frozen=True)

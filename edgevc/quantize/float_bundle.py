@@ -33,16 +33,6 @@ class Overlay(ModelBundle):
         return self._replaced[path] if path in self._replaced else super().read(path)
 
 
-class UntrustedConverter(VoiceConverter):
-    """A converter of a candidate, whose golden vectors do not exist yet."""
-
-    def __init__(self, bundle: ModelBundle, engine: str, chunk_hops: int) -> None:
-        """Load the graphs without asking whether the engine reproduces golden vectors."""
-        self.bundle, self.engine, self.chunk_hops = bundle, engine, chunk_hops
-        self.encoder = load_graph(bundle, "encoder", engine, chunk_hops)
-        self.decoder = load_graph(bundle, "decoder", engine, chunk_hops)
-
-
 class _Recorder(Graph):
     """Runs a graph and keeps what goes in."""
 
@@ -109,15 +99,18 @@ class FloatBundle(FloatModel):
         """Return the bundle with these graph files in place of its own."""
         return Overlay(self.bundle, {self.bundle.graphs[name].files[engine]: data for name, data in files.items()})
 
-    def converter(self, engine: str, files: Files, hops: int) -> UntrustedConverter:
+    def converter(self, engine: str, files: Files, hops: int) -> VoiceConverter:
         """Return a converter of a candidate."""
-        return UntrustedConverter(self.overlay(engine, files), engine, hops)
+        bundle = self.overlay(engine, files)
+        encoder, decoder = (load_graph(bundle, name, engine, hops) for name in ("encoder", "decoder"))
+        # its golden vectors do not exist yet
+        return VoiceConverter.of_graphs(bundle, encoder, decoder)
 
     def _record(self, part: str) -> list[dict[str, list[tuple[FloatArray, ...]]]]:
         engine = self.engines[0]
         converter = self.converter(engine, self.float_files[engine], 1)
         recorders = {"encoder": _Recorder(converter.encoder), "decoder": _Recorder(converter.decoder)}
-        converter.encoder, converter.decoder = recorders["encoder"], recorders["decoder"]
+        converter = VoiceConverter.of_graphs(converter.bundle, recorders["encoder"], recorders["decoder"])
         clips = []
         for i, (_, samples) in enumerate(getattr(self.dataset, part)):
             converter.stream(self._voice(i)).process(samples)

@@ -54,8 +54,8 @@ class Poisoned(Graph):
 
 def stage_of(samples, at_hops):
     bundle = ModelBundle.default()
-    converter = VoiceConverter(bundle, "litert")
-    converter.decoder = Poisoned(converter.decoder, at_hops)
+    whole = VoiceConverter(bundle, "litert")
+    converter = VoiceConverter.of_graphs(bundle, whole.encoder, Poisoned(whole.decoder, at_hops))
     return Stage(playing(samples), QUIET, {1: converter}, voices=tuple(voice.name for voice in bundle.voices))
 
 
@@ -90,7 +90,7 @@ class Roaring(PlainConverter):
         super().__init__()
         self.since, self.until = since, until
 
-    def stream(self, voice, semitones=0.0, gain_db=0.0, formant_semitones=0.0, gate=True):
+    def stream(self, voice, settings=None):
         class Stream(PlainStream):
             heard = 0
 
@@ -101,7 +101,7 @@ class Roaring(PlainConverter):
                     wet = np.sign(noise(len(samples) / RATE, seed=self.heard)).astype(np.float32)
                 return wet
 
-        return Stream(self, voice, semitones)
+        return Stream(self, voice, settings)
 
 
 def rms(samples):

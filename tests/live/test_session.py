@@ -219,7 +219,7 @@ def test_a_pitch_is_passed_on():
     stage.run(0.5)
     stage.session.set_semitones(3.0)
     stage.run(0.5)
-    assert stage.session._chain._stream.semitones == 3.0
+    assert stage.session._chain._stream.settings.semitones == 3.0
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from edgevc.audio.reader import read_audio
 from edgevc.bundle import ModelBundle
-from edgevc.converter import VoiceConverter
+from edgevc.converter import VoiceConverter, VoiceSettings
 from edgevc.converter.silence_gate import CLOSING_DB_PER_HOP, DEPTH_DB, HOLD_HOPS, SilenceGate
 
 VOICE = "kathleen"
@@ -46,13 +46,13 @@ def test_room_noise_is_turned_down_by_the_gate_and_only_by_it(converter):
     gated = converter.convert(room, VOICE)[RATE:]
     # measured -92.3 and -62.3: the decoder makes little of noise by itself
     assert level(gated) < -65
-    assert level(converter.convert(room, VOICE, gate=False)[RATE:]) > level(gated) + 20
+    assert level(converter.convert(room, VOICE, VoiceSettings(gate=False))[RATE:]) > level(gated) + 20
 
 
 def test_words_are_left_alone_even_right_after_silence(converter, sentence):
     room = pink_noise(2, -60)
     input_ = np.concatenate([room, sentence])
-    gated, open_ = (converter.convert(input_, VOICE, gate=gate)[len(room) :] for gate in (True, False))
+    gated, open_ = (converter.convert(input_, VOICE, VoiceSettings(gate=gate))[len(room) :] for gate in (True, False))
     frames = [x[: len(x) // HOP * HOP].reshape(-1, HOP) for x in (open_, gated)]
     loud = np.array([level(x) for x in frames[0]]) > -45
     lost = np.array([level(a) - level(b) for a, b in zip(*frames, strict=True)])[loud]
