@@ -40,15 +40,19 @@ def refuse_container(head: bytes) -> None:
         )
 
 
-def read_some(source: BinaryIO, n_bytes: int) -> bytes:
-    """Return what is there, 1 to n_bytes bytes, waiting where nothing is; empty only at the end."""
-    # read1 returns what a pipe holds instead of waiting for all that was asked for
-    read = getattr(source, "read1", source.read)
-    while True:
-        data: bytes | None = read(n_bytes)
-        if data is not None:
-            return data
+def read_some(source: Any, n_bytes: int) -> bytes:
+    """Return what is there, 1 to n_bytes bytes, waiting where nothing is; empty only at the end.
+
+    Args:
+        source: a binary file object, buffered or not.
+        n_bytes: at least 1.
+    """
+    # one call of the system: what a pipe holds, not all that was asked for; read1() takes "nothing yet" for the end
+    readinto = getattr(source, "readinto1", None) or source.readinto
+    buffer = bytearray(n_bytes)
+    while (count := readinto(buffer)) is None:
         wait_until_ready(source, select.POLLIN)
+    return bytes(memoryview(buffer)[:count])
 
 
 def write_all(target: BinaryIO, data: bytes) -> None:

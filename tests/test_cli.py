@@ -31,6 +31,7 @@ from edgevc.limits import SAMPLE_RATE
             "give an input, an output and --voice NAME, for example `edgevc convert me.wav me-kathleen.wav",
         ),
         (["convert", "IN", "OUT"], 2, "--voice NAME is missing; voices: kathleen, slt, bdl, anon"),
+        (["convert", "", "OUT", "--voice", "slt"], 2, "must have a name, got an empty one"),
         (["convert", "IN"], 2, "/in-kathleen.wav --voice kathleen`; voices: kathleen, slt, bdl, anon"),
         (["convert", "--voice", "slt", "IN"], 2, "/in-slt.wav --voice slt`"),
         (["convert", "-", "--voice", "slt"], 2, "for example `edgevc convert - - --voice slt`"),

@@ -115,6 +115,9 @@ def _require_complete(arguments: argparse.Namespace) -> None:
         ConfigError: an input, the output or the voice is missing.
     """
     paths, voice = arguments.paths, arguments.voice
+    if "" in paths:
+        # as a variable that is not set leaves; it would mean the current folder
+        raise ConfigError("an input or output must have a name, got an empty one; is a variable of the shell not set?")
     if len(paths) >= 2 and voice is not None:
         return
     voices = [found.name for found in ModelBundle.find(arguments.bundle).voices]

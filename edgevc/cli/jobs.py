@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgevc.audio.folders import SUFFIXES, audio_files
 from edgevc.errors import AudioFileError, ConfigError
-
-SUFFIXES = (".wav", ".flac", ".ogg")
-"""Files that a folder conversion takes."""
 
 
 @dataclass
@@ -79,33 +76,8 @@ def _add(jobs: Jobs, source: Path, place: Path, target: Path) -> None:
     def unreadable(error: OSError) -> None:
         jobs.problems.append(f"the folder {error.filename} cannot be read: {error.strerror}; its files are left out")
 
-    for path in sorted(_audio_files(source, target, unreadable)):
+    for path in audio_files(source, unreadable, leave_out=target):
         jobs.pairs.append((path, (place / path.relative_to(source)).with_suffix(".wav")))
-
-
-def _audio_files(source: Path, target: Path, unreadable: Callable[[OSError], None]) -> Iterator[Path]:
-    for folder, folders, names in os.walk(source, onerror=unreadable):
-        here = Path(folder)
-        folders[:] = [name for name in folders if not name.startswith(".") and not _same(here / name, target)]
-        for name in names:
-            path = here / name
-            if not name.startswith(".") and path.suffix.lower() in SUFFIXES and not _is_special(path):
-                yield path
-
-
-def _same(path: Path, target: Path) -> bool:
-    try:
-        return path.samefile(target)
-    except OSError:
-        return False
-
-
-def _is_special(path: Path) -> bool:
-    """Whether it is a pipe or a device; what cannot be looked at is none, and fails by name when its turn comes."""
-    try:
-        return not stat.S_ISREG(path.stat().st_mode)
-    except OSError:
-        return False
 
 
 def _require_distinct(pairs: Sequence[tuple[Path, Path]]) -> None:

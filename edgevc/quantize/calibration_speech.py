@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevc.audio.folders import SUFFIXES, audio_files
+from edgevc.audio.rates import scaled_rates
 from edgevc.audio.reader import AudioReader
 from edgevc.dsp.pitch import PitchTracker
-from edgevc.dsp.resample import MAX_RATE, resample
+from edgevc.dsp.resample import resample
 from edgevc.errors import AudioFileError, ConfigError
 
 SAMPLE_RATE = 16_000
@@ -44,7 +46,6 @@ SILENCE_DB = -70.0
 _WINDOW_SECONDS = 10
 _HOP = 160
 
-_SUFFIXES = (".wav", ".flac", ".ogg")
 _PACKAGED = Path(__file__).with_name("calibration_speech.npz")
 _MU = 255.0
 
@@ -82,18 +83,14 @@ def load_folder(path: Path, note: Callable[[str], None] | None = None) -> list[C
 
     Raises:
         ConfigError: it is no folder, has no such file, is too short together, or holds no speech.
-        AudioFileError: a file cannot be read, or was recorded below 16 kHz.
+        AudioFileError: a file or a folder in it cannot be read, or a file was recorded below 16 kHz.
     """
     if not path.is_dir():
         what = "a file" if path.exists() else "nothing"
         raise ConfigError(f"--calib must be a folder of recordings, got {what}: {path}")
-    files = [
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in _SUFFIXES and file.is_file() and not _hidden(file.relative_to(path))
-    ]
+    files = audio_files(path, _unreadable)
     if not files:
-        raise ConfigError(f"--calib needs {', '.join(_SUFFIXES)} files, got none below {path}; put speech there")
+        raise ConfigError(f"--calib needs {', '.join(SUFFIXES)} files, got none below {path}; put speech there")
     names = {file: file.relative_to(path).as_posix() for file in files}
     clips: list[Clip] = []
     seconds = 0.0
@@ -209,8 +206,9 @@ def _packaged(*, held_out: bool) -> list[Clip]:
     ]
 
 
-def _hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
+def _unreadable(error: OSError) -> None:
+    # a part of the recordings would calibrate another model, and nobody would know
+    raise AudioFileError(f"the folder {error.filename} cannot be read: {error.strerror}; take it out of --calib")
 
 
 def _read(file: Path) -> tuple[NDArray[np.float32], int]:
@@ -223,8 +221,6 @@ def _read(file: Path) -> tuple[NDArray[np.float32], int]:
                 f"{file}: calibration recordings must have at least {SAMPLE_RATE} Hz, got {rate} Hz, which holds "
                 f"nothing above {rate // 2} Hz; record it again at {SAMPLE_RATE} Hz or more, or take it out of --calib"
             )
-        if rate > MAX_RATE:
-            raise AudioFileError(f"{file}: sample rate must be at most {MAX_RATE} Hz, got {rate}; resample it first")
         wanted = round(MAX_CLIP_SECONDS * rate)
         blocks: list[NDArray[np.float32]] = []
         n_read = 0
@@ -236,4 +232,4 @@ def _read(file: Path) -> tuple[NDArray[np.float32], int]:
     samples = np.concatenate(blocks)[:wanted] if blocks else np.zeros(0, np.float32)
     # beyond full scale a float file may hold anything; a converter would clip it, too
     samples = np.clip(samples, -1.0, 1.0)
-    return samples if rate == SAMPLE_RATE else resample(samples, rate, SAMPLE_RATE), rate
+    return samples if rate == SAMPLE_RATE else resample(samples, *scaled_rates(rate, str(file))), rate

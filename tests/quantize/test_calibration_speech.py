@@ -1,11 +1,14 @@
 """The packaged speech, and folders of recordings: what is taken, and what is refused."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from command_line import obey_permissions
 
 import edgevc
 from edgevc.audio.wav_writer import write_wav
@@ -186,9 +189,18 @@ def test_resampling_is_said_once_for_all_recordings(tmp_path):
 
 
 def test_a_rate_that_cannot_be_resampled_is_refused(tmp_path):
-    write_wav(tmp_path / "a.wav", voiced(6), 200_000)
-    with pytest.raises(AudioFileError, match=r"sample rate must be at most 192000 Hz, got 200000; resample it first"):
+    write_wav(tmp_path / "a.wav", voiced(6), 200_001)
+    with pytest.raises(AudioFileError, match=r"even above 192000 .*got 200001; resample it first"):
         load_folder(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_not_left_out(tmp_path):
+    (tmp_path / "secret").mkdir(mode=0)
+    write_wav(tmp_path / "a.wav", voiced(6), 16_000)
+    code = "import sys, pathlib, edgevc.quantize.calibration_speech as c\nc.load_folder(pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=obey_permissions)
+    assert f"AudioFileError: the folder {tmp_path}/secret cannot be read: Permission denied; take it out" in done.stderr
 
 
 def test_the_hash_tells_material_apart_and_not_names():
