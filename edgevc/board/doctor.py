@@ -415,6 +415,6 @@ def examine(machine: Machine | None = None) -> list[Finding]:
     for name, check in CHECKS.items():
         try:
             findings += check(machine)
-        except Exception as error:  # a doctor who dies of a disease is no help
+        except Exception as error:  # one check that fails must not end the report
             findings.append(Finding(name, PROBLEM, f"this could not be looked at: {type(error).__name__}: {error}"))
     return findings

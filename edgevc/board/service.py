@@ -8,12 +8,12 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgevc.errors import ConfigError, OutputError, ServiceError
+from edgevc.files import config_dir, write_atomic
 
 UNIT = "edgevc-live.service"
 WATCHDOG_S = 20
@@ -91,12 +91,27 @@ class Scope:
 
     @property
     def path(self) -> Path:
-        """Where the unit lies."""
+        """Where the unit lies.
+
+        Raises:
+            ServiceError: it is a user's, who has no home.
+        """
         if not self.user:
             return Path("/etc/systemd/system") / UNIT
-        base = os.environ.get("XDG_CONFIG_HOME", "")
-        folder = Path(base) if base and Path(base).is_absolute() else Path.home() / ".config"
-        return folder / "systemd" / "user" / UNIT
+        folder = config_dir()
+        if folder is None:
+            raise ServiceError("a user's service needs a home; set HOME, or use --system")
+        return folder.parent / "systemd" / "user" / UNIT
+
+    @property
+    def target(self) -> str:
+        """With which it starts."""
+        return "default.target" if self.user else "multi-user.target"
+
+    @property
+    def wanted(self) -> Path:
+        """The link that systemd makes of an enabled service."""
+        return self.path.with_name(f"{self.target}.wants") / UNIT
 
     @property
     def option(self) -> str:
@@ -141,7 +156,7 @@ def unit_text(scope: Scope, arguments: Sequence[str] = (), python: str | None = 
         lines.append(_SYSTEM.format(home="read-only" if in_home else "yes").rstrip())
         lines.append("" if network else _NO_NETWORK.rstrip())
         lines.append(f"Environment=EDGEVC_CONFIG={SYSTEM_CONFIG}" if Path(SYSTEM_CONFIG).is_file() else "")
-    lines += ["", "[Install]", "WantedBy=" + ("default.target" if scope.user else "multi-user.target")]
+    lines += ["", "[Install]", f"WantedBy={scope.target}"]
     # an empty line stands before a heading only
     kept = [line for i, line in enumerate(lines) if line or lines[i + 1].startswith("[")]
     return "\n".join(kept) + "\n"
@@ -149,8 +164,11 @@ def unit_text(scope: Scope, arguments: Sequence[str] = (), python: str | None = 
 
 def _quoted(word: str) -> str:
     """Quote a word as systemd.service(5) wants it; % and $ mean themselves."""
-    if any(ord(character) < 32 for character in word):
-        raise ConfigError(f"a service's argument must be one line of text, got {word!r}; leave the odd character out")
+    # a surrogate stands for a byte that is no UTF-8, which a unit cannot hold
+    if any(ord(character) < 32 or "\ud800" <= character <= "\udfff" for character in word):
+        raise ConfigError(
+            f"a service's words must be one line of UTF-8, got {word!r}; rename the folder, or leave the character out"
+        )
     word = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return f'"{word}"' if not word or any(character in word for character in " \\\"';$%#") else word
 
@@ -158,55 +176,98 @@ def _quoted(word: str) -> str:
 def install(scope: Scope, text: str, *, start: bool = True) -> Path:
     """Write the unit `text`, let systemd read it, and start the service now and at every boot or login.
 
+    Where systemd does not take the unit, everything is as it was before. A service that is enabled and does not start
+    stays, so that its journal can be read.
+
     Raises:
-        ServiceError: systemd is not there or refuses.
+        ServiceError: systemd is not there, does not run, or refuses.
         OutputError: the unit cannot be written.
     """
-    _require_systemctl(scope)
+    _require_root(scope)
+    _require_running(scope)
     path = scope.path
+    before = _read(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".edgevc-", delete=False) as file:
-            file.write(text)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(path)
+        write_atomic(path, text.encode())
+        path.chmod(0o644)
     except OSError as error:
         raise _cannot_write(path, error) from error
-    _systemctl(scope, "daemon-reload")
-    _systemctl(scope, "enable", UNIT)
+    try:
+        _systemctl(scope, "daemon-reload")
+        _systemctl(scope, "enable", UNIT)
+    except ServiceError:
+        _put_back(scope, before)
+        raise
     if start:
         # an installed service takes the new unit
         _systemctl(scope, "restart", UNIT)
     return path
 
 
-def remove(scope: Scope) -> bool:
-    """Stop the service and take its unit away; return whether there was one.
+def remove(scope: Scope) -> tuple[bool, str | None]:
+    """Stop the service and take its unit away, whatever systemd says.
+
+    Returns:
+        Whether there was a unit, and why systemd could not be told, None where it was.
 
     Raises:
-        ServiceError: systemd is not there or refuses.
+        ServiceError: only root may, or there is no home.
+        OutputError: the unit cannot be deleted.
     """
-    _require_systemctl(scope)
-    if not scope.path.exists():
-        return False
-    _systemctl(scope, "disable", "--now", UNIT)
+    _require_root(scope)
+    path = scope.path
+    if not path.exists() and not path.is_symlink():
+        return False, None
+    trouble = None
     try:
-        scope.path.unlink()
+        _require_running(scope)
+        _systemctl(scope, "disable", "--now", UNIT)
+    except ServiceError as error:
+        trouble = str(error)
+    try:
+        path.unlink()
+        # what `enable` made; `disable` has removed it where it could
+        scope.wanted.unlink(missing_ok=True)
     except OSError as error:
-        raise _cannot_write(scope.path, error) from error
-    _systemctl(scope, "daemon-reload")
-    with contextlib.suppress(ServiceError):
-        _systemctl(scope, "reset-failed", UNIT)
-    return True
+        raise _cannot_write(path, error) from error
+    if trouble is None:
+        try:
+            _systemctl(scope, "daemon-reload")
+        except ServiceError as error:
+            trouble = str(error)
+        with contextlib.suppress(ServiceError):
+            _systemctl(scope, "reset-failed", UNIT)
+    return True, trouble
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
+def _put_back(scope: Scope, before: bytes | None) -> None:
+    """Leave the unit as it was before an installation that failed."""
+    with contextlib.suppress(OSError, OutputError, ServiceError):
+        if before is None:
+            scope.path.unlink()
+            scope.wanted.unlink(missing_ok=True)
+        else:
+            write_atomic(scope.path, before)
+        _systemctl(scope, "daemon-reload")
 
 
 def status(scope: Scope) -> tuple[bool, str]:
     """Return whether the service runs, and what systemd says of it.
 
     Raises:
-        ServiceError: systemd is not there.
+        ServiceError: systemd is not there, or does not run.
     """
-    _require_systemctl(scope, root=False)
+    _require_running(scope)
     done = _call(scope, "status", "--no-pager", "--lines=5", UNIT)
     return done.returncode == 0, (done.stdout + done.stderr).rstrip()
 
@@ -215,11 +276,21 @@ def _cannot_write(path: Path, error: OSError) -> OutputError:
     return OutputError(f"cannot write {path}: {error.strerror}; check its folder, or use --print and place it yourself")
 
 
-def _require_systemctl(scope: Scope, *, root: bool = True) -> None:
-    if shutil.which("systemctl") is None:
-        raise ServiceError("this machine has no systemd; use `edgevc service install --print` as a pattern for its own")
-    if root and not scope.user and os.geteuid() != 0:
+def _require_root(scope: Scope) -> None:
+    if not scope.user and os.geteuid() != 0:
         raise ServiceError("a service of the machine is installed by root; use sudo, or --user for your own")
+
+
+def _require_running(scope: Scope) -> None:
+    """Ask systemd for its version: systemctl may be there without it, as in a container."""
+    hint = "use `edgevc service install --print` as a pattern for what runs services here"
+    if shutil.which("systemctl") is None:
+        raise ServiceError(f"this machine has no systemd; {hint}")
+    done = _call(scope, "show", "--property=Version")
+    if done.returncode != 0:
+        whose = "your" if scope.user else "the machine's"
+        said = " ".join((done.stderr or done.stdout).split()) or f"exit status {done.returncode}"
+        raise ServiceError(f"{whose} systemd must run, systemctl {scope.option} says: {said}; log in anew, or {hint}")
 
 
 def _systemctl(scope: Scope, *words: str) -> None:
@@ -238,6 +309,7 @@ def _call(scope: Scope, *words: str) -> subprocess.CompletedProcess[str]:
             [shutil.which("systemctl") or "systemctl", scope.option, *words],
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
             timeout=200,
             stdin=subprocess.DEVNULL,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from edgevc.cli.common import ENDING_SIGNALS, complain, help_text
 from edgevc.errors import AudioDeviceError, ConfigError, EngineError, ModelError, OutputError, SessionError
 from edgevc.live.settings import LIVE
+from edgevc.terminal.keys import keys_help
 
 if TYPE_CHECKING:
     from edgevc.devices.port import AudioPort
@@ -32,8 +33,8 @@ _EXAMPLES = """\
   edgevc live --json | jq .latency.total
   arecord -f S16_LE -r 16000 -t raw | edgevc live --raw --voice slt | aplay -f S16_LE -r 16000 -t raw
 """
-_NOTES = """
-keys: m mute, b dry voice, v next voice, + and - gain, q quit
+_NOTES = f"""
+keys: {keys_help(", ")}
 
 --overload says what happens when the machine is too slow:
   drop    input is skipped: gaps, but always in time

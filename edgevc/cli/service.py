@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from edgevc.cli.common import help_text
+from edgevc.cli.common import complain, help_text
 from edgevc.errors import ConfigError, OutputError, ServiceError
 from edgevc.live.settings import LIVE
 
@@ -54,7 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(said)
         return 0 if running else 1
     if arguments.action == "remove":
-        print(f"{scope.path} removed" if service.remove(scope) else f"no service is installed ({scope.path})")
+        removed, trouble = service.remove(scope)
+        print(f"{scope.path} removed" if removed else f"no service is installed ({scope.path})")
+        if trouble is not None:
+            complain(f"systemd could not be told, so a service that runs goes on until the next boot: {trouble}")
         return 0
     # what live would refuse at every start is refused now
     config = LIVE.resolve(arguments)

@@ -19,6 +19,7 @@ from edgevc.live.config import LiveConfig
 from edgevc.live.meters import Level
 from edgevc.live.mode_fades import FADE_LENGTH, ModeFades
 from edgevc.live.model_guard import ModelGuard
+from edgevc.live.rare_log import RareLog
 from edgevc.live.taps import Chunk, Tap
 
 _LOG = logging.getLogger(__name__)
@@ -129,6 +130,7 @@ class VoiceChain:
         if config.backing is not None:
             self._backing = BackingTrack(config.backing, config.backing_gain_db, self._converter.latency)
         self._limiter = _core.Limiter(SAMPLE_RATE)
+        self._log = RareLog(_LOG)
         self._guard = _core.FeedbackGuard() if config.feedback_guard else None
         self._guard_gain = _core.FadeGain(FADE_LENGTH)
 
@@ -278,5 +280,11 @@ class VoiceChain:
         self._limiter.process_into(output, output)
         if self._guard is not None:
             self._guard_gain.process_into(output, output)
+            events = self._guard.events
             self._guard_gain.set_target(self._guard.process(dry, output))
+            if self._guard.events != events:
+                self._log.warn(
+                    self._position / SAMPLE_RATE,
+                    "acoustic feedback, the output is turned down; use headphones, or move the microphone away",
+                )
         return output

@@ -119,7 +119,7 @@ class SettingsTable(Generic[C]):
                     section.add_argument(setting.flag, metavar=setting.kind.metavar, **options)
 
     def given_flags(self, arguments: argparse.Namespace) -> list[str]:
-        """Return the flags that were given, as words of a command line; paths are absolute."""
+        """Return the flags that were given, as words of a command line; what is to be read has an absolute path."""
         words = []
         config = getattr(arguments, "config", None)
         if config is not None:
@@ -131,7 +131,7 @@ class SettingsTable(Generic[C]):
             if isinstance(setting.kind, Switch):
                 words.append(setting.flag if given else f"--no-{setting.flag[2:]}")
             elif isinstance(given, list):
-                words += [setting.flag, *(str(Path(path).expanduser().absolute()) for path in given)]
+                words += [setting.flag, *given]
             else:
                 if isinstance(setting.kind, (FilePath, ModelPath)):
                     value = setting.kind.seen_from(Path.cwd(), setting.kind.from_text(given))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import pwd
 import shlex
 import socket
 import subprocess
@@ -30,7 +31,8 @@ def systemctl(tmp_path, monkeypatch):
     script = folder / "systemctl"
     script.write_text(
         "#!/bin/sh\n"
-        f'echo "$@" >> {tmp_path}/asked\n'
+        # whether systemd runs is asked before anything else, and is no part of what is done
+        f'[ "$2" = show ] || echo "$@" >> {tmp_path}/asked\n'
         f'case " $* " in *" $(cat {tmp_path}/fails 2>/dev/null || echo nothing) "*)\n'
         '  echo "Unit not found." >&2; exit 4;;\n'
         "esac\n"
@@ -194,8 +196,105 @@ def test_a_refusal_of_systemd_is_passed_on_with_a_next_step(systemctl, capsys):
 
 def test_a_machine_without_systemd_is_told_about_print(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for action in ("install", "status"):
+        assert cli.main(["service", action, "--user"]) == 10
+        assert "--print" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("word", ["show", "daemon-reload", "enable"])
+def test_an_installation_that_systemd_does_not_take_leaves_nothing(systemctl, word, capsys):
+    systemctl.fail(word)
     assert cli.main(["service", "install", "--user"]) == 10
-    assert "--print" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not systemctl.unit.exists()
+    assert not list(systemctl.unit.parent.parent.rglob("*.service"))
+    assert (word == "show") == (not systemctl.unit.parent.exists())
+
+
+def test_an_installation_that_fails_puts_the_unit_before_it_back(systemctl):
+    assert cli.main(["service", "install", "--user", "--voice", "slt"]) == 0
+    before = systemctl.unit.read_text()
+    systemctl.fail("enable")
+    assert cli.main(["service", "install", "--user", "--voice", "bdl"]) == 10
+    assert systemctl.unit.read_text() == before
+
+
+@pytest.mark.parametrize("word", ["show", "disable", "daemon-reload", "nothing"])
+def test_remove_takes_the_unit_away_whatever_systemd_says(systemctl, word, capsys):
+    cli.main(["service", "install", "--user"])
+    wanted = systemctl.unit.parent / "default.target.wants" / systemctl.unit.name
+    wanted.parent.mkdir()
+    wanted.symlink_to(systemctl.unit)
+    systemctl.fail(word)
+    capsys.readouterr()
+    assert cli.main(["service", "remove", "--user"]) == 0
+    assert not systemctl.unit.exists()
+    assert not wanted.is_symlink()
+    said = capsys.readouterr()
+    assert said.out == f"{systemctl.unit} removed\n"
+    assert said.err.startswith("edgevc: systemd could not be told") == (word != "nothing")
+    assert cli.main(["service", "remove", "--user"]) == 0
+    assert "no service is installed" in capsys.readouterr().out
+
+
+def test_a_unit_is_removed_where_there_is_no_systemctl_any_more(systemctl, monkeypatch, tmp_path, capsys):
+    cli.main(["service", "install", "--user"])
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    assert cli.main(["service", "remove", "--user"]) == 0
+    assert not systemctl.unit.exists()
+    assert "this machine has no systemd" in capsys.readouterr().err
+
+
+def test_status_tells_a_service_that_does_not_run_from_a_systemd_that_does_not(systemctl, capsys):
+    systemctl.fail("show")
+    assert cli.main(["service", "status", "--user"]) == 10
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "your systemd must run, systemctl --user says: Unit not found." in said.err
+
+
+def test_nobody_without_a_home_has_a_service(monkeypatch, systemctl, capsys):
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.delenv("HOME")
+
+    def unknown(_):
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for action in ("install", "remove"):
+        assert cli.main(["service", action, "--user"]) == 10
+        assert capsys.readouterr().err == "edgevc: a user's service needs a home; set HOME, or use --system\n"
+    assert cli.main(["service", "install", "--user", "--print"]) == 0
+
+
+@pytest.mark.parametrize("place", ["python", "argument"])
+def test_a_path_that_is_no_utf_8_is_refused_and_leaves_nothing(systemctl, monkeypatch, place, capsys):
+    odd = "/opt/caf\udce9/bin/python"
+    if place == "python":
+        monkeypatch.setattr(sys, "executable", odd)
+        arguments = []
+    else:
+        arguments = ["--backing", odd]
+    assert cli.main(["service", "install", "--user", *arguments]) == 2
+    assert "must be one line of UTF-8, got" in capsys.readouterr().err
+    assert not systemctl.unit.parent.exists()
+
+
+@pytest.mark.parametrize("folder", ["a $HOME", "50%", 'quo"te', "back\\slash", "ümlaut", "tick'"])
+def test_odd_folders_of_a_source_tree_arrive_as_they_are(tmp_path, folder, monkeypatch):
+    # ExecStart= knows $ and %, Environment= only %: so nothing that is not ours may stand in an Environment= line
+    monkeypatch.setattr(service, "__file__", f"/srv/{folder}/edgevc/board/service.py")
+    text = service.unit_text(Scope(user=True), [f"--backing=/srv/{folder}/x.wav"], f"/srv/{folder}/python")
+    assert [line for line in text.splitlines() if line.startswith("Environment=")] == [
+        "Environment=OMP_NUM_THREADS=1 XDG_CACHE_HOME=%C"
+    ]
+    (command,) = [line[10:] for line in text.splitlines() if line.startswith("ExecStart=")]
+    words = [word.replace("$$", "$").replace("%%", "%") for word in shlex.split(command)]
+    assert words[0] == f"/srv/{folder}/python"
+    assert words[-1] == f"--backing=/srv/{folder}/x.wav"
+    assert f"sys.path[0] = {f'/srv/{folder}'!r};" in words[3]
 
 
 def test_the_machines_service_needs_root(systemctl, monkeypatch, capsys):

@@ -298,7 +298,10 @@ CHILD = textwrap.dedent(
     import dataclasses, logging, sys, threading
     from edgevc.live.config import LiveConfig
     from edgevc.live.stats import LatencyParts, LiveStats
+    from edgevc.cli.common import configure_logging
     from edgevc.terminal.view import run_view
+
+    configure_logging(0, session=True)
 
     class Session:
         now = LiveStats(seconds=9.0, state="running", voice="kathleen", input_level=-20.0,
@@ -418,6 +421,17 @@ def test_a_person_sees_the_session_presses_keys_and_gets_the_terminal_back(termi
     assert restored(one)
     assert "Traceback" not in one.seen
     assert "\033[" in one.seen
+
+
+def test_what_was_said_while_the_full_screen_was_up_is_said_again_below_it(terminal):
+    one = terminal("tui")
+    one.until("microphone found again")
+    one.type("q")
+    assert one.end() == 0
+    # curses leaves its own screen, and with it all that was on it
+    _, left, below = one.seen.rpartition("\033[?1049l")
+    assert left
+    assert "edgevc: microphone found again\r\n" in below
 
 
 @pytest.mark.parametrize("view", ["line", "tui"])
