@@ -62,6 +62,7 @@ docs/evaluation.md says what each figure is and which way is better.
 TITLES = {
     "live_virtual": "A live session through virtual sound devices (private PulseAudio, no hardware)",
     "live_soak": "Hours of a live session, faster than real time (simulated device, real everything else)",
+    "commands": "Spoken commands: the coffee machine of Picovoice's speech-to-intent benchmark (docs/commands.md)",
     "converter": "The whole chain: time, memory, start",
     "encoder.default": "What the phone head can do (docs/training.md)",
     "encoder.low-latency": "What the phone head of low-latency can do",

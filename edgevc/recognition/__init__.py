@@ -2,5 +2,6 @@
 
 `posteriors` runs a bundle's encoder; `rhino` reads grammars into the trees of `grammar`, `automaton` makes them
 finite-state, `lexicon` knows pronunciations, `network` joins both into states, `search` searches them (`reference` says
-how, in NumPy); `phone_loop` decodes without a grammar.
+how, in NumPy), `evidence` weighs what was found, `recognizer` does it for a stream; `phone_loop` decodes without a
+grammar.
 """

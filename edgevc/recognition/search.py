@@ -75,6 +75,22 @@ def recognition(
     )
 
 
+def core_settings(settings: SearchSettings) -> _core.CommandSearchSettings:
+    """Return what the C++ search takes; ValueError where one is out of its range comes from there."""
+    return _core.CommandSearchSettings(
+        floor=settings.floor,
+        acoustic_scale=settings.acoustic_scale,
+        word_penalty=settings.word_penalty,
+        beam=settings.beam,
+        filler=settings.filler,
+        closed_end_frames=settings.closed_end_frames,
+        open_end_frames=settings.open_end_frames,
+        unsure_end_frames=settings.unsure_end_frames,
+        unsure_margin=settings.unsure_margin,
+        max_sentence_frames=settings.max_sentence_frames,
+    )
+
+
 class CommandSearch:
     """One stream; the network may have many."""
 
@@ -105,18 +121,7 @@ class CommandSearch:
             target=network.target.tolist(),
             finals=list(network.finals),
             offsets=(chosen.prior_weight * log_priors).tolist(),
-            settings=_core.CommandSearchSettings(
-                floor=chosen.floor,
-                acoustic_scale=chosen.acoustic_scale,
-                word_penalty=chosen.word_penalty,
-                beam=chosen.beam,
-                filler=chosen.filler,
-                closed_end_frames=chosen.closed_end_frames,
-                open_end_frames=chosen.open_end_frames,
-                unsure_end_frames=chosen.unsure_end_frames,
-                unsure_margin=chosen.unsure_margin,
-                max_sentence_frames=chosen.max_sentence_frames,
-            ),
+            settings=core_settings(chosen),
         )
 
     @property

@@ -1,0 +1,289 @@
+"""Spoken commands on Picovoice's speech-to-intent benchmark: right, ended in time, refused where they should be.
+
+    git clone https://github.com/Picovoice/speech-to-intent-benchmark
+    python benchmarks/bench_commands.py --data speech-to-intent-benchmark --cache CACHE --out docs/results/commands.json
+
+Needs soundfile. All audio of a recording is fed, the seconds behind the sentence too. Noise is the benchmark's kitchen,
+mixed by its own formula (loudest frame of 2,048 samples of speech and of noise); the excerpt is drawn by the file's
+name. Two rules of what is right: "strict", where a slot too many is wrong, and Picovoice's, which looks only at the
+slots of the label. Figures are of the recordings on which no number was chosen (sha256 of the name, modulo 3, not 0).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from edgevc.bundle import ModelBundle
+from edgevc.recognition.automaton import Meaning, compile_grammar
+from edgevc.recognition.emissions import SearchSettings
+from edgevc.recognition.lexicon import lexicon_of, read_dictionary
+from edgevc.recognition.network import Network, build_network
+from edgevc.recognition.phones import log_priors
+from edgevc.recognition.posteriors import PhonePosteriors
+from edgevc.recognition.recognizer import LEAST_CERTAINTY, LISTENING, CommandRecognizer, Heard
+from edgevc.recognition.reference import ReferenceSearch
+from edgevc.recognition.rhino import parse_rhino
+from edgevc.recognition.search import CommandSearch, Recognition, SearchState
+
+DICTIONARY = Path(__file__).resolve().parent.parent / "tools" / "vctrain" / "judge" / "coffee_maker.dict"
+SNRS = (24, 21, 18, 15, 12, 9, 6)
+ENERGY_FRAME = 2048
+NEAR_MISS_SLOTS = ("coffeeDrink", "size", "roast", "numberOfShots")
+PLAIN = SearchSettings()
+
+
+def chosen_on(name: str) -> bool:
+    """Whether the search's numbers were chosen on this recording."""
+    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 3 == 0
+
+
+def loudest(samples: NDArray[np.float64]) -> float:
+    """Greatest energy of a frame."""
+    n = len(samples) // ENERGY_FRAME
+    return float((samples[: n * ENERGY_FRAME].reshape(n, ENERGY_FRAME) ** 2).sum(axis=1).max())
+
+
+def in_noise(samples: NDArray[np.float64], noise: NDArray[np.float64], snr: float, name: str) -> NDArray[np.float64]:
+    """The benchmark's mix.py, with an excerpt that does not change from run to run."""
+    rng = np.random.default_rng(int(hashlib.sha256(f"{name} {snr}".encode()).hexdigest()[:8], 16))
+    start = int(rng.integers(0, len(noise) - len(samples)))
+    excerpt = noise[start : start + len(samples)]
+    mixed = samples + excerpt * np.sqrt(loudest(samples) / (loudest(excerpt) * 10 ** (snr / 10)))
+    return mixed / (2 * np.abs(mixed).max())
+
+
+class Recordings:
+    """The benchmark's recordings as posteriors, kept in a folder."""
+
+    def __init__(self, data: Path, cache: Path, model: PhonePosteriors) -> None:
+        self.labels = json.loads((data / "data/label/label.json").read_text())
+        self._speech = data / "data/speech/clean"
+        # six labels of the benchmark have no recording
+        self.names = [name for name in sorted(self.labels) if (self._speech / name).exists()]
+        self.rest = [name for name in self.names if not chosen_on(name)]
+        self._noise = data / "data/noise/kitchen.wav"
+        self._cache = cache
+        self._model = model
+
+    def posteriors(self, snr: float | None) -> dict[str, NDArray[np.float32]]:
+        """All recordings clean, or those on which nothing was chosen in noise."""
+        path = self._cache / f"{'clean' if snr is None else snr}.npz"
+        if path.exists():
+            return dict(np.load(path))
+        found = {}
+        noise = None if snr is None else soundfile.read(self._noise)[0]
+        for name in self.names if snr is None else self.rest:
+            samples = soundfile.read(self._speech / name)[0]
+            if snr is not None and noise is not None:
+                samples = in_noise(samples, noise, snr, name)
+            found[name] = self._model(samples.astype(np.float32))
+        self._cache.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **found)
+        print(f"{path}: {len(found)} recordings", flush=True)
+        return found
+
+    def wanted(self, name: str) -> Meaning:
+        """What a recording asks for."""
+        label = self.labels[name]
+        return Meaning(label["intent"], {slot: value.strip() for slot, value in label["slots"].items()})
+
+    def strict(self, name: str, found: Recognition | None) -> bool:
+        """By our rule: a slot too many is wrong."""
+        return found is not None and found.meaning == self.wanted(name)
+
+    def labelled(self, name: str, found: Recognition | None) -> bool:
+        """By the benchmark's rule."""
+        wanted = self.wanted(name)
+        if found is None or found.meaning.intent != wanted.intent:
+            return False
+        return all(found.meaning.slots.get(slot) == value for slot, value in wanted.slots.items())
+
+
+@dataclass(frozen=True)
+class Grammars:
+    """The coffee machine's network, and those that lack one value."""
+
+    text: str
+    phones: tuple[str, ...]
+
+    def network(self, slot: str = "", value: str = "") -> Network | None:
+        """Without a slot's value where one is given; None where the slot has no such value."""
+        text = self.text
+        if slot:
+            values = re.search(rf"^    {slot}:\n((?:      - .*\n)+)", text, re.MULTILINE)
+            line = f'      - "{value}"\n'
+            if values is None or line not in values[1]:
+                return None
+            text = text.replace(values[0], values[0].replace(line, "", 1), 1)
+        automaton = compile_grammar(parse_rhino(text))
+        lexicon = lexicon_of({arc.label.word for arc in automaton.arcs}, [read_dictionary(DICTIONARY)])
+        return build_network(automaton, lexicon, self.phones)
+
+
+def command_of(sentences: list[Heard]) -> Heard | None:
+    """The first that is not refused."""
+    return next((heard for heard in sentences if heard.refusal is None), None)
+
+
+class Results:
+    """Rows for make_results.py, written after every figure."""
+
+    def __init__(self, out: Path) -> None:
+        self._rows: list[dict] = []
+        self._out = out
+
+    def add(self, name: str, value: float, unit: str = "", bar: str | None = None) -> None:
+        """Write one more row."""
+        command = "python benchmarks/bench_commands.py"
+        self._rows.append({"name": name, "value": value, "unit": unit, "bar": bar, "command": command})
+        print(f"{name}: {value:.4g} {unit}", flush=True)
+        self._out.write_text(json.dumps(self._rows, indent=1) + "\n")
+
+
+def compare_searches(results: Results, network: Network, recordings: Recordings, priors: NDArray[np.float64]) -> None:
+    """The C++ search beside the one in NumPy, and what it costs."""
+    fast, plain = CommandSearch(network, priors), ReferenceSearch(network, priors)
+    posteriors = recordings.posteriors(None)
+    differing, score_gap = 0, 0.0
+    for name in recordings.names:
+        found, wanted = fast.decode(posteriors[name]), plain.decode(posteriors[name])
+        differing += found != wanted
+        if found is not None and wanted is not None:
+            score_gap = max(score_gap, abs(found.score - wanted.score))
+    results.add(f"recordings that C++ and NumPy hear differently, of {len(recordings.names)}", differing, bar="0")
+    results.add("greatest difference of their scores", score_gap, bar="<= 1e-4")
+    times = []
+    for name in recordings.names[:60]:
+        fast.reset()
+        for frame in posteriors[name]:
+            started = time.perf_counter()
+            _, state = fast.process(frame[None])
+            times.append(time.perf_counter() - started)
+            if state is SearchState.ENDED:
+                fast.reset()
+    for share in (50, 99):
+        results.add(f"search, one hop per call, {share}th percentile", 1e6 * float(np.percentile(times, share)), "µs")
+    results.add("search, memory", fast.n_bytes / 1e6, "MB")
+
+
+def judge(
+    results: Results, network: Network, recordings: Recordings, phones: tuple[str, ...], snr: float | None
+) -> None:
+    """One condition: right by both rules, step by step, and the end decision."""
+    priors = log_priors(phones)
+    posteriors = recordings.posteriors(snr)
+    names = recordings.rest
+    where = "clean" if snr is None else f"kitchen {snr} dB"
+
+    def both(step: str, found: dict[str, Recognition | None]) -> None:
+        strict = float(np.mean([recordings.strict(name, found[name]) for name in names]))
+        labelled = float(np.mean([recordings.labelled(name, found[name]) for name in names]))
+        results.add(f"{where}: {step}, strict", strict)
+        results.add(f"{where}: {step}, by Picovoice's rule", labelled)
+
+    for step, settings in (("whole recording", PLAIN), ("whole recording, filler", LISTENING)):
+        search = CommandSearch(network, priors, settings)
+        both(step, {name: search.decode(posteriors[name]) for name in names})
+    # where the last word ends, as the clean recording's right reading has it
+    clean = recordings.posteriors(None)
+    search = CommandSearch(network, priors, LISTENING)
+    readings = {name: search.decode(clean[name]) for name in names}
+    last_word = {name: found.ends[-1] for name, found in readings.items() if recordings.strict(name, found) and found}
+    everything = CommandRecognizer(network, phones, least_certainty=float("-inf"))
+    listener = CommandRecognizer(network, phones)
+    ends: dict[str, Heard | None] = {}
+    commands: dict[str, Heard | None] = {}
+    for name in names:
+        everything.reset()
+        ends[name] = command_of(everything.process(posteriors[name]))
+        listener.reset()
+        commands[name] = command_of(listener.process(posteriors[name]))
+    both("filler and end decision", {name: heard.recognition if heard else None for name, heard in ends.items()})
+    both("also refusing", {name: heard.recognition if heard else None for name, heard in commands.items()})
+    delays = np.array([10 * (heard.end - last_word[n]) for n, heard in ends.items() if heard and n in last_word])
+    results.add(f"{where}: end too early", float(np.mean(delays < 0)))
+    results.add(f"{where}: never ended", float(np.mean([heard is None for heard in ends.values()])))
+    for share in (50, 95):
+        late = float(np.percentile(delays[delays >= 0], share))
+        results.add(f"{where}: end behind the last word, {share}th percentile", late, "ms")
+    right = [name for name, heard in ends.items() if heard and recordings.strict(name, heard.recognition)]
+    kept = [recordings.strict(n, h.recognition) for n in right if (h := commands[n])]
+    results.add(f"{where}: good commands refused", 1 - sum(kept) / len(right))
+
+
+def near_misses(results: Results, grammars: Grammars, recordings: Recordings, snr: float | None) -> None:
+    """Each slot's value left out of the grammar in turn: the recordings that say it must be refused."""
+    posteriors = recordings.posteriors(snr)
+    where = "clean" if snr is None else f"kitchen {snr} dB"
+    listeners: dict[tuple[str, str], CommandRecognizer | None] = {}
+    accepted: list[bool] = []
+    for name in recordings.rest:
+        for slot, value in recordings.wanted(name).slots.items():
+            if slot not in NEAR_MISS_SLOTS:
+                continue
+            key = slot, value
+            if key not in listeners:
+                network = grammars.network(slot, value)
+                listeners[key] = None if network is None else CommandRecognizer(network, grammars.phones)
+            if (listener := listeners[key]) is not None:
+                listener.reset()
+                accepted.append(command_of(listener.process(posteriors[name])) is not None)
+    results.add(f"{where}: near misses accepted, of {len(accepted)}", float(np.mean(accepted)))
+
+
+def other_speech(results: Results, network: Network, model: PhonePosteriors, folder: Path) -> None:
+    """Speech that holds no command, as one stream."""
+    listener = CommandRecognizer(network, model.phones)
+    n_frames = n_commands = n_sentences = 0
+    for path in sorted(folder.rglob("*.flac")):
+        samples, sample_rate = soundfile.read(path, dtype="float32")
+        if sample_rate != 16_000 or samples.ndim != 1:
+            raise SystemExit(f"{path}: expected 16 kHz mono")
+        posteriors = model(samples)
+        sentences = listener.process(posteriors)
+        n_frames += len(posteriors)
+        n_sentences += len(sentences)
+        n_commands += sum(heard.refusal is None for heard in sentences)
+    hours = n_frames / 360_000
+    results.add(f"other speech, {hours:.2f} h: sentences ended", n_sentences / hours, "/ h")
+    results.add(f"other speech, {hours:.2f} h: commands, no wake phrase", n_commands / hours, "/ h")
+
+
+def main() -> None:
+    """Writes the rows and prints them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="clone of Picovoice/speech-to-intent-benchmark")
+    parser.add_argument("--cache", type=Path, required=True, help="folder that keeps the posteriors")
+    parser.add_argument("--speech", type=Path, help="folder of other speech, 16 kHz mono FLAC")
+    parser.add_argument("--bundle", default="default", help="model whose phones are heard")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    model = PhonePosteriors(ModelBundle.find(args.bundle))
+    recordings = Recordings(args.data, args.cache, model)
+    grammars = Grammars((args.data / "data/rhino/coffee_maker.yaml").read_text(), model.phones)
+    network = grammars.network()
+    if network is None:
+        raise SystemExit("the benchmark's grammar has no network")
+    results = Results(args.out)
+    results.add("least certainty of a command", LEAST_CERTAINTY)
+    for snr in (None, *SNRS):
+        judge(results, network, recordings, model.phones, snr)
+    for snr in (None, 12):
+        near_misses(results, grammars, recordings, snr)
+    if args.speech is not None:
+        other_speech(results, network, model, args.speech)
+    compare_searches(results, network, recordings, log_priors(model.phones))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,293 @@
+"""How sure a recognised sentence is, slot by slot.
+
+The search always finds the best sentence of its grammar, also where a sentence was spoken that the grammar does not
+contain. Three figures tell these apart, for the value of each slot (for the whole sentence where it has no slots):
+
+- its **score**: the mean over its phones of each phone's mean emission per frame, less that of the best phone of each
+  frame (goodness of pronunciation; S. M. Witt, S. J. Young, 2000, with the best phone in place of a phone loop). 0 at
+  best.
+- **replaced**: what the sentence pays around the value, less what it would pay with one or more unknown words in the
+  value's place, per frame of the value. Below 0 an unknown word fits better.
+- **inserted**: the same with an unknown word in front of the value, in all; 20 and more is no doubt at all.
+
+Unknown words are those of decoys.dict that sound like no word of the grammar. They are weighed after a sentence has
+ended, over the stretch around each value: an arc with 240 words beside every slot would make the search ten times as
+large for the same answer.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevc import _core
+from edgevc.recognition.emissions import SearchSettings, emissions
+from edgevc.recognition.lexicon import Pronunciation, read_dictionary
+from edgevc.recognition.network import Network
+from edgevc.recognition.phones import minimum_frames
+from edgevc.recognition.search import Recognition, core_settings
+
+_BEFORE = 60
+_BEHIND = 30
+"""Frames before a sentence's first word and behind its last that an unknown word may take."""
+_NO_DOUBT = 20.0
+_NEAR = 0.34
+"""A decoy is left out where no more than this share of its phones differs from a word of the grammar."""
+
+
+@dataclass(frozen=True)
+class SlotEvidence:
+    """Of one slot's value; the module says what the figures are."""
+
+    score: float
+    replaced: float
+    inserted: float
+
+    @property
+    def certainty(self) -> float:
+        """The three in one: about 1 where a value was clearly spoken, below -2 where it was not."""
+        return self.score + self.replaced + min(self.inserted, _NO_DOUBT) / _NO_DOUBT
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Of a sentence."""
+
+    score: float
+    """Mean over all phones, 0 at best."""
+    slots: Mapping[str, SlotEvidence]
+    """By the slot's name; a sentence without slots has one, named "", that is all of it."""
+
+    @property
+    def certainty(self) -> float:
+        """That of the least certain slot."""
+        return min(slot.certainty for slot in self.slots.values())
+
+
+@functools.cache
+def _decoys() -> tuple[Pronunciation, ...]:
+    entries = read_dictionary(Path(__file__).with_name("decoys.dict"))
+    return tuple(tuple(ways[0].split()) for ways in entries.values())
+
+
+def edit_distance(a: Sequence[str], b: Sequence[str]) -> int:
+    """Return how many phones must be changed, added or taken away to make one of the other."""
+    row = list(range(len(b) + 1))
+    for i, left in enumerate(a, 1):
+        diagonal, row[0] = row[0], i
+        for j, right in enumerate(b, 1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
+    return row[-1]
+
+
+class EvidenceFinder:
+    """Weighs sentences of one network."""
+
+    def __init__(
+        self,
+        network: Network,
+        phones: Sequence[str],
+        log_priors: NDArray[np.float64],
+        settings: SearchSettings | None = None,
+    ) -> None:
+        """Choose the unknown words: those that sound like no word of the grammar.
+
+        Args:
+            network: that the sentences were found in.
+            phones: names of the posteriors' columns.
+            log_priors: as the search has them, (n_phones,).
+            settings: as the search has them.
+        """
+        self._network = network
+        self._log_priors = log_priors
+        self._settings = settings if settings is not None else SearchSettings()
+        self._core_settings = core_settings(self._settings)
+        known = {tuple(phones[column] for column in self._columns(c)) for c in range(len(network.labels))}
+        durations = minimum_frames(phones)
+        column = {phone: i for i, phone in enumerate(phones)}
+        self._decoys = [
+            [column[phone] for phone in decoy for _ in range(durations[phone])]
+            for decoy in _decoys()
+            if all(phone in column for phone in decoy)
+            and min(edit_distance(decoy, word) / len(decoy) for word in known) > _NEAR
+        ]
+
+    def _states(self, chain: int) -> list[int]:
+        states: list[int] = self._network.phone[self._network.first[chain] : self._network.last[chain] + 1].tolist()
+        return states
+
+    def _columns(self, chain: int) -> list[int]:
+        """The phones of a chain, each once."""
+        states = self._states(chain)
+        return [column for i, column in enumerate(states) if i == 0 or column != states[i - 1]]
+
+    def weigh(self, found: Recognition, log_posteriors: NDArray[np.float32], first: int = 0) -> Evidence:
+        """Return the evidence for a sentence.
+
+        Args:
+            found: the sentence; its `ends` count frames from where the search began.
+            log_posteriors: what the search heard, (L, n_phones), and as much of what follows as is there.
+            first: frame of the search that `log_posteriors` begins with. Words that ended before it count as perfect.
+        """
+        emitted = emissions(log_posteriors, self._log_priors, self._settings)
+        best = emitted.max(axis=1)
+        ends = [end - first for end in found.ends]
+        starts, scores = [], []
+        for i, chain in enumerate(found.chains):
+            begin = ends[i - 1] + 1 if i else max(0, ends[0] - 300)
+            if begin < 0:
+                starts.append(begin)
+                scores.append([0.0])
+                continue
+            start, score = self._phone_scores(chain, emitted[begin : ends[i] + 1], best[begin : ends[i] + 1])
+            starts.append(begin + start)
+            scores.append(score)
+        slots: dict[str, SlotEvidence] = {}
+        for name, i, j in self._values(found):
+            goodness = float(np.mean(np.concatenate(scores[i : j + 1])))
+            replaced, inserted = self._rivals(found.chains, starts, ends, i, j, log_posteriors)
+            n_frames = sum(ends[k] - starts[k] + 1 for k in range(i, j + 1))
+            slots[name] = SlotEvidence(goodness, replaced / n_frames, inserted)
+        return Evidence(float(np.mean(np.concatenate(scores))), slots)
+
+    def _values(self, found: Recognition) -> list[tuple[str, int, int]]:
+        """Name, first word and last word of every slot's value."""
+        values: list[tuple[str, int, int]] = []
+        for i, chain in enumerate(found.chains):
+            label = self._network.labels[chain]
+            if label.slot and label.begins:
+                values.append((label.slot, i, i))
+            elif label.slot:
+                values[-1] = (label.slot, values[-1][1], i)
+        return values or [("", 0, len(found.chains) - 1)]
+
+    def _phone_scores(
+        self, chain: int, emitted: NDArray[np.float32], best: NDArray[np.float32]
+    ) -> tuple[int, list[float]]:
+        """Align a word that ends with the last frame; return its first frame and each phone's score."""
+        states = self._states(chain)
+        # state 0 is the silence in front
+        quiet = emitted[:, self._network.silence]
+        if self._settings.filler > 0:
+            quiet = np.maximum(quiet, best - np.float32(self._settings.filler))
+        paid = np.concatenate([quiet[:, None], emitted[:, states]], axis=1)
+        scores = np.full(len(states) + 1, -1e30, np.float32)
+        scores[:2] = paid[0, :2]
+        moved = np.zeros(paid.shape, bool)
+        for t in range(1, len(paid)):
+            moved[t, 1:] = scores[:-1] > scores[1:]
+            scores[1:] = np.maximum(scores[1:], scores[:-1])
+            scores += paid[t]
+        path = np.empty(len(paid), np.intp)
+        at = len(states)
+        for t in range(len(paid) - 1, -1, -1):
+            path[t] = at
+            at -= int(moved[t, at])
+        start = int(np.argmax(path > 0))
+        columns = np.array(states)[path[start:] - 1]
+        below = emitted[np.arange(start, len(emitted)), columns] - best[start:]
+        cuts = np.flatnonzero(np.diff(columns)) + 1
+        return start, [float(piece.mean()) for piece in np.split(below, cuts)]
+
+    def _rivals(
+        self,
+        chains: Sequence[int],
+        starts: Sequence[int],
+        ends: Sequence[int],
+        i: int,
+        j: int,
+        log_posteriors: NDArray[np.float32],
+    ) -> tuple[float, float]:
+        """Score around words i to j, less the best with unknown words in their place, and with one in front of them."""
+        before = [self._states(chains[i - 1])] if i else []
+        value = [self._states(chain) for chain in chains[i : j + 1]]
+        behind = [self._states(chains[j + 1])] if j + 1 < len(chains) else []
+        begin = max(0, starts[i - 1] if i else starts[0] - _BEFORE)
+        stop = ends[j + 1] + 1 if behind else min(len(log_posteriors), ends[j] + 1 + _BEHIND)
+        if begin >= stop:
+            return 0.0, 0.0
+        frames = np.ascontiguousarray(log_posteriors[begin:stop])
+
+        claimed = _Paths()
+        claimed.end(claimed.line(0, [*before, *value, *behind]))
+        replaced = _Paths()
+        unknown = replaced.unknown_word(replaced.line(0, before), self._decoys)
+        replaced.more_unknown_words(unknown, self._decoys)
+        replaced.end(replaced.line(unknown, behind))
+        inserted = _Paths()
+        unknown = inserted.unknown_word(inserted.line(0, before), self._decoys)
+        inserted.end(inserted.line(unknown, [*value, *behind]))
+        score = self._score(claimed, frames)
+        return score - self._score(replaced, frames), score - self._score(inserted, frames)
+
+    def _score(self, paths: _Paths, frames: NDArray[np.float32]) -> float:
+        search = _core.CommandSearch(
+            n_phones=len(self._log_priors),
+            n_nodes=paths.n_nodes,
+            start=0,
+            silence=self._network.silence,
+            phone=paths.phone,
+            first=paths.first,
+            last=paths.last,
+            source=paths.source,
+            target=paths.target,
+            finals=paths.finals,
+            offsets=(self._settings.prior_weight * self._log_priors).tolist(),
+            settings=self._core_settings,
+        )
+        search.process(frames, to_the_end=True)
+        node, score, _ = search.best()
+        # what cannot be said in so few frames is worse than anything that can
+        return score if node >= 0 else -self._settings.beam - 10.0 * len(frames)
+
+
+class _Paths:
+    """A small network, word by word."""
+
+    def __init__(self) -> None:
+        self.n_nodes = 1
+        self.phone: list[int] = []
+        self.first: list[int] = []
+        self.last: list[int] = []
+        self.source: list[int] = []
+        self.target: list[int] = []
+        self.finals: list[int] = []
+
+    def node(self) -> int:
+        self.n_nodes += 1
+        return self.n_nodes - 1
+
+    def word(self, source: int, target: int, states: Sequence[int]) -> None:
+        self.first.append(len(self.phone))
+        self.phone += states
+        self.last.append(len(self.phone) - 1)
+        self.source.append(source)
+        self.target.append(target)
+
+    def line(self, node: int, words: Sequence[Sequence[int]]) -> int:
+        """Words behind a node; the node that they end at."""
+        for states in words:
+            target = self.node()
+            self.word(node, target, states)
+            node = target
+        return node
+
+    def unknown_word(self, node: int, decoys: Sequence[Sequence[int]]) -> int:
+        """One of many words behind a node; the node that it ends at."""
+        target = self.node()
+        for states in decoys:
+            self.word(node, target, states)
+        return target
+
+    def more_unknown_words(self, node: int, decoys: Sequence[Sequence[int]]) -> None:
+        """Any number of words between a node and itself."""
+        for states in decoys:
+            self.word(node, node, states)
+
+    def end(self, node: int) -> None:
+        self.finals.append(node)
