@@ -1,11 +1,16 @@
-"""Quantizes streaming models that are not ours and measures them at their own work.
+r"""Quantizes streaming models that are not ours and measures them at their own work.
 
     git clone https://github.com/breizhn/DTLN
+    git clone https://github.com/Xiaobin-Rong/gtcrn
+    git clone https://github.com/aask1357/fastenhancer && git -C fastenhancer checkout a4d6c00
     pip download silero-vad==6.2.3 --no-deps && unzip silero_vad-6.2.3-py3-none-any.whl
-    python benchmarks/quantize_public.py --dtln DTLN/pretrained_model --silero silero_vad/data
+    python3 -m venv sherpa && sherpa/bin/pip install sherpa-onnx
+    python benchmarks/quantize_public.py --dtln DTLN/pretrained_model --silero silero_vad/data \
+        --gtcrn gtcrn/stream/onnx_models --fastenhancer fastenhancer/onnx --sherpa-python sherpa/bin/python
 
-DTLN (MIT) cleans noisy speech with two graphs, silero-vad (MIT) finds speech. Both are fed as their authors do. The
-speech is the packaged held-out set, which calibration has not heard. Writes docs/results/quantize_public.json.
+DTLN, GTCRN and FastEnhancer (MIT) clean noisy speech, silero-vad (MIT) finds speech. All are fed as their authors do.
+The speech is the packaged held-out set, which calibration has not heard. Writes docs/results/quantize_public.json;
+the rows of a model that is not given stay as they are in that file.
 """
 
 from __future__ import annotations
@@ -18,6 +23,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 
 from edgevc.quantize.calibration_speech import held_out_clips
@@ -26,6 +32,29 @@ RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "quantiz
 DTLN_BLOCK, DTLN_HOP = 512, 128
 SILERO_CONTEXT, SILERO_HOP = 64, 512
 SNR_DB = 5.0
+SPECTRUM, SPECTRUM_HOP = 512, 256
+FASTENHANCER_HOPS = {"fastenhancer_t": 256, "fastenhancer_b": 256, "fastenhancer_s": 256, "fastenhancer_m": 160}
+
+GTCRN_METADATA = {
+    "model_type": "gtcrn", "version": "1", "sample_rate": "16000", "n_fft": "512", "hop_length": "256",
+    "window_length": "512", "window_type": "hann_sqrt", "conv_cache_shape": "2,1,16,16,33",
+    "tra_cache_shape": "2,3,1,1,16", "inter_cache_shape": "2,1,33,16",
+}  # fmt: skip
+"""What sherpa-onnx reads from a GTCRN file; its authors' files have none of it."""
+SHERPA = """
+import json, sys, wave
+import numpy as np, sherpa_onnx
+source, target, *models = sys.argv[1:]
+samples = np.load(source)
+found = []
+for path in models:
+    gtcrn = sherpa_onnx.OfflineSpeechDenoiserGtcrnModelConfig(model=path)
+    model = sherpa_onnx.OfflineSpeechDenoiserModelConfig(gtcrn=gtcrn, num_threads=1, provider="cpu")
+    config = sherpa_onnx.OfflineSpeechDenoiserConfig(model=model)
+    assert config.validate(), path
+    found.append(np.array(sherpa_onnx.OfflineSpeechDenoiser(config)(samples, 16000).samples, np.float32))
+np.save(target, np.stack(found))
+"""
 
 OPTIONS = {
     "model_1": ["--state-pattern", "input_3=tf_op_layer_stack_2", "--feed", "input_2=magnitude:128"],
@@ -39,6 +68,9 @@ OPTIONS = {
         *("--state-pattern", "state=stateN", "--shape", "input=1x576"),
         *("--feed", "input=samples:512", "--feed", "sr=16000"),
     ],
+    "gtcrn": ["--state-pattern", "*_cache=*_cache_out"],
+    "gtcrn_simple": ["--state-pattern", "*_cache=*_cache_out"],
+    **{stem: ["--state-pattern", "cache_in_*=cache_out_*"] for stem in FASTENHANCER_HOPS},
 }
 """File name's stem to what `edgevc quantize` cannot see in the graph."""
 
@@ -168,18 +200,122 @@ def measure_silero(folder: Path, work: Path) -> list[dict]:
     ]
 
 
+def clean_spectra(noisy: np.ndarray, graph: onnxruntime.InferenceSession) -> np.ndarray:
+    """Return what GTCRN makes of (T,) at 16 kHz, 256 samples late: spectra in and out, sqrt-Hann on both sides."""
+    window = np.sqrt(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(SPECTRUM) / SPECTRUM)).astype(np.float32)
+    names = [value.name for value in graph.get_outputs()]
+    states = {v.name: np.zeros(v.shape, np.float32) for v in graph.get_inputs() if v.name != "mix"}
+    frame, added = np.zeros(SPECTRUM, np.float32), np.zeros(SPECTRUM, np.float32)
+    output = np.zeros(len(noisy) // SPECTRUM_HOP * SPECTRUM_HOP, np.float32)
+    for start in range(0, len(output), SPECTRUM_HOP):
+        frame = np.concatenate([frame[SPECTRUM_HOP:], noisy[start : start + SPECTRUM_HOP]])
+        spectrum = np.fft.rfft(frame * window)
+        mix = np.stack([spectrum.real, spectrum.imag], -1).astype(np.float32)[None, :, None, :]
+        found = dict(zip(names, graph.run(None, {"mix": mix, **states}), strict=True))
+        states = {name: found[f"{name}_out"] for name in states}
+        block = np.fft.irfft(found["enh"][0, :, 0] @ np.array([1, 1j])).astype(np.float32) * window
+        added = np.concatenate([added[SPECTRUM_HOP:], np.zeros(SPECTRUM_HOP, np.float32)]) + block
+        output[start : start + SPECTRUM_HOP] = added[:SPECTRUM_HOP]
+    return output
+
+
+def clean_waveform(noisy: np.ndarray, graph: onnxruntime.InferenceSession, hop: int) -> np.ndarray:
+    """Return what FastEnhancer makes of (T,) at 16 kHz, 512 - hop samples late."""
+    names = [value.name for value in graph.get_outputs()]
+    states = {v.name: np.zeros(v.shape, np.float32) for v in graph.get_inputs() if v.name != "wav_in"}
+    frame = np.zeros(SPECTRUM, np.float32)
+    output = np.zeros(len(noisy) // hop * hop, np.float32)
+    for start in range(0, len(output), hop):
+        frame = np.concatenate([frame[hop:], noisy[start : start + hop]])
+        found = dict(zip(names, graph.run(None, {"wav_in": frame[None], **states}), strict=True))
+        states = {name: found[name.replace("_in_", "_out_")] for name in states}
+        output[start : start + hop] = found["wav_out"][0]
+    return output
+
+
+def rows_of_sound(title: str, cleaned: list[np.ndarray], late: int) -> list[dict]:
+    """Compare float and int8, which are `late`, with the speech of `material(7)`, and with each other."""
+    speech, noise = material(np.random.default_rng(7))
+    n = min(map(len, cleaned)) - late
+    exact, found = (samples[late : late + n] for samples in cleaned)
+    sounds = (("noisy", speech[:n] + noise[:n]), ("float", exact), ("int8", found))
+    rows = [row(f"{title}: SNR of speech, {what}", snr_db(speech[:n], samples), "dB") for what, samples in sounds]
+    return [*rows, row(f"{title}: int8 against float, signal over difference", snr_db(exact, found), "dB")]
+
+
+def described(model: Path, folder: Path) -> Path:
+    """Return a copy of GTCRN's file with the metadata that sherpa-onnx reads."""
+    graph = onnx.load(model)
+    for key, value in GTCRN_METADATA.items():
+        entry = graph.metadata_props.add()
+        entry.key, entry.value = key, value
+    copy = folder / model.name
+    onnx.save(graph, copy)
+    return copy
+
+
+def measure_gtcrn(folder: Path, work: Path, sherpa_python: str | None) -> list[dict]:
+    """Quantize both exports at the defaults; clean noisy speech with float and int8, here and in sherpa-onnx."""
+    rows = []
+    speech, noise = material(np.random.default_rng(7))
+    for stem in ("gtcrn_simple", "gtcrn"):
+        model = described(folder / f"{stem}.onnx", work)
+        out, report = quantize(model, work)
+        title = f"GTCRN {stem}"
+        kept = {entry.key: entry.value for entry in onnx.load(out).metadata_props}
+        same = sum(kept.get(key) == value for key, value in GTCRN_METADATA.items())
+        rows += [*rows_of(title, report), row(f"{title}: metadata entries kept of 10", same, "", ">= 10")]
+        cleaned = [clean_spectra(speech + noise, session(path)) for path in (model, out)]
+        rows += rows_of_sound(title, cleaned, SPECTRUM - SPECTRUM_HOP)
+        if sherpa_python is not None:
+            source, target = work / "noisy.npy", work / "cleaned.npy"
+            np.save(source, speech + noise)
+            subprocess.run([sherpa_python, "-c", SHERPA, source, target, model, out], check=True)
+            exact, found = np.load(target)
+            title = f"{title} in sherpa-onnx's denoiser: int8 against float, signal over difference"
+            rows.append(row(title, snr_db(exact, found), "dB", ">= 35"))
+    return rows
+
+
+def measure_fastenhancer(folder: Path, work: Path) -> list[dict]:
+    """Quantize each size at the defaults and clean noisy speech with float and int8."""
+    rows = []
+    speech, noise = material(np.random.default_rng(7))
+    for stem, hop in FASTENHANCER_HOPS.items():
+        model = folder / f"{stem}.onnx"
+        out, report = quantize(model, work)
+        title = f"FastEnhancer {stem[-1].upper()}"
+        cleaned = [clean_waveform(speech + noise, session(path), hop) for path in (model, out)]
+        rows += [*rows_of(title, report), *rows_of_sound(title, cleaned, SPECTRUM - hop)]
+    return rows
+
+
 def main() -> None:
     """Measures what is given and writes the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dtln", type=Path, required=True, help="folder with model_1.onnx and model_2.onnx")
-    parser.add_argument("--silero", type=Path, required=True, help="folder with silero_vad_op18_ifless.onnx")
+    parser.add_argument("--dtln", type=Path, help="folder with model_1.onnx and model_2.onnx")
+    parser.add_argument("--silero", type=Path, help="folder with silero_vad_op18_ifless.onnx")
+    parser.add_argument("--gtcrn", type=Path, help="folder with gtcrn.onnx and gtcrn_simple.onnx")
+    parser.add_argument("--fastenhancer", type=Path, help="folder with fastenhancer_t.onnx, ..._b, ..._s and ..._m")
+    parser.add_argument("--sherpa-python", help="the Python of an environment with sherpa-onnx, for GTCRN")
     parser.add_argument("--out", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        rows = [*measure_dtln(arguments.dtln, Path(folder)), *measure_silero(arguments.silero, Path(folder))]
-    arguments.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    for entry in rows:
-        print(f"{entry['name']:70s} {entry['value']:10.4g} {entry['unit']}")
+    rows = json.loads(arguments.out.read_text(encoding="utf-8")) if arguments.out.exists() else []
+    parts = {
+        "DTLN": arguments.dtln and (lambda work: measure_dtln(arguments.dtln, work)),
+        "silero-vad": arguments.silero and (lambda work: measure_silero(arguments.silero, work)),
+        "GTCRN": arguments.gtcrn and (lambda work: measure_gtcrn(arguments.gtcrn, work, arguments.sherpa_python)),
+        "FastEnhancer": arguments.fastenhancer and (lambda work: measure_fastenhancer(arguments.fastenhancer, work)),
+    }
+    for title, measure in parts.items():
+        if not measure:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            found = measure(Path(folder))
+        rows = [entry for entry in rows if not entry["name"].startswith(title)] + found
+        arguments.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        for entry in found:
+            print(f"{entry['name']:70s} {entry['value']:10.4g} {entry['unit']}", flush=True)
 
 
 if __name__ == "__main__":

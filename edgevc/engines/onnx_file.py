@@ -33,13 +33,13 @@ _OPERATORS = frozenset(
 )
 # The inputs that decide the shape of an operator's output. They must follow from the file's constants and from the
 # shapes of the inputs, which are fixed at load: then every shape is known there, and no state or sound can change one.
-_SHAPE_INPUTS = {
+SHAPE_INPUTS = {
     "ConstantOfShape": (0,), "Expand": (1,), "Pad": (1, 3), "Range": (0, 1, 2), "ReduceL2": (1,), "ReduceMax": (1,),
     "ReduceMean": (1,), "ReduceMin": (1,), "ReduceSum": (1,), "ReduceSumSquare": (1,), "Reshape": (1,),
     "Slice": (1, 2, 3, 4), "Split": (1,), "Squeeze": (1,), "Tile": (1,), "Unsqueeze": (1,),
 }  # fmt: skip
 _MAX_NODES = 20_000
-_MAX_DIMENSIONS = 8
+MAX_DIMENSIONS = 8
 
 
 class _DamageError(Exception):
@@ -98,7 +98,7 @@ def _check_graph(graph: memoryview, path: str) -> list[str]:
 def _check_shapes(nodes: list[_Node], known: set[str], path: str) -> None:
     """Refuse shapes that are computed from inputs or states; `known` are the names of the constants."""
     for node in nodes:
-        for at in _SHAPE_INPUTS.get(node.operator, ()):
+        for at in SHAPE_INPUTS.get(node.operator, ()):
             if at < len(node.inputs) and node.inputs[at] not in known:
                 raise ModelError(
                     f"{path}: the shape that {node.operator} gives must follow from the file, it is computed from "
@@ -144,9 +144,9 @@ def _check_tensor(tensor: memoryview, path: str) -> str:
                 n_dimensions += 1
                 n_elements *= size
                 # looked at here, so that a list of a million sizes is no product of a million digits
-                if n_dimensions > _MAX_DIMENSIONS or not 0 <= n_elements <= MAX_ELEMENTS:
+                if n_dimensions > MAX_DIMENSIONS or not 0 <= n_elements <= MAX_ELEMENTS:
                     raise ModelError(
-                        f"{path}: a tensor may have {_MAX_DIMENSIONS} dimensions, {MAX_ELEMENTS} elements, got more; "
+                        f"{path}: a tensor may have {MAX_DIMENSIONS} dimensions, {MAX_ELEMENTS} elements, got more; "
                         "export it again"
                     )
         elif field == 8:

@@ -71,9 +71,12 @@ def _from_onnx(source: Path, target: Path, python: str | None, overwrite: bool) 
     if not source.is_file() or source.stat().st_size > MAX_ONNX_BYTES:
         raise ModelError(f"{source} must be a file of at most {MAX_ONNX_BYTES >> 20} MiB; check the path")
     model = read_onnx(source.read_bytes(), str(source))
+    inputs = [value.name for value in model.graph.input]
+    for name in inputs:
+        # they become arguments of the converter, which would take it for an option
+        if name.startswith("-"):
+            raise ModelError(f"{source}: the name of an input must not begin with '-', got {name[:80]!r}; rename it")
     interpreter = _interpreter(python, ONNX_TO_TFLITE)
-    constant = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value.name for value in model.graph.input if value.name not in constant]
     with staged(target, MAX_ONNX_BYTES, overwrite=overwrite) as made:
         folder = made.parent / "converted"
         _call(

@@ -10,6 +10,7 @@ import numpy as np
 from edgevc.bundle import ENGINES, ModelBundle
 from edgevc.converter import VoiceConverter
 from edgevc.engines import Graph, GraphState, load_graph
+from edgevc.engines.probe import probe_graphs
 from edgevc.errors import ConfigError, ModelError
 from edgevc.quantize.dataset import Dataset
 from edgevc.quantize.float_model import Files, FloatModel, mel_distance, one_minute
@@ -67,6 +68,9 @@ class FloatBundle(FloatModel):
             engine: {name: bundle.read(spec.files[engine]) for name, spec in bundle.graphs.items()}
             for engine in engines
         }
+        for engine, files in self.float_files.items():
+            # nobody vouched for them: a child loads them first
+            probe_graphs({bundle.graphs[name].files[engine]: data for name, data in files.items()}, engine, self.hops)
         self.source_bytes = {engine: sizes(files) for engine, files in self.float_files.items()}
         self.quantizers = {engine: self._quantizers(engine) for engine in engines}
         self._calls = {part: self._record(part) for part in ("calibration", "held_out")}

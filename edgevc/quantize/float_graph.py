@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevc.engines.probe import probe_graphs
 from edgevc.errors import ConfigError
 from edgevc.quantize.dataset import Dataset, Material
 from edgevc.quantize.feeds import Feed
@@ -44,11 +45,14 @@ class FloatGraph(FloatModel):
 
         Raises:
             ConfigError: there are too few calls.
+            ModelError: the graph crashes ONNX Runtime, or takes too much time or memory.
         """
         super().__init__()
         self.prepared, self.dataset = prepared, dataset
         self.name, self.source_sha256 = prepared.name, sha256
         data = prepared.model.SerializeToString()
+        # nobody vouched for it: a child loads it first
+        probe_graphs({prepared.name: data}, "onnx")
         self.float_files = {"onnx": {prepared.name: data}}
         self.source_bytes = {"onnx": prepared.n_source_bytes or len(data)}
         self.quantizers = {"onnx": {prepared.name: OnnxQuantizer(prepared)}}

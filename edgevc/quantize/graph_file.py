@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgevc.bundle import MAX_ELEMENTS
 from edgevc.engines.onnx import first_line
+from edgevc.engines.onnx_file import MAX_DIMENSIONS
 from edgevc.errors import ConfigError, EngineError, ModelError
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ def read_onnx(data: bytes, path: str, folder: Path | None = None) -> ModelProto:
             raise ValueError("it has no operators")
     except Exception as error:  # protobuf's and onnx's exceptions have no common base of their own
         raise ModelError(f"{path} is no usable ONNX file: {first_line(error)}; export it again") from error
+    _require_reasonable_sizes(model, path)
     _join_weights(model, path, folder)
     try:
         onnx.checker.check_model(model)
@@ -191,6 +194,19 @@ def _take_defaults_from_inputs(model: ModelProto) -> None:
     del model.graph.input[:]
     model.graph.input.extend(fed)
     model.ir_version = max(model.ir_version, _IR_WITHOUT_DEFAULTS)
+
+
+def _require_reasonable_sizes(model: ModelProto, path: str) -> None:
+    """Look at the sizes before anybody multiplies a million of them."""
+    for tensor in _tensors(model.graph):
+        n_elements = 1
+        for count, size in enumerate(tensor.dims, 1):
+            n_elements *= size
+            if count > MAX_DIMENSIONS or not 0 <= n_elements <= MAX_ELEMENTS:
+                raise ModelError(
+                    f"{path}: a tensor may have {MAX_DIMENSIONS} dimensions and {MAX_ELEMENTS} elements, "
+                    f"{tensor.name[:80]!r} has more; export it again"
+                )
 
 
 def _require_float32(model: ModelProto, path: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevc.engines.onnx_file import SHAPE_INPUTS
 from edgevc.errors import ConfigError, ModelError
 from edgevc.quantize.folding import fold, simplify
 from edgevc.quantize.graph_file import (
@@ -26,6 +27,20 @@ if TYPE_CHECKING:
 
 _CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
 _DOMAINS = ("", "ai.onnx", "com.microsoft")
+_SHAPE_INPUTS = {
+    **SHAPE_INPUTS,
+    **dict.fromkeys(("AffineGrid", "CenterCropPad", "Col2Im", "DFT", "OneHot", "TopK"), (1,)),
+    **dict.fromkeys(("ReduceL1", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd"), (1,)),
+    **dict.fromkeys(("BlackmanWindow", "HammingWindow", "HannWindow"), (0,)),
+    "MaxUnpool": (2,),
+    "MelWeightMatrix": (0, 1, 2, 3, 4),
+    "Resize": (1, 2, 3),
+    "STFT": (1, 3),
+    "Upsample": (1,),
+}
+"""Operator to the inputs that decide the shape of what it gives."""
+_SHAPES_OF_VALUES = ("Compress", "NonMaxSuppression", "NonZero", "StringSplit", "Unique")
+"""Operators that give more or less, depending on what they read."""
 _FLOAT, _INTEGERS = 1, {6: np.int32, 7: np.int64}
 _NUMPY = {1: np.float32, 9: np.bool_, **_INTEGERS}
 
@@ -75,6 +90,7 @@ def load_graph_file(
     pairs = find_states(original, state_patterns, str(path))
     folded, found = fold(_fix_shapes(original, shapes or {}, constants or {}), path)
     _require_plain_operators(folded, path)
+    _require_fixed_shapes(folded, path)
     model = simplify(folded)
     carry_descriptions(original, model)
     prepared = describe(path.stem, model, pairs, n_bytes)
@@ -103,6 +119,23 @@ def _require_plain_operators(model: ModelProto, path: Path) -> None:
             raise ModelError(
                 f"{path}: {node.op_type} is of the unknown domain {node.domain}; export standard operators"
             )
+
+
+def _require_fixed_shapes(model: ModelProto, path: Path) -> None:
+    """Refuse shapes that are computed while the graph runs: a state could make them grow for as long as it likes."""
+    known = {tensor.name for tensor in model.graph.initializer} | {""}
+    for node in model.graph.node:
+        computed = [node.input[i] for i in _SHAPE_INPUTS.get(node.op_type, ()) if i < len(node.input)]
+        computed = [name for name in computed if name not in known]
+        if node.op_type in _SHAPES_OF_VALUES:
+            computed = [node.input[0]]
+        if computed:
+            raise ModelError(
+                f"{path}: the shape that {node.op_type} gives must follow from the file, it is computed from "
+                f"{computed[0][:80]!r} while the graph runs; export it with fixed shapes"
+            )
+        if node.op_type in ("Constant", "Shape", "Size") or known.issuperset(node.input):
+            known.update(node.output)
 
 
 def describe(name: str, model: ModelProto, states: Sequence[State], n_source_bytes: int = 0) -> Prepared:

@@ -15,6 +15,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from edgevc.errors import ConfigError, EngineError, ModelError
 from edgevc.quantize.layers import FloatArray, Layer, Node, places
-from edgevc.quantize.schemes.repack import repack
+from edgevc.quantize.schemes.repack import repack, unpack
 from edgevc.stderr import quiet_stderr
 
 SCHEMES = ("dynamic", "static", "weight-only")
@@ -68,50 +69,57 @@ class LitertQuantizer:
         Raises:
             ModelError: the file is already quantized.
         """
-        from ai_edge_litert import schema_py_generated as schema
-
         self.graph, self._original = graph, data
-        model = schema.ModelT.InitFromPackedBuf(data, 0)
-        names = [tensor.name for subgraph in model.subgraphs for tensor in subgraph.tensors]
-        if len(set(names)) < len(names):
-            # the quantizer wants the names of all signatures' tensors unique
-            data = repack(data)
-            model = schema.ModelT.InitFromPackedBuf(data, 0)
-        self._data = data
-        codes = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-        ops = [codes[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
+        model = unpack(data, f"{graph} (litert)")
+        try:
+            names = [tensor.name for subgraph in model.subgraphs for tensor in subgraph.tensors]
+            if len(set(names)) < len(names):
+                # the quantizer wants the names of all signatures' tensors unique
+                data = repack(data, path=f"{graph} (litert)")
+                model = unpack(data, f"{graph} (litert)")
+            self._data = data
+            self._scopes: dict[str, list[str]] = {}
+            found, near = self._find_layers(model, known or {})
+            quantized = any(t.quantization is not None and _has_scales(t) for s in model.subgraphs for t in s.tensors)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{graph} (litert) is a damaged .tflite file: {error}; convert it again") from error
+        if quantized:
+            raise ModelError(f"{graph} (litert) must be float, got quantized tensors; give the float model")
+        self.layers = tuple(replace(layer, place=near.get(layer.name, "")) for layer in found.values())
+
+    def _find_layers(self, model: Any, known: Mapping[str, str]) -> tuple[dict[str, Layer], dict[str, str]]:
+        """Return the layers by name, and where those lie that are at an end of the graph.
+
+        All signatures have the same layers, which are told by their weights.
+        """
+        ops = _operator_names(model)
         found: dict[str, Layer] = {}
-        self._scopes: dict[str, list[str]] = {}
         by_weights: dict[str, str] = {}
         near: dict[str, str] = {}
-        signatures = {signature.subgraphIndex: signature for signature in model.signatureDefs}
+        signatures = {signature.subgraphIndex: signature for signature in model.signatureDefs or ()}
         for index, subgraph in enumerate(model.subgraphs):
             walk = []
             for operator in subgraph.operators:
                 op = ops[operator.opcodeIndex]
+                weights = _weights(model, subgraph, operator, op, self._data)
                 name = ""
-                weights = _weights(model, subgraph, operator, op, data)
                 if weights is not None:
                     key = fingerprint(weights)
                     if key not in by_weights:
-                        by_weights[key] = _free_name((known or {}).get(key, ""), op, found)
+                        by_weights[key] = _free_name(known.get(key, ""), op, found)
                     name = by_weights[key]
                     if name not in found:
-                        bias = 4 * len(weights) if len(operator.inputs) > 2 and operator.inputs[2] >= 0 else 0
-                        found[name] = Layer(graph, name, op, (weights,), weights.nbytes + bias)
-                    outputs = [subgraph.tensors[i].name.decode() for i in operator.outputs]
-                    # as ai_edge_quantizer names an operator: its outputs, each with a semicolon
-                    self._scopes.setdefault(name, []).append("^" + re.escape(";".join(outputs) + ";") + "$")
+                        found[name] = self._layer(name, op, operator, weights)
+                    self._scopes.setdefault(name, []).append(_scope(subgraph, operator))
                 walk.append(Node(tuple(map(str, operator.inputs)), tuple(map(str, operator.outputs)), name))
             signature = signatures.get(index)
             if signature is not None:
                 near |= places(walk, _plain(signature.inputs), _plain(signature.outputs))
-        if any(t.quantization is not None and _has_scales(t) for s in model.subgraphs for t in s.tensors):
-            raise ModelError(f"{graph} (litert) must be float, got quantized tensors; give the float model")
-        self.layers = tuple(
-            Layer(graph, layer.name, layer.op, layer.weights, layer.n_bytes, near.get(layer.name, ""))
-            for layer in found.values()
-        )
+        return found, near
+
+    def _layer(self, name: str, op: str, operator: Any, weights: FloatArray) -> Layer:
+        bias = 4 * len(weights) if len(operator.inputs) > 2 and operator.inputs[2] >= 0 else 0
+        return Layer(self.graph, name, op, (weights,), weights.nbytes + bias)
 
     def refusal(self, layer: str, scheme: str) -> str:
         """Return why a layer cannot be quantized by a scheme; empty where it can."""
@@ -130,33 +138,50 @@ class LitertQuantizer:
         """
         if scheme not in SCHEMES:
             raise ConfigError(f"scheme must be one of {', '.join(SCHEMES)}, got {scheme!r}")
-        chosen = [
+        chosen = {
             layer.name for layer in self.layers if layer.name not in keep_float and not self.refusal(layer.name, scheme)
-        ]
+        }
         if not chosen:
             return self._original
         quantizer, qtyping = require_quantizer()
-        name = qtyping.TFLOperationName
         with _silence():
             tool = quantizer.Quantizer(bytearray(self._data))
-            if scheme == "static":
-                tool.add_static_config(
-                    regex=".*", operation_name=name.FULLY_CONNECTED, activation_num_bits=8, weight_num_bits=8
-                )
-            else:
-                add = tool.add_dynamic_config if scheme == "dynamic" else tool.add_weight_only_config
-                for op in sorted({layer.op for layer in self.layers}):
-                    kind = name.CONV_2D_TRANSPOSE if op == "TRANSPOSE_CONV" else name[op]
-                    add(regex=".*", operation_name=kind, num_bits=8)
-            for layer in self.layers:
-                if layer.name not in chosen:
-                    for scope in self._scopes[layer.name]:
-                        tool.update_quantization_recipe(scope, name.ALL_SUPPORTED, algorithm_key="no_quantize")
+            self._configure(tool, qtyping.TFLOperationName, scheme, chosen)
             ranges = None
             if scheme == "static":
                 ranges = tool.calibrate({key: list(calls) for key, calls in (feeds or {}).items()}, num_threads=1)
             done = tool.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
-        return repack(bytes(done.quantized_model), tensor_names=False)
+        return repack(bytes(done.quantized_model), tensor_names=False, path=f"{self.graph} (litert)")
+
+    def _configure(self, tool: Any, name: Any, scheme: str, chosen: set[str]) -> None:
+        """Tell the tool which operators become int8, and how."""
+        if scheme == "static":
+            tool.add_static_config(
+                regex=".*", operation_name=name.FULLY_CONNECTED, activation_num_bits=8, weight_num_bits=8
+            )
+        else:
+            add = tool.add_dynamic_config if scheme == "dynamic" else tool.add_weight_only_config
+            for op in sorted({layer.op for layer in self.layers}):
+                kind = name.CONV_2D_TRANSPOSE if op == "TRANSPOSE_CONV" else name[op]
+                add(regex=".*", operation_name=kind, num_bits=8)
+        for layer in self.layers:
+            if layer.name not in chosen:
+                for scope in self._scopes[layer.name]:
+                    tool.update_quantization_recipe(scope, name.ALL_SUPPORTED, algorithm_key="no_quantize")
+
+
+def _operator_names(model: Any) -> list[str]:
+    """Return the name of each operator code of a file."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+    return [names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
+
+
+def _scope(subgraph: Any, operator: Any) -> str:
+    """Return a pattern for one operator, as ai_edge_quantizer names it: its outputs, each with a semicolon."""
+    outputs = [subgraph.tensors[i].name.decode() for i in operator.outputs]
+    return "^" + re.escape(";".join(outputs) + ";") + "$"
 
 
 def fingerprint(weights: FloatArray) -> str:

@@ -3,15 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import flatbuffers
+from edgevc.errors import ModelError
 
 
-def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = (), *, tensor_names: bool = True) -> bytes:
+def unpack(data: bytes, path: str) -> Any:
+    """Return a .tflite file as a tree of Python objects, a `ModelT` of LiteRT's schema.
+
+    Args:
+        data: the file.
+        path: names it in messages.
+
+    Raises:
+        ModelError: it is damaged.
+    """
+    # brought by LiteRT, which is there where .tflite files are
+    from ai_edge_litert import schema_py_generated as schema
+
+    try:
+        model = schema.ModelT.InitFromPackedBuf(data, 0)
+        if not model.subgraphs or model.buffers is None or model.operatorCodes is None:
+            raise ValueError("it has no graph")
+    except Exception as error:  # offsets that point anywhere end in whatever reading there raises
+        raise _damaged(path, error) from error
+    return model
+
+
+def _damaged(path: str, error: Exception) -> ModelError:
+    said = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+    return ModelError(f"{path} is a damaged .tflite file: {said}; convert it again")
+
+
+def repack(
+    data: bytes,
+    inputs: Sequence[str] = (),
+    outputs: Sequence[str] = (),
+    *,
+    tensor_names: bool = True,
+    path: str = "the graph",
+) -> bytes:
     """Return the file with short tensor names or none, shared tables, and its signatures' tensors named.
 
     Tensor names shrink (the runtime finds its tensors by the signatures), empty quantization parameters go, and what is
@@ -23,48 +56,22 @@ def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = (),
         inputs: names for the signatures' inputs, which a converter calls args_0, args_1, ...; none leaves them.
         outputs: names for output_0, output_1, ...; none leaves them.
         tensor_names: every tensor has one of its own, as ai_edge_quantizer wants it.
+        path: names the file in messages.
+
+    Raises:
+        ModelError: the file is damaged.
     """
-    # brought by LiteRT, which is there where .tflite files are
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
+    model = unpack(data, path)
+    try:
+        return _packed(model, data, inputs, outputs, tensor_names)
+    except Exception as error:  # as in unpack: a tree that could be read may still hold what cannot be written
+        raise _damaged(path, error) from error
 
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
-    arrays: dict[tuple[str, bytes], int] = {}
-    strings: dict[bytes, int] = {}
-    tables: dict[tuple[Any, ...], int] = {}
 
-    class SharingBuilder(flatbuffers.Builder):  # type: ignore[misc]
-        """Writes equal arrays and strings once."""
+def _packed(model: Any, data: bytes, inputs: Sequence[str], outputs: Sequence[str], tensor_names: bool) -> bytes:
+    from edgevc.quantize.schemes.sharing_builder import SharingBuilder
 
-        def CreateNumpyVector(self, x: np.ndarray) -> int:  # noqa: N802
-            """As the original."""
-            key = (x.dtype.str, x.tobytes())
-            if key not in arrays:
-                arrays[key] = super().CreateNumpyVector(x)
-            return arrays[key]
-
-        def CreateString(self, s: str | bytes, encoding: str = "utf-8", errors: str = "strict") -> int:  # noqa: N802
-            """As the original."""
-            key = s if isinstance(s, bytes) else s.encode(encoding, errors)
-            if key not in strings:
-                strings[key] = super().CreateString(s, encoding, errors)
-            return strings[key]
-
-    def share(table: Any) -> None:
-        """Let the table pack to the offset of an equal one where there is one."""
-        original = type(table)
-
-        class Shared(original):  # type: ignore[misc, valid-type]
-            def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802
-                fields = sorted(vars(self).items())
-                contents = (np.asarray(() if value is None else value).tobytes() for _, value in fields)
-                key = (original, *contents)
-                if key not in tables:
-                    tables[key] = super().Pack(builder)
-                return tables[key]
-
-        table.__class__ = Shared
-
+    builder = SharingBuilder(len(data))
     for buffer in model.buffers:
         if buffer.offset:
             # stored behind the flatbuffer; brought inside, where it is aligned again
@@ -73,21 +80,24 @@ def repack(data: bytes, inputs: Sequence[str] = (), outputs: Sequence[str] = (),
     for i, subgraph in enumerate(model.subgraphs):
         for j, tensor in enumerate(subgraph.tensors):
             tensor.name = f"{i}.{j}".encode() if tensor_names else b""
+            if tensor.quantization is not None and _is_empty(tensor.quantization):
+                tensor.quantization = None
             if tensor.quantization is not None:
-                if _is_empty(tensor.quantization):
-                    tensor.quantization = None
-                else:
-                    share(tensor.quantization)
+                builder.share(tensor.quantization)
         for operator in subgraph.operators:
             if operator.builtinOptions is not None:
-                share(operator.builtinOptions)
-    for signature in model.signatureDefs:
-        for tensors, wanted in ((signature.inputs, inputs), (signature.outputs, outputs)):
-            for tensor in tensors if wanted else ():
-                tensor.name = wanted[int(tensor.name.decode().rsplit("_", 1)[-1])].encode()
-    builder = SharingBuilder(len(data))
+                builder.share(operator.builtinOptions)
+    for signature in model.signatureDefs or ():
+        _name(signature.inputs, inputs)
+        _name(signature.outputs, outputs)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def _name(tensors: Sequence[Any], wanted: Sequence[str]) -> None:
+    """Give a signature's tensors their names; they end in their number."""
+    for tensor in tensors if wanted else ():
+        tensor.name = wanted[int(tensor.name.decode().rsplit("_", 1)[-1])].encode()
 
 
 def _is_empty(parameters: Any) -> bool:
