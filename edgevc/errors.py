@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from edgevc.text import printable
+from edgevc.text import printable_lines
 
 
 class EdgevcError(Exception):
@@ -17,7 +17,7 @@ class EdgevcError(Exception):
 
     def __str__(self) -> str:
         """Return the message; what a file or a device calls itself cannot drive a terminal with it."""
-        return "\n".join(map(printable, super().__str__().split("\n")))
+        return printable_lines(super().__str__())
 
 
 class ConfigError(EdgevcError, ValueError):

@@ -14,6 +14,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def printable_lines(text: str) -> str:
+    """Return the text with each of its lines made printable; it keeps its lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def shortened(value: object, limit: int = 80) -> str:
     """Return what a message shows of a value from a file: its `repr`, printable and at most `limit` characters.
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, TextIO, cast
 from edgevc.errors import INTERRUPTED, EdgevcError
 from edgevc.limits import CHUNK_HOPS, ENGINES
 from edgevc.pipes import WaitingWriter
-from edgevc.text import printable
+from edgevc.text import printable, printable_lines
 
 MODEL_HELP = 'a built-in model (edgevc voices lists them), or path to a model folder or .zip (default: "default")'
 ENDING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGQUIT") if hasattr(signal, name))
@@ -83,7 +83,7 @@ def complain(message: str) -> None:
     # the terminal may have gone, which may be why there is something to say
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr is not None:
-            print(f"edgevc: {message}", file=sys.stderr, flush=True)
+            print(f"edgevc: {printable_lines(message)}", file=sys.stderr, flush=True)
 
 
 def say(line: str) -> None:
@@ -164,7 +164,7 @@ class _Stderr(logging.StreamHandler[TextIO]):
             super().emit(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+        text = printable_lines(super().format(record))
         if not self._journal:
             return f"edgevc: {text}"
         # a journal's entry is a line

@@ -74,7 +74,7 @@ def _value(command: str, text: str | None) -> Any:
 
 
 def _print_status(answer: dict[str, Any]) -> None:
-    from edgevc.control.client import printable
+    from edgevc.text import printable
 
     for part in ("stats", "settings"):
         values = answer.get(part)

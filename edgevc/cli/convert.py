@@ -10,19 +10,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevc.bundle import ModelBundle
 from edgevc.cli.common import add_model_options, complain, help_text, say, termination_as_interrupt, traceback_wanted
-from edgevc.cli.jobs import Jobs, list_jobs
 from edgevc.cli.progress import Progress, bar
 from edgevc.errors import AudioFileError, ConfigError, EdgevcError, EngineError, ModelError, OutputError
 from edgevc.files import leftovers, refuse_shared_files
 from edgevc.limits import SAMPLE_RATE
+
+# The rest is imported where it is needed: `edgevc convert --help` shall not wait for NumPy on a slow card.
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from edgevc.audio.backing import BackingTrack
+    from edgevc.cli.jobs import Jobs
     from edgevc.convert import ConversionReport
     from edgevc.converter import ConverterStream, VoiceConverter
     from edgevc.dsp.resample import Resampler
@@ -95,12 +96,13 @@ def run(arguments: argparse.Namespace) -> int:
         return _convert_raw(arguments)
     if arguments.raw_rate is not None:
         raise ConfigError("--raw-rate is for raw input (-); a file's header says its rate")
+    from edgevc.cli.jobs import list_jobs
+    from edgevc.convert import describe_latency
+
     jobs = list_jobs([Path(source) for source in sources], Path(output), into_folder=output.endswith(os.sep))
     _check_paths(jobs, arguments)
     backing = _open_backing(arguments)
     converter, stream = _open_stream(arguments)
-    from edgevc.convert import describe_latency
-
     say(f"{arguments.voice} with {converter.engine}, latency {describe_latency(converter)}")
     for problem in jobs.problems:
         complain(problem)
@@ -120,6 +122,8 @@ def _require_complete(arguments: argparse.Namespace) -> None:
         raise ConfigError("an input or output must have a name, got an empty one; is a variable of the shell not set?")
     if len(paths) >= 2 and voice is not None:
         return
+    from edgevc.bundle import ModelBundle
+
     voices = [found.name for found in ModelBundle.find(arguments.bundle).voices]
     known = f"voices: {', '.join(voices)}"
     if len(paths) >= 2:

@@ -6,7 +6,7 @@ import argparse
 import json
 from dataclasses import asdict
 
-from edgevc.cli.common import add_json, help_text
+from edgevc.cli.common import add_json, help_text, say
 from edgevc.devices.port import BACKENDS
 from edgevc.errors import AudioDeviceError, ConfigError
 
@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
             )
             if count
         )
-        print(f"{device.name:{width}s}  {device.sample_rate} Hz  {use}  {device.address}".rstrip())
+        # what a device calls itself could drive the terminal
+        say(f"{device.name:{width}s}  {device.sample_rate} Hz  {use}  {device.address}".rstrip())
     print(f"through {library.backend}")
     return 0

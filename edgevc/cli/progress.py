@@ -6,6 +6,8 @@ import contextlib
 import sys
 import time
 
+from edgevc.text import printable
+
 _EVERY_S = 0.1
 
 
@@ -36,10 +38,10 @@ class Progress:
             now = time.monotonic()
             if now - self._shown_at >= _EVERY_S:
                 self._shown_at, self._visible = now, True
-                _write(f"\r\033[K{text}")
+                _write(f"\r\033[K{printable(text)}")
         elif self._steps and (step or text) != self._last:
             self._last = step or text
-            _write(f"{self.seconds:4.0f} s  {self._last}\n")
+            _write(f"{self.seconds:4.0f} s  {printable(self._last)}\n")
 
     def close(self) -> None:
         """Clear the line; what comes next may be shown at once."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from edgevc.control.address import open_socket
 from edgevc.errors import ConfigError, SessionError
+from edgevc.text import printable
 
 MAX_ANSWER = 1 << 18
 """Bytes of one line."""
@@ -159,8 +160,3 @@ def _shallow(value: object, levels: int = MAX_DEPTH) -> bool:
     """Whether a value of JSON is nested so little that everything can walk through it."""
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     return parts is None or (levels > 0 and all(_shallow(part, levels - 1) for part in parts))
-
-
-def printable(text: str) -> str:
-    """Return the text with escapes for what a terminal would obey."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)

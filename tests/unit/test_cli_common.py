@@ -11,6 +11,7 @@ import pytest
 
 from edgevc import cli
 from edgevc.cli import common
+from edgevc.cli.progress import Progress
 from edgevc.errors import ModelError
 
 
@@ -72,6 +73,14 @@ def test_the_help_of_one_command_imports_that_command_only():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert set(done.stdout.splitlines()[-1].split()) == {"edgevc.cli.common", "edgevc.cli.devices"}
+
+
+def test_the_help_of_convert_does_not_wait_for_numpy():
+    code = (
+        "import sys\nfrom edgevc.cli import main\ntry: main(['convert', '--help'])\n"
+        "except SystemExit: sys.exit('numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
@@ -161,6 +170,20 @@ def test_nohup_is_respected():
     child.send_signal(signal.SIGHUP)
     time.sleep(0.1)
     assert child.communicate(timeout=20)[0] == "went on\n"
+
+
+def test_what_others_named_cannot_drive_the_terminal(logger, capfd, monkeypatch):
+    name = "a\x1b[2J\udce9\u202e.wav"
+    shown = "a\\x1b[2J\\udce9\\u202e.wav"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    common.say(name)
+    common.complain(f"{name}\nnext line")
+    common.configure_logging(0, session=False)
+    logging.getLogger("edgevc.audio").warning("%s: cut short", name)
+    Progress().show(name)
+    out, err = capfd.readouterr()
+    assert out == f"{shown}\n"
+    assert err == f"edgevc: {shown}\nnext line\nedgevc: {shown}: cut short\n\r\033[K{shown}"
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
