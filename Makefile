@@ -7,7 +7,7 @@ export VENV
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edgevc models -type f -not -name '*.so' -not -name '*.pyc')
 CORE_PYTHON := $(or $(PYTHON),$(wildcard $(VENV)/bin/python),python3)
 
-.PHONY: demo test lint format core aarch64 test-tools clean help
+.PHONY: docs demo test lint format core aarch64 test-tools clean help
 
 demo: $(VENV)/installed  ## convert a sentence that ships with the project into demo/, with a picture
 	sh scripts/demo.sh
@@ -26,6 +26,11 @@ format: $(VENV)/installed-dev  ## rewrite the files as `make lint` wants them
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 	find csrc tests/cpp -name '*.h' -o -name '*.cc' | xargs $(VENV)/bin/clang-format -i
+
+docs: $(VENV)/installed-dev  ## the documentation as a site in build/site; a warning is an error
+	$(VENV)/bin/python scripts/import_diagram.py --check
+	# mkdocs 1 prints a notice of its successor, which is no warning about these pages
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict -q
 
 core:  ## build the C++ core in place, for development
 	cmake -S . -B build/dev -G Ninja -DCMAKE_BUILD_TYPE=Release -Dpybind11_DIR=$$($(CORE_PYTHON) -m pybind11 --cmakedir) -DPython_EXECUTABLE=$$(command -v $(CORE_PYTHON)) >/dev/null

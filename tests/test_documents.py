@@ -111,3 +111,18 @@ def test_documented_commands_are_found_with_what_stands_on_the_next_line():
 
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < MAX_README_LINES
+
+
+def test_the_drawing_of_the_rooms_is_that_of_the_rules():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts/import_diagram.py"), "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_page_is_in_the_navigation_and_can_be_found_from_the_entrance():
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")} - {"README.md"}
+    navigation = set(re.findall(r": ([\w/.-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
+    assert pages <= navigation
+    linked = set(re.findall(r"\]\(([\w/.-]+\.md)\)", (ROOT / "docs/README.md").read_text(encoding="utf-8")))
+    assert pages <= linked
