@@ -7,7 +7,7 @@ export VENV
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edgevc models -type f -not -name '*.so' -not -name '*.pyc')
 CORE_PYTHON := $(or $(PYTHON),$(wildcard $(VENV)/bin/python),python3)
 
-.PHONY: docs demo test lint format core aarch64 test-tools clean help
+.PHONY: docs demo test hostile lint format core aarch64 test-tools clean help
 
 demo: $(VENV)/installed  ## convert a sentence that ships with the project into demo/, with a picture
 	sh scripts/demo.sh
@@ -42,6 +42,9 @@ aarch64: $(VENV)/installed  ## cross-build for 64-bit ARM and convert the senten
 
 test-tools: $(VENV)/installed  ## the tests of the training toolchain; installs PyTorch into .venv-tools
 	sh scripts/test_tools.sh
+
+hostile: $(VENV)/installed-dev  ## a thousand models made to do harm, for both engines; writes docs/results/hostile.json
+	$(VENV)/bin/python benchmarks/hostile_models.py
 
 clean:  ## remove everything that these commands made
 	rm -rf build dist demo .venv .venv-tools edgevc/_core*.so edgevc/_portaudio*.so

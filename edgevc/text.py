@@ -19,6 +19,11 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what another program's error says, printable and at most 300 characters."""
+    return printable((str(error).strip().splitlines() or [type(error).__name__])[0][:300])
+
+
 def shortened(value: object, limit: int = 80) -> str:
     """Return what a message shows of a value from a file: its `repr`, printable and at most `limit` characters.
 

@@ -12,7 +12,7 @@ from edgevc.dsp.features import LogMel
 from edgevc.engines.trust import golden_outputs
 
 
-def write_bundle(folder, engine, **files):
+def write_bundle(folder, engine, phones=None, **files):
     """Write a tiny bundle for one engine with other graph files, such as encoder_tflite=bytes, and seal it."""
     write_tiny_bundle(
         folder, filterbank_sha256=LogMel().filterbank_sha256, pitch_latency_samples=480, latency_samples=640
@@ -29,6 +29,8 @@ def write_bundle(folder, engine, **files):
     golden["arrays"] = [entry for entry in golden["arrays"] if f"/{other}/" not in entry["name"]]
     used = {path for graph in manifest["graphs"].values() for path in graph["files"].values()}
     manifest["files"] = [entry for entry in manifest["files"] if entry["path"] in used | {"voices.f32", "golden.f32"}]
+    if phones is not None:
+        manifest["phones"] = phones
     seal(folder, manifest)
     return manifest
 

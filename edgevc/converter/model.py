@@ -61,8 +61,8 @@ class VoiceConverter:
             raise ConfigError(f"chunk_hops must be one of {CHUNK_HOPS}, got {chunk_hops!r}")
         if not isinstance(bundle, ModelBundle):
             bundle = ModelBundle.find(bundle)
-        chosen = choose_engine(bundle, engine)
         require_fit(bundle)
+        chosen = choose_engine(bundle, engine)
         self._take(bundle, *(load_graph(bundle, name, chosen, chunk_hops) for name in ("encoder", "decoder")))
 
     @classmethod

@@ -22,6 +22,7 @@ from edgevc.engines.base import (
 from edgevc.engines.tflite_file import read_tflite
 from edgevc.errors import ConfigError, EngineError, ModelError
 from edgevc.stderr import quiet_stderr
+from edgevc.text import first_line
 
 
 class LitertState(GraphState):
@@ -86,7 +87,7 @@ class LitertGraph(Graph):
                 self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise ModelError(
-                f"ai-edge-litert {version} cannot load {path}: {error}; download or export it again"
+                f"ai-edge-litert {version} cannot load {path}: {first_line(error)}; download or export it again"
             ) from error
         self._invoke = self._interpreter.invoke
         inputs = {key: _view(self._interpreter, index, shape) for key, (index, shape) in graph.inputs.items()}
@@ -130,7 +131,9 @@ class LitertGraph(Graph):
             try:
                 self._invoke()
             except (RuntimeError, ValueError) as error:
-                raise ModelError(f"ai-edge-litert cannot run {self.spec.name}: {error}; export it again") from error
+                raise ModelError(
+                    f"ai-edge-litert cannot run {self.spec.name}: {first_line(error)}; export it again"
+                ) from error
             if _address(self._watched()) != self._address:
                 raise ModelError(f"LiteRT moved the memory of {self.spec.name} in a call; export it with fixed shapes")
             for before, after in self._state_bytes:

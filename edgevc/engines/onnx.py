@@ -20,6 +20,7 @@ from edgevc.engines.base import (
 from edgevc.engines.onnx_file import check_onnx
 from edgevc.errors import ConfigError, EngineError, ModelError
 from edgevc.stderr import quiet_stderr
+from edgevc.text import first_line
 
 
 class OnnxState(GraphState):
@@ -154,8 +155,3 @@ def _check_declared(declared: Any, expected: Mapping[str, tuple[int, ...]], what
 
 def _failed(spec: GraphSpec, error: Exception) -> ModelError:
     return ModelError(f"onnxruntime cannot run {spec.name}: {first_line(error)}; export the model again")
-
-
-def first_line(error: Exception) -> str:
-    """Return what an engine says, in one line of at most 300 characters."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

@@ -38,7 +38,7 @@ SHAPE_INPUTS = {
     "ReduceMean": (1,), "ReduceMin": (1,), "ReduceSum": (1,), "ReduceSumSquare": (1,), "Reshape": (1,),
     "Slice": (1, 2, 3, 4), "Split": (1,), "Squeeze": (1,), "Tile": (1,), "Unsqueeze": (1,),
 }  # fmt: skip
-_MAX_NODES = 20_000
+_MAX_NODES = 8_000
 MAX_DIMENSIONS = 8
 
 

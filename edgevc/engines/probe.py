@@ -18,16 +18,17 @@ from edgevc import children
 from edgevc.engines.loader import require_engine
 from edgevc.errors import EdgevcError, EngineError, ModelError
 from edgevc.stderr import quiet_stderr
-from edgevc.text import printable
+from edgevc.text import first_line, printable
 
 TIME_LIMIT_S = 60
 """Of a child, by the clock. A Raspberry Pi Zero 2 W needs some 10 s to import onnxruntime from a cold card."""
-LOAD_LIMIT_S = 3.0
-"""Processor time to load a graph, and a second more for each MiB of its file. Measured: 0.04 s for the default model on
+LOAD_LIMIT_S = 2.0
+"""Processor time to load a graph, and LOAD_LIMIT_S_PER_MIB for its file. Measured: 0.04 s for the default model on
 x86-64; a Raspberry Pi Zero 2 W is some 15 times slower."""
+LOAD_LIMIT_S_PER_MIB = 0.25
 HOP_LIMIT_S = 0.05
 """Processor time for each hop, beside START_LIMIT_S: five times what 10 ms of sound last."""
-START_LIMIT_S = 1.0
+START_LIMIT_S = 0.5
 GROWTH_LIMIT_BYTES = 64 << 20
 """Address space that all graphs of a bundle may take, and GROWTH_PER_FILE_BYTE for each byte of their files. Measured:
 25 MiB for the default model's 4 MB, six times loaded."""
@@ -134,7 +135,7 @@ def begin(engine: str, n_bytes: int) -> None:
 
 def load_phase(name: str, n_bytes: int) -> None:
     """In the child: a graph of `n_bytes` is about to be loaded."""
-    phase(f"load {name}", LOAD_LIMIT_S + n_bytes / (1 << 20))
+    phase(f"load {name}", LOAD_LIMIT_S + LOAD_LIMIT_S_PER_MIB * n_bytes / (1 << 20))
 
 
 def run_phase(name: str, n_hops: int) -> None:
@@ -153,16 +154,12 @@ def refuse(error: Exception, what: str) -> NoReturn:
     if isinstance(error, MemoryError):
         children.answer(message=f"{what} must run in {_bound()}, it needs more; {_NEXT}")
     kind = "EngineError" if isinstance(error, EngineError) else "ModelError"
-    message = str(error) if isinstance(error, EdgevcError) else f"{what} cannot be run: {_first_line(error)}; {_NEXT}"
+    message = str(error) if isinstance(error, EdgevcError) else f"{what} cannot be run: {first_line(error)}; {_NEXT}"
     children.answer(kind=kind, message=message)
 
 
 def _bound() -> str:
     return f"{GROWTH_LIMIT_BYTES >> 20} MiB and {GROWTH_PER_FILE_BYTE} times its file's size"
-
-
-def _first_line(error: Exception) -> str:
-    return printable((str(error).strip().splitlines() or [type(error).__name__])[0][:300])
 
 
 def _probe_main(engine: str, sizes: dict[str, int], hops: list[int]) -> None:
@@ -180,13 +177,9 @@ def _probe_main(engine: str, sizes: dict[str, int], hops: list[int]) -> None:
 
 
 def _try_onnx(data: bytes, name: str, hops: int) -> None:
-    import onnxruntime
+    from edgevc.engines.onnx import open_session
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = open_session(data, name, "download or export it again")
     inputs: dict[str, NDArray[Any]] = {}
     for node in session.get_inputs():
         if node.type not in _NUMPY:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgevc.bundle import MAX_ELEMENTS
-from edgevc.engines.onnx import first_line
 from edgevc.engines.onnx_file import MAX_DIMENSIONS
 from edgevc.errors import ConfigError, EngineError, ModelError
+from edgevc.text import first_line
 
 if TYPE_CHECKING:
     from onnx import ModelProto

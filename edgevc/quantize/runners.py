@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc.engines import Graph
-from edgevc.engines.onnx import first_line, open_session
+from edgevc.engines.onnx import open_session
 from edgevc.errors import ModelError
 from edgevc.quantize.layers import FloatArray
 from edgevc.quantize.prepare import Prepared
+from edgevc.text import first_line
 
 Calls = Sequence[tuple[NDArray[Any], ...]]
 """A graph's inputs without states, call by call."""

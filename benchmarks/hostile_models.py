@@ -1,0 +1,78 @@
+"""Lets a thousand hostile bundles meet both engines, and writes how they ended to docs/results/hostile.json.
+
+    python benchmarks/hostile_models.py [--count 1000] [--out docs/results/hostile.json]
+
+All bundles that were thought of (tests/hostile), then mutants of a good one with right hashes. Each is opened by a
+program that converts two seconds with it if it may. Ends with 1 where one crashed it, or took more than it may.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections import Counter
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from hostile import all_cases  # noqa: E402
+from hostile.driver import meet  # noqa: E402
+from hostile.mutants import mutants  # noqa: E402
+
+from edgevc.board.boards import this_cpu  # noqa: E402
+
+LONG_S = 5.0
+MEMORY_MB = 200
+
+
+def summary(rows: list[dict[str, Any]], n_named: int) -> dict[str, Any]:
+    """Return the figures."""
+    seconds = np.array([row["seconds"] for row in rows])
+    slowest = max(rows, key=lambda row: row["seconds"])
+    unexpected = [row["name"] for row in rows[:n_named] if (row["ended"] == "runs") != row["runs"]]
+    return {
+        "command": "make hostile",
+        "bundles": len(rows),
+        "thought_of": n_named,
+        "mutants": len(rows) - n_named,
+        "ended": dict(sorted(Counter(row["ended"] for row in rows).items())),
+        "crashes_of_the_program": sum(row["ended"] == "crash" for row in rows),
+        "not_as_expected": unexpected,
+        "longer_than_5_s": [row["name"] for row in rows if row["seconds"] > LONG_S],
+        "seconds": {"median": round(float(np.median(seconds)), 3), "longest": round(slowest["seconds"], 2)},
+        "slowest": slowest["name"],
+        "program_mb": max(row["main_mb"] for row in rows),
+        "checking_process_mb": max(row["child_mb"] for row in rows),
+        "machine": this_cpu().as_dict(),
+        "versions": {name: version(name) for name in ("ai-edge-litert", "onnxruntime", "numpy")},
+    }
+
+
+def main() -> int:
+    """Run and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=1000, help="bundles in all (default 1000)")
+    parser.add_argument("--seed", type=int, default=1, help="of the mutants (default 1)")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "hostile.json")
+    args = parser.parse_args()
+    named = all_cases()
+    cases = named | mutants(max(0, args.count - len(named)), args.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = meet(cases, Path(folder))
+    figures = summary(rows, len(named))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(figures, indent=1))
+    bad = figures["crashes_of_the_program"] or figures["not_as_expected"]
+    return 1 if bad or max(figures["program_mb"], figures["checking_process_mb"]) > MEMORY_MB else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
