@@ -47,12 +47,12 @@ def test_a_graph_that_needs_as_much_as_it_may_is_accepted():
 
 
 def test_a_graph_that_takes_for_ever_is_stopped_by_its_processor_time():
-    # some 5 ms each, in memory that is within the limit
+    # some 0.5 ms each, in memory that is within the limit
     nodes = [helper.make_node("Tile", ["x", "times"], ["t0"])]
-    nodes += [helper.make_node("Sin", [f"t{i}"], [f"t{i + 1}"]) for i in range(2000)]
-    nodes.append(helper.make_node("ReduceSum", ["t2000"], ["y"]))
+    nodes += [helper.make_node("Sin", [f"t{i}"], [f"t{i + 1}"]) for i in range(6000)]
+    nodes.append(helper.make_node("ReduceSum", ["t6000"], ["y"]))
     with pytest.raises(ModelError, match=r"processor time, which was not enough while it was to run slow\.onnx"):
-        probe_graphs({"slow.onnx": graph(nodes, times=np.array([1024, 256], np.int64))}, "onnx")
+        probe_graphs({"slow.onnx": graph(nodes, times=np.array([256, 128], np.int64))}, "onnx")
 
 
 def test_an_input_that_is_left_out_never_reaches_the_engine():
