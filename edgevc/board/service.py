@@ -289,16 +289,20 @@ def _require_running(scope: Scope) -> None:
     done = _call(scope, "show", "--property=Version")
     if done.returncode != 0:
         whose = "your" if scope.user else "the machine's"
-        said = " ".join((done.stderr or done.stdout).split()) or f"exit status {done.returncode}"
+        said = _words_of(done)
         raise ServiceError(f"{whose} systemd must run, systemctl {scope.option} says: {said}; log in anew, or {hint}")
+
+
+def _words_of(done: subprocess.CompletedProcess[str]) -> str:
+    """Return what a program said, in one line without a full stop."""
+    return " ".join((done.stderr or done.stdout).split()).rstrip(".") or f"exit status {done.returncode}"
 
 
 def _systemctl(scope: Scope, *words: str) -> None:
     done = _call(scope, *words)
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
         raise ServiceError(
-            f"systemctl {scope.option} {' '.join(words)} must succeed, it said: {said}; "
+            f"systemctl {scope.option} {' '.join(words)} must succeed, it said: {_words_of(done)}; "
             f"see journalctl {scope.option} -u {UNIT}"
         )
 

@@ -25,9 +25,12 @@ def open_socket(address: str) -> tuple[socket.socket, Any]:
     Raises:
         ConfigError: the address is malformed, or reaches other machines.
     """
-    if address.startswith("unix:"):
-        return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), address[5:]
     try:
+        if address.startswith("unix:"):
+            # an empty path, or one that begins with a zero byte, has no file and so no owner
+            if not address[5:] or "\0" in address:
+                raise ValueError
+            return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM), address[5:]
         host, port = split_host_port(address)
         if not is_loopback(host):
             raise ValueError

@@ -96,6 +96,7 @@ class BoundedServer:
         listener.setblocking(False)
         self._clients: set[_Client] = set()
         self._paused_until: float | None = None
+        self._short = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(listener, selectors.EVENT_READ)
         # a byte on it wakes the thread
@@ -157,8 +158,11 @@ class BoundedServer:
                 # the client stays in the queue, so that asking again at once would never end
                 self._selector.unregister(self._listener)
                 self._paused_until = time.monotonic() + PAUSE_SECONDS
-                _LOG.warning("no client can be served: %s; close what holds so many files", error.strerror)
+                if not self._short:
+                    _LOG.warning("no client can be served: %s; close what holds so many files", error.strerror)
+                self._short = True
             return
+        self._short = False
         if len(self._clients) >= MAX_CLIENTS:
             self._make_room()
         connection.setblocking(False)

@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 from edgevc.errors import ConfigError
 from edgevc.limits import GAIN_DB, SEMITONES
 from edgevc.settings.kinds import Choice, Kind, Number, Switch, Text
+from edgevc.text import shortened
 
 MODES = ("convert", "bypass", "mute")
 GAIN_STEP_DB = 1.0
@@ -121,7 +122,7 @@ class Control:
         try:
             checked = kind.from_value(value)
         except (ValueError, TypeError, OverflowError) as error:
-            raise ConfigError(f"{self.name} must be {kind.rule}, got {short(value)}") from error
+            raise ConfigError(f"{self.name} must be {kind.rule}, got {shortened(value)}") from error
         setattr(session.wishes, self.field, checked)
         return checked
 
@@ -134,7 +135,7 @@ class Control:
         try:
             return self.kind.from_text(text)
         except (ValueError, TypeError, OverflowError) as error:
-            raise ConfigError(f"{self.name} must be {self.kind.rule}, got {short(text)}") from error
+            raise ConfigError(f"{self.name} must be {self.kind.rule}, got {shortened(text)}") from error
 
 
 def _toggle_mute(press: Press) -> str:
@@ -193,15 +194,5 @@ def apply(session: Controlled[Any], name: str, value: object) -> Any:
         ConfigError: there is no such control, or the value breaks its rule.
     """
     if name not in BY_NAME:
-        raise ConfigError(f"a control is one of {', '.join(BY_NAME)}, got {short(name)}")
+        raise ConfigError(f"a control is one of {', '.join(BY_NAME)}, got {shortened(name)}")
     return BY_NAME[name].set(session, value)
-
-
-def short(value: object) -> str:
-    """Return the value for a message: printable, and no longer than a line."""
-    try:
-        shown = repr(value)
-    except (ValueError, RecursionError):
-        # an integer of thousands of digits has no decimal form in Python
-        shown = type(value).__name__
-    return shown if len(shown) <= 80 else shown[:77] + "..."

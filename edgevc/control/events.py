@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgevc.control.controls import CONTROLS, Controlled, short
+from edgevc.control.controls import CONTROLS, Controlled
 from edgevc.control.phones import PhoneQueue
 from edgevc.errors import ConfigError
 from edgevc.limits import HOP_LENGTH
+from edgevc.text import shortened
 
 EVENTS = ("state", "phones")
 CHANGE_SECONDS = 0.1
@@ -64,7 +65,7 @@ class Events:
         """
         events = ["state"] if value is None else [value] if isinstance(value, str) else value
         if not isinstance(events, list) or not events or any(event not in EVENTS for event in events):
-            raise ConfigError(f"subscribe takes a list of {' and '.join(EVENTS)}, got {short(value)}")
+            raise ConfigError(f"subscribe takes a list of {' and '.join(EVENTS)}, got {shortened(value)}")
         answer: dict[str, Any] = {"events": events}
         if "phones" in events:
             if self._phones is None:

@@ -14,10 +14,11 @@ from typing import Any
 
 from edgevc.control.address import Listener
 from edgevc.control.bounded import BACKLOG, MAX_CLIENTS, BoundedServer
-from edgevc.control.controls import BY_NAME, CONTROLS, Controlled, short
+from edgevc.control.controls import BY_NAME, CONTROLS, Controlled
 from edgevc.control.events import Events
 from edgevc.control.phones import PhoneQueue
 from edgevc.errors import ConfigError, EdgevcError
+from edgevc.text import shortened
 
 MAX_LINE = 4096
 """Bytes of a command."""
@@ -146,4 +147,4 @@ class ControlServer:
         if command == "stop":
             self._stop()
             return {}
-        raise ConfigError(f"command must be one of {', '.join(COMMANDS)}, got {short(command)}")
+        raise ConfigError(f"command must be one of {', '.join(COMMANDS)}, got {shortened(command)}")

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from edgevc.errors import ConfigError
 from edgevc.settings.kinds import FilePath, Kind, ModelPath, Switch, TwoPaths
 from edgevc.settings.toml_file import CONFIG_VARIABLE, config_path, line_of, read_toml
+from edgevc.text import shortened
 
 TABLES = ("live",)
 """The tables that a file may have; who adds a `SettingsTable` adds its name, and any other one is a mistake."""
@@ -276,5 +277,4 @@ def nearest(name: str, known: Mapping[str, object] | Sequence[str], form: str = 
 
 
 def _broken_rule(name: str, setting: Setting, value: object, where: str, next_step: str) -> ConfigError:
-    text = repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
-    return ConfigError(f"{name} must be {setting.kind.rule}, got {text} ({where}); {next_step}")
+    return ConfigError(f"{name} must be {setting.kind.rule}, got {shortened(value)} ({where}); {next_step}")

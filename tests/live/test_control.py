@@ -102,9 +102,12 @@ def test_one_connection_may_send_many_commands_at_once(server, session):
         ({"command": "voice", "value": "nobody"}, "voice must be one of half, quarter"),
         ({"command": "gain", "value": 1e308}, "gain must be a number within -40..40 dB, got 1e+308"),
         ({"command": "gain", "value": float("nan")}, "gain must be a number within -40..40 dB, got nan"),
-        ({"command": "gain", "value": 10**400}, "gain must be a number within -40..40 dB, got 1000"),
+        (
+            {"command": "gain", "value": 10**400},
+            "gain must be a number within -40..40 dB, got a number of about 401 digits",
+        ),
         ({"command": "gain", "value": True}, "gain must be a number within -40..40 dB, got True"),
-        ({"command": "pitch", "value": [1]}, "pitch must be a number within -24..24 semitones, got [1]"),
+        ({"command": "pitch", "value": [1]}, "pitch must be a number within -24..24 semitones, got list"),
         ({"command": "pitch"}, "pitch must be a number within -24..24 semitones, got None"),
         (
             {"command": "dance"},
@@ -210,7 +213,7 @@ def test_who_takes_too_long_is_disconnected_and_a_subscriber_may_be_quiet(server
         assert talk(subscriber, b'{"command": "status"}\n')["ok"]
 
 
-def test_without_a_descriptor_for_a_client_the_thread_rests_and_goes_on_afterwards(session, stopped):
+def test_without_a_descriptor_for_a_client_the_thread_rests_and_goes_on_afterwards(session, stopped, caplog):
     server = ControlServer("127.0.0.1:0", session, stopped.set)
     host, _, port = server.address.rpartition(":")
     with socket.socket() as client:
@@ -227,7 +230,8 @@ def test_without_a_descriptor_for_a_client_the_thread_rests_and_goes_on_afterwar
             client.sendall(b'{"command": "status"}\n')
             time.sleep(0.2)
             before = time.process_time()
-            time.sleep(1.0)
+            # a second try falls into it
+            time.sleep(1.2)
             spent = time.process_time() - before
         finally:
             for descriptor in held:
@@ -236,6 +240,9 @@ def test_without_a_descriptor_for_a_client_the_thread_rests_and_goes_on_afterwar
         # measured 0.001 s; 0.68 s where accept() is tried again at once
         assert spent < 0.2
         assert json.loads(client.makefile("rb").readline())["ok"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "no client can be served: Too many open files; close what holds so many files"
+    ]
     server.close()
 
 
@@ -295,7 +302,9 @@ def test_a_port_of_this_machine_works_too(session, stopped):
     server.close()
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0:4010", "example.org:80", "4010", "127.0.0.1:99999", ""])
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:4010", "example.org:80", "4010", "127.0.0.1:99999", "", "unix:", "unix:\0x"]
+)
 def test_addresses_that_others_reach_are_refused(session, stopped, address):
     with pytest.raises(ConfigError, match=r"unix:PATH or 127\.0\.0\.1:PORT"):
         ControlServer(address, session, stopped.set)

@@ -34,7 +34,7 @@ def systemctl(tmp_path, monkeypatch):
         # whether systemd runs is asked before anything else, and is no part of what is done
         f'[ "$2" = show ] || echo "$@" >> {tmp_path}/asked\n'
         f'case " $* " in *" $(cat {tmp_path}/fails 2>/dev/null || echo nothing) "*)\n'
-        '  echo "Unit not found." >&2; exit 4;;\n'
+        '  printf "Unit not found.\\nSee the rest.\\n" >&2; exit 4;;\n'
         "esac\n"
         "echo active\n"
     )
@@ -190,7 +190,8 @@ def test_a_refusal_of_systemd_is_passed_on_with_a_next_step(systemctl, capsys):
     systemctl.fail("restart")
     assert cli.main(["service", "install", "--user"]) == 10
     err = capsys.readouterr().err
-    assert "Unit not found." in err
+    assert "it said: Unit not found. See the rest; see journalctl" in err
+    assert err.count("\n") == 1
     assert "journalctl --user -u edgevc-live.service" in err
 
 
@@ -252,7 +253,7 @@ def test_status_tells_a_service_that_does_not_run_from_a_systemd_that_does_not(s
     assert cli.main(["service", "status", "--user"]) == 10
     said = capsys.readouterr()
     assert said.out == ""
-    assert "your systemd must run, systemctl --user says: Unit not found." in said.err
+    assert "your systemd must run, systemctl --user says: Unit not found. See the rest; log in anew" in said.err
 
 
 def test_nobody_without_a_home_has_a_service(monkeypatch, systemctl, capsys):

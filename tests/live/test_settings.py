@@ -182,7 +182,7 @@ def test_metrics_may_listen_anywhere_when_asked_to():
         ("[weather]\nvoice = 'x'", "unknown table [weather]; known: [live]"),
         ("[[live]]\nvoice = 'x'", "[[live]] must be one table; write [live]"),
         ("live = 3", "live stands outside any table"),
-        ("[live]\ngain = " + "9" * 400, "a number within -40..40 dB, got 9999"),
+        ("[live]\ngain = " + "9" * 400, "a number within -40..40 dB, got a number of about 401 digits"),
         ("[live]\nvoice = ", "FILE is not TOML"),
         ("[live]\nvoice = 'a'\nvoice = 'b'", "FILE is not TOML"),
         ("[live]\neq = [[1, 2, 3, 4]]", "HZ:DB:Q"),
