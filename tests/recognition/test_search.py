@@ -7,8 +7,9 @@ import pytest
 from synthetic_speech import GRAMMAR, LEXICON, PHONE_INDEX, PHONES, UNIFORM, sound
 
 from edgevc import _core
-from edgevc.recognition.automaton import Meaning, compile_grammar
+from edgevc.recognition.automaton import compile_grammar
 from edgevc.recognition.emissions import SearchSettings, emissions
+from edgevc.recognition.grammar import Meaning
 from edgevc.recognition.network import build_network
 from edgevc.recognition.phone_loop import decode_phones
 from edgevc.recognition.reference import ReferenceSearch
