@@ -15,9 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from live_doubles import HOP, QUIET, RATE, PlainConverter, PlainStream, Stage, noise, playing
+from live_doubles import QUIET, RATE, PlainConverter, PlainStream, Stage, noise, playing
+from test_model_guard import stage_of
 
 from edgevc.cli import common
+from edgevc.converter.bench import speech_like
 from edgevc.errors import EdgevcError
 from edgevc.live.stats import LiveStats
 from edgevc.terminal import view
@@ -108,40 +110,26 @@ def howling():
     return stage, ("<4>acoustic feedback, the output is turned down; use headphones",)
 
 
-class OddStream(PlainStream):
-    """A model that gives bad frames from the second second on, or roars."""
-
-    def process(self, samples):
-        output = super().process(samples)
-        if self.converter.calls < 100:
-            return output
-        if self.converter.roars:
-            return np.full_like(output, 0.9)
-        self.n_bad_frames += len(samples) // HOP
-        return output
-
-
-class OddConverter(PlainConverter):
-    def __init__(self, *, roars, **options):
-        super().__init__(**options)
-        self.roars = roars
-
-    def stream(self, voice, semitones=0.0, gain_db=0.0, formant_semitones=0.0, gate=True):
-        return OddStream(self, voice, semitones)
-
-
-def odd(roars, samples):
-    stage = Stage(playing(samples), QUIET, {1: OddConverter(roars=roars)})
-    stage.run(6)
-    return stage
-
-
 def not_finite():
-    return odd(False, noise(6)), ("<4>the model gives what is no sound",)
+    stage = stage_of(speech_like(8.0), at_hops=(200,))
+    stage.run(6)
+    return stage, ("<4>the model gives what is no sound",)
+
+
+class RoaringStream(PlainStream):
+    def process(self, samples):
+        return np.full_like(super().process(samples), 0.9)
+
+
+class RoaringConverter(PlainConverter):
+    def stream(self, voice, settings=None):
+        return RoaringStream(self, voice, settings)
 
 
 def too_loud():
-    return odd(True, noise(6, level=0.001)), ("<4>the model is far louder than what it hears",)
+    stage = Stage(playing(noise(6, level=0.001)), QUIET, {1: RoaringConverter()})
+    stage.run(5)
+    return stage, ("<4>the model is far louder than what it hears",)
 
 
 def full_disk(folder):
