@@ -7,7 +7,7 @@ export VENV
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edgevc models -type f -not -name '*.so' -not -name '*.pyc')
 CORE_PYTHON := $(or $(PYTHON),$(wildcard $(VENV)/bin/python),python3)
 
-.PHONY: docs demo test hostile lint format core aarch64 test-tools clean help
+.PHONY: docs demo test hostile fuzz audit lint format core aarch64 test-tools clean help
 
 demo: $(VENV)/installed  ## convert a sentence that ships with the project into demo/, with a picture
 	sh scripts/demo.sh
@@ -45,6 +45,17 @@ test-tools: $(VENV)/installed  ## the tests of the training toolchain; installs 
 
 hostile: $(VENV)/installed-dev  ## a thousand models made to do harm, for both engines; writes docs/results/hostile.json
 	$(VENV)/bin/python benchmarks/hostile_models.py
+
+fuzz: $(VENV)/installed-dev  ## fuzz every reader for FUZZ_SECONDS each (default 20), led by coverage
+	$(VENV)/bin/python -m pip install -q "atheris>=2.3"
+	$(VENV)/bin/python tests/fuzz/run.py --seconds $(or $(FUZZ_SECONDS),20)
+
+audit: $(VENV)/installed  ## look up known vulnerabilities of what is installed; asks a vulnerability database
+	$(VENV)/bin/python -m pip install -q "pip-audit>=2.7"
+	mkdir -p build
+	$(VENV)/bin/python -m pip freeze --exclude edgevc > build/audit.txt
+	# strict: a package that the database does not know is no success
+	$(VENV)/bin/python -m pip_audit --strict --no-deps --disable-pip --progress-spinner off -r build/audit.txt
 
 clean:  ## remove everything that these commands made
 	rm -rf build dist demo .venv .venv-tools edgevc/_core*.so edgevc/_portaudio*.so
