@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,11 +17,15 @@ MAX_ANSWER = 1 << 18
 """Bytes of one line."""
 MAX_DEPTH = 6
 """Of nested values in an answer; a session's have three."""
+MAX_EVENTS = 1000
+"""That wait while an answer is waited for; older ones go."""
 TIMEOUT_SECONDS = 5.0
 
 
 class Connection:
     """An open connection to a session; use it in one thread, in a `with` block.
+
+    It may ask and be told of events at once.
 
     Example:
         >>> with Connection("unix:/run/user/1000/edgevc.sock") as session:  # doctest: +SKIP
@@ -43,6 +48,7 @@ class Connection:
         self._address = address
         self._timeout = timeout
         self._received = b""
+        self._events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
         self._socket, where = open_socket(address)
         self._socket.settimeout(timeout)
         try:
@@ -86,7 +92,12 @@ class Connection:
         # a session that has dropped this client has said why
         with contextlib.suppress(OSError):
             self._socket.sendall(json.dumps(request).encode() + b"\n")
-        answer = self._read(self._timeout)
+        end = time.monotonic() + self._timeout
+        answer = self._read(end)
+        while answer is not None and "event" in answer and "ok" not in answer:
+            # what was subscribed to may come before the answer, and is kept for `subscribe`
+            self._events.append(answer)
+            answer = self._read(end)
         if answer is None:
             raise SessionError(f"the session on {self._address} ended the connection; ask again, or start it anew")
         if answer.get("ok") is True:
@@ -108,14 +119,13 @@ class Connection:
             SessionError: nothing answers, or no session does.
         """
         yield self.ask("subscribe", list(events) or None)
-        while (event := self._read(None)) is not None:
+        while (event := self._events.popleft() if self._events else self._read(None)) is not None:
             if event.get("ok") is False:
                 raise SessionError(printable(str(event.get("error"))))
             yield event
 
-    def _read(self, timeout: float | None) -> dict[str, Any] | None:
-        """Return one line as JSON; None where the connection ended."""
-        end = None if timeout is None else time.monotonic() + timeout
+    def _read(self, end: float | None) -> dict[str, Any] | None:
+        """Return one line as JSON, until `end` of the monotonic clock; None where the connection ended."""
         while b"\n" not in self._received:
             if len(self._received) > MAX_ANSWER:
                 raise self._not_a_session()

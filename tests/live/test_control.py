@@ -386,6 +386,22 @@ def test_a_subscriber_may_go_on_asking(server, session):
         assert json.loads(lines.readline()) == {"event": "state", "mode": "mute"}
 
 
+def test_one_connection_is_told_and_asks_and_loses_neither(server, session):
+    with Connection(server.address) as connection:
+        events = connection.subscribe("state")
+        next(events)
+        session.apply("gain", 1.0)
+        # until the change is sent before an answer
+        wait_until(lambda: connection.ask("pitch", 3) == {"ok": True, "pitch": 3.0} and connection._events)
+        session.apply("gain", 2.0)
+        told = {}
+        while told.get("gain") != 2.0:
+            event = next(events)
+            assert event.pop("event") == "state"
+            told |= event
+        assert told == {"gain": 2.0, "pitch": 3.0}
+
+
 @pytest.mark.parametrize("value", ["weather", [], ["state", 3], {}, 5, ["state"] * 3 + ["x"]])
 def test_what_nobody_can_subscribe_to_is_refused(server, value):
     with pytest.raises(ConfigError, match="subscribe takes a list of state and phones"):

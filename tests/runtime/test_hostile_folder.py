@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SENTENCE = ROOT / "examples" / "sentence.wav"
 MODULES = (
     "json", "re", "ctypes", "struct", "hashlib", "subprocess", "logging", "numpy", "onnxruntime", "onnx",
-    "ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "matplotlib", "soundfile", "pyaudio", "prometheus_client",
+    "ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "matplotlib", "soundfile", "pyaudio", "tomlkit",
     "sitecustomize", "usercustomize",
 )  # fmt: skip
 TIME_LIMIT_S = 120
