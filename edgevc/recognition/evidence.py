@@ -85,6 +85,14 @@ def edit_distance(a: Sequence[str], b: Sequence[str]) -> int:
     return row[-1]
 
 
+def _sounds_like(decoy: Sequence[str], word: Sequence[str]) -> bool:
+    most = _NEAR * len(decoy)
+    # cheap bounds of the distance first: a large grammar has thousands of words
+    if abs(len(decoy) - len(word)) > most or sum(phone not in word for phone in decoy) > most:
+        return False
+    return edit_distance(decoy, word) <= most
+
+
 class EvidenceFinder:
     """Weighs sentences of one network."""
 
@@ -107,24 +115,31 @@ class EvidenceFinder:
         self._log_priors = log_priors
         self._settings = settings if settings is not None else SearchSettings()
         self._core_settings = core_settings(self._settings)
-        known = {tuple(phones[column] for column in self._columns(c)) for c in range(len(network.labels))}
+        known = {tuple(phones[column] for column in states) for states in self._pronunciations()}
         durations = minimum_frames(phones)
         column = {phone: i for i, phone in enumerate(phones)}
         self._decoys = [
             [column[phone] for phone in decoy for _ in range(durations[phone])]
             for decoy in _decoys()
-            if all(phone in column for phone in decoy)
-            and min(edit_distance(decoy, word) / len(decoy) for word in known) > _NEAR
+            if all(phone in column for phone in decoy) and not any(_sounds_like(decoy, word) for word in known)
         ]
 
     def _states(self, chain: int) -> list[int]:
         states: list[int] = self._network.phone[self._network.first[chain] : self._network.last[chain] + 1].tolist()
         return states
 
-    def _columns(self, chain: int) -> list[int]:
-        """The phones of a chain, each once."""
-        states = self._states(chain)
-        return [column for i, column in enumerate(states) if i == 0 or column != states[i - 1]]
+    def _pronunciations(self) -> list[list[int]]:
+        """The phones of all chains, each pronunciation once, each phone once."""
+        network = self._network
+        different = {
+            network.phone[first : last + 1].tobytes(): first
+            for first, last in zip(network.first.tolist(), network.last.tolist(), strict=True)
+        }
+        found = []
+        for states, first in different.items():
+            columns = network.phone[first : first + len(states) // network.phone.itemsize].tolist()
+            found.append([column for i, column in enumerate(columns) if i == 0 or column != columns[i - 1]])
+        return found
 
     def weigh(self, found: Recognition, log_posteriors: NDArray[np.float32], first: int = 0) -> Evidence:
         """Return the evidence for a sentence.
