@@ -235,6 +235,15 @@ def test_one_file_goes_into_a_folder_under_its_own_name(run, wav, tmp_path):
     assert names_in(tmp_path / "there") == names_in(tmp_path / "new") == ["in.wav"]
 
 
+def test_names_that_look_like_options_stand_behind_two_dashes(run, wav, monkeypatch):
+    monkeypatch.chdir(wav.parent)
+    wav.rename("-x.wav")
+    run("convert", "--voice", "slt", "--", "-x.wav", "-y.wav")
+    assert names_in(wav.parent) == ["-x.wav", "-y.wav"]
+    # there an option is a name as well
+    assert "--voice NAME is missing" in run("convert", "--", "-x.wav", "-z.wav", "--voice", "slt", code=2).err
+
+
 def test_folders_that_cannot_be_meant_are_refused(run, recordings, wav, tmp_path, speech):
     assert "must be one too, got the file" in run("convert", recordings, wav, "--voice", "slt", code=2).err
     done = run("convert", recordings, recordings, "--voice", "slt", "--force", code=2)

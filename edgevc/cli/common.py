@@ -107,14 +107,19 @@ class AnyOrderParser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Do as argparse does, but gather the names first where there may be any number of them."""
-        many = any(not action.option_strings and action.nargs in ("*", "+") for action in self._actions)
+        many = [action.dest for action in self._actions if not action.option_strings and action.nargs == "*"]
         if self._within or not many:
             return super().parse_known_args(args, namespace)
+        words = list(sys.argv[1:] if args is None else args)
+        # what stands behind -- are names, whatever they look like; argparse forgets it between its two rounds
+        end = words.index("--") if "--" in words else len(words)
         self._within = True
         try:
-            return self.parse_known_intermixed_args(args, namespace)
+            found, unknown = self.parse_known_intermixed_args(words[:end], namespace)
         finally:
             self._within = False
+        setattr(found, many[0], [*(getattr(found, many[0], None) or []), *words[end + 1 :]])
+        return found, unknown
 
 
 def prepare_streams() -> None:

@@ -129,12 +129,10 @@ def _require_complete(arguments: argparse.Namespace) -> None:
     if len(paths) >= 2:
         raise ConfigError(f"--voice NAME is missing; {known}")
     wanted = voice or voices[0]
-    missing = "an output" if voice else "an output and --voice NAME"
-    if not paths:
-        missing = f"an input, {missing}"
+    missing = [*([] if paths else ["an input"]), "an output", *([] if voice else ["--voice NAME"])]
     source = paths[0] if paths else "me.wav"
     example = shlex.join(["edgevc", "convert", source, _proposed_output(source, wanted), "--voice", wanted])
-    raise ConfigError(f"give {missing}, for example `{example}`" + ("" if voice else f"; {known}"))
+    raise ConfigError(f"give {' and '.join(missing)}, for example `{example}`" + ("" if voice else f"; {known}"))
 
 
 def _proposed_output(source: str, voice: str) -> str:
@@ -143,8 +141,10 @@ def _proposed_output(source: str, voice: str) -> str:
         return "-"
     path = Path(source)
     suffix = "" if path.is_dir() else ".wav"
-    names = (path.with_name(f"{path.stem}-{voice}{number}{suffix}") for number in ("", *range(2, 100)))
-    return str(next((name for name in names if not name.exists()), path.with_name(f"{path.stem}-{voice}{suffix}")))
+    # the current folder, the one above it and the root have no name to begin with
+    place, stem = (path.parent, path.stem) if path.name not in ("", "..") else (Path(), "converted")
+    names = (place / f"{stem}-{voice}{number}{suffix}" for number in ("", *range(2, 100)))
+    return str(next((name for name in names if not name.exists()), place / f"{stem}-{voice}{suffix}"))
 
 
 def _check_paths(jobs: Jobs, arguments: argparse.Namespace) -> None:
@@ -207,8 +207,7 @@ def _convert_all(
             # one bad recording shall not keep the others waiting
             if alone or traceback_wanted():
                 raise
-            known = isinstance(error, (EdgevcError, OSError))
-            complain(str(error) if known else f"{source}: internal error, {type(error).__name__}: {error}")
+            complain(str(error) if isinstance(error, EdgevcError) else f"{source}: {type(error).__name__}: {error}")
             failures.append(error.exit_code if isinstance(error, EdgevcError) else EdgevcError.exit_code)
     if failures:
         n_files = len(failures) - len(jobs.problems)
