@@ -1,9 +1,10 @@
-"""Writes docs/results.md from the measurements in docs/results/.
+"""Writes docs/results.md, its plots, and the pages of tables behind it, from the measurements in docs/results/.
 
     python benchmarks/make_results.py
 
-docs/results/*.json are written by the commands that they name: lists of {name, value, unit, command, bar}. The
-evaluations of int8 and float bundles (tools/evaluate.py --out docs/results/voices.default.json, ...) become tables.
+docs/results/*.json are written by the commands that they name: lists of {name, value, unit, command, bar}. Each becomes
+a page docs/results/NAME.md. So do the evaluations of int8 and float bundles (tools/evaluate.py --out
+docs/results/voices.default.json, ...). docs/results.md is what one reads first: the models side by side, and plots.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+
+import result_plots
 
 from edgevc.bundle import ENGINES, ModelBundle, shipped_models
 
@@ -77,6 +80,14 @@ TITLES = {
 """File stem to heading."""
 
 
+LIMITS = """## What no figure here says
+
+- Nothing was measured on a board, with a real microphone, or by listeners.
+- pocketsphinx makes a quarter of its word errors by itself, so small losses of words hide behind it.
+- Speakers with an accent and worse recordings than those of the test list lose more words.
+- Where two intervals overlap, the figures say that the two are alike as far as this can tell.
+"""
+
 CHECKS = """## Held by tests
 
 - `tests/streaming/test_converter.py`: the same output sample for sample for input cut in 1, 7, 160, 1000 and 16000
@@ -89,12 +100,16 @@ CHECKS = """## Held by tests
 
 
 def rows_table(rows: list[dict]) -> list[str]:
-    """One line per measured figure."""
-    lines = ["| what | measured | bar | command |", "|---|---|---|---|"]
-    for row in rows:
-        value = f"{row['value']:.4g}" if isinstance(row["value"], float) else str(row["value"])
-        bar = "" if row.get("bar") is None else row["bar"]
-        lines.append(f"| {row['name']} | {value} {row['unit']} | {bar} | `{row['command']}` |")
+    """A table for the figures of each command, which stands above it."""
+    lines: list[str] = []
+    for command in dict.fromkeys(row["command"] for row in rows):
+        lines += [f"`{command}`", "", "| what | measured | bar |", "|---|---|---|"]
+        for row in rows:
+            if row["command"] == command:
+                value = f"{row['value']:.4g}" if isinstance(row["value"], float) else str(row["value"])
+                bar = "" if row.get("bar") is None else row["bar"]
+                lines.append(f"| {row['name']} | {value} {row['unit']} | {bar} |")
+        lines.append("")
     return lines
 
 
@@ -142,27 +157,32 @@ def beside_each_other(results: dict[str, Any]) -> list[str]:
     return lines
 
 
-def model_rows(bundle: ModelBundle) -> list[dict]:
-    """What a bundle's manifest and files say."""
-    # a model that somebody added has none
-    bars = BARS.get(bundle.name, dict.fromkeys(("latency", "work", "bytes")))
-    hop, rate = bundle.latency.hop_samples, bundle.features.sample_rate
-    latency = 1000 * (bundle.latency.latency_samples + hop) / rate
-    work = sum(graph.macs_per_hop for graph in bundle.graphs.values()) * rate / hop / 1e9
-    rows = [
-        {"name": "algorithmic latency, 1 hop per call", "value": latency, "unit": "ms", "bar": bars["latency"]},
-        {"name": "multiply-accumulates", "value": work, "unit": "GMAC/s", "bar": bars["work"]},
-    ]
-    for engine in ENGINES:
-        size = sum(len(bundle.read(graph.files[engine])) for graph in bundle.graphs.values()) / 1e6
-        rows.append({"name": f"encoder and decoder, int8, {engine}", "value": size, "unit": "MB", "bar": bars["bytes"]})
-    for name, graph in bundle.graphs.items():
-        for engine, figures in graph.quantization.items():
-            for key, value in figures.items():
-                if key.endswith("_snr_db"):
-                    what = f"{name}: int8 {key[:-7]} against float, {engine}"
-                    rows.append({"name": what, "value": value, "unit": "dB SNR", "bar": None})
-    return [{**row, "name": f"{bundle.name}: {row['name']}", "command": f"edgevc info {bundle.name}"} for row in rows]
+def sizes_table(bundles: list[ModelBundle]) -> list[str]:
+    """What the bundles' manifests and files say, a column for each."""
+    columns: list[dict[str, str]] = []
+    for bundle in bundles:
+        # a model that somebody added has none
+        bars = BARS.get(bundle.name, {})
+        hop, rate = bundle.latency.hop_samples, bundle.features.sample_rate
+        latency = 1000 * (bundle.latency.latency_samples + hop) / rate
+        work = sum(graph.macs_per_hop for graph in bundle.graphs.values()) * rate / hop / 1e9
+        cells = {
+            "algorithmic latency, 1 hop per call": f"{latency:g} ms ({bars.get('latency', '')})",
+            "work": f"{work:.3f} GMAC/s ({bars.get('work', '')})",
+        }
+        for engine in ENGINES:
+            size = sum(len(bundle.read(graph.files[engine])) for graph in bundle.graphs.values()) / 1e6
+            cells[f"both graphs, int8, {engine}"] = f"{size:.2f} MB ({bars.get('bytes', '')})"
+        for name, graph in bundle.graphs.items():
+            for engine, figures in graph.quantization.items():
+                for key, value in figures.items():
+                    if key.endswith("_snr_db"):
+                        cells[f"{name}: int8 {key[:-7]} against float, {engine}"] = f"{value:.1f} dB SNR"
+        columns.append(cells)
+    lines = ["| | " + " | ".join(bundle.name for bundle in bundles) + " |", "|---" * (len(bundles) + 1) + "|"]
+    for what in dict.fromkeys(key for cells in columns for key in cells):
+        lines.append(f"| {what} | " + " | ".join(cells.get(what, "") for cells in columns) + " |")
+    return lines
 
 
 def voices_table(evaluation: dict) -> list[str]:
@@ -257,8 +277,30 @@ def judged_parts(evaluation: dict) -> list[str]:
     return lines
 
 
+def page(title: str, lines: list[str]) -> str:
+    """One page of tables."""
+    head = [f"# {title}", "", "Made by `python benchmarks/make_results.py`; [all figures](../results.md).", ""]
+    return "\n".join([*head, *lines]).rstrip() + "\n"
+
+
+def subject_page(stem: str, content: Any) -> tuple[str, list[str]]:
+    """Title and lines of one measurement's page."""
+    if isinstance(content, list):
+        return TITLES[stem], rows_table(content)
+    title = f"Voices of {content['bundle']}, judged"
+    return title, [*VOICES_NOTE.split("\n"), *voices_table(content), "", *judged_parts(content)]
+
+
 def main() -> None:
-    """Rewrites docs/results.md."""
+    """Rewrites docs/results.md, its plots and the pages behind it."""
+    folder = DOCS / "results"
+    results = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    results = {stem: content for stem, content in results.items() if isinstance(content, list) or "table" in content}
+    pages = {stem: subject_page(stem, content) for stem, content in results.items()}
+    for stem, (title, lines) in pages.items():
+        (folder / f"{stem}.md").write_text(page(title, lines), encoding="utf-8")
+    for name, draw in result_plots.PLOTS.items():
+        draw(results, folder / f"{name}.svg")
     lines = [
         "# Measured figures",
         "",
@@ -266,26 +308,41 @@ def main() -> None:
         "shared x86-64 cores (AMD EPYC) with other work beside them, one thread, medians; no board was at hand, and no",
         "figure here stands for one.",
         "",
+        "## The models beside each other",
+        "",
+        *SUMMARY_NOTE.split("\n"),
+        *beside_each_other(results),
+        "",
+        "![Similarity, words and quality of each model, with their intervals](results/quality.svg)",
+        "",
+        "## Size and work",
+        "",
+        "`edgevc info MODEL`; in brackets the most that it may be.",
+        "",
+        *sizes_table([ModelBundle.find(name) for name in shipped_models()]),
+        "",
+        "## Time",
+        "",
+        "Processing time over audio time of the whole chain, 1, 2 and 4 hops per call ([table](results/converter.md)).",
+        "",
+        "![Real-time factor by engine and hops per call](results/speed.svg)",
+        "",
+        "## Noise",
+        "",
+        "Words that a kitchen at 10 dB costs: of the recording itself, and of what each model makes of it.",
+        "",
+        "![Words lost in a kitchen, by model](results/noise.svg)",
+        "",
+        *LIMITS.splitlines(),
+        "",
+        "## Tables",
+        "",
+        *(f"- [{title}](results/{stem}.md)" for stem, (title, _) in pages.items()),
+        "",
+        *CHECKS.splitlines(),
     ]
-    sizes = [row for name in shipped_models() for row in model_rows(ModelBundle.find(name))]
-    lines += ["## Size and work", "", *rows_table(sizes), ""]
-    results = {path.stem: json.loads(path.read_text()) for path in sorted((DOCS / "results").glob("*.json"))}
-    lines += ["## The models beside each other", "", *SUMMARY_NOTE.split("\n"), *beside_each_other(results), ""]
-    for stem, content in results.items():
-        if isinstance(content, list):
-            lines += [f"## {TITLES[stem]}", "", *rows_table(content), ""]
-        elif "table" in content:
-            lines += [
-                f"## Voices, bundle {content['bundle']}, engine {content['engine']} ({stem})",
-                "",
-                *VOICES_NOTE.split("\n"),
-                *voices_table(content),
-                "",
-                *judged_parts(content),
-            ]
-    lines += CHECKS.splitlines()
-    (DOCS / "results.md").write_text("\n".join(lines).rstrip() + "\n")
-    print(f"{DOCS / 'results.md'}: {len(lines)} lines")
+    (DOCS / "results.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    print(f"{DOCS / 'results.md'}: {len(lines)} lines, and {len(pages)} pages of tables")
 
 
 if __name__ == "__main__":

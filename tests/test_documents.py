@@ -122,6 +122,9 @@ def test_the_drawing_of_the_rooms_is_that_of_the_rules():
 
 def test_every_page_is_in_the_navigation_and_can_be_found_from_the_entrance():
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")} - {"README.md"}
+    tables = {page for page in pages if page.startswith("results/")}
+    assert tables == set(re.findall(r"\]\((results/[\w.-]+\.md)\)", (ROOT / "docs/results.md").read_text("utf-8")))
+    pages -= tables
     navigation = set(re.findall(r": ([\w/.-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE))
     assert pages <= navigation
     linked = set(re.findall(r"\]\(([\w/.-]+\.md)\)", (ROOT / "docs/README.md").read_text(encoding="utf-8")))
