@@ -44,7 +44,7 @@ class Conversation(Protocol):
     """So long it may ask nothing; None: as long as it likes, and it is the last to go when others want its place."""
 
     def receive(self, data: bytes) -> bool:
-        """Take what the client sent; return whether a request was complete. Must not raise."""
+        """Take what the client sent; return whether a request was complete."""
         ...
 
     @property
@@ -120,7 +120,7 @@ class BoundedServer:
     def _serve(self) -> None:
         leaving = False
         while True:
-            wanted = self._work()
+            wanted = self._do_work()
             for client in list(self._clients):
                 self._send(client)
             if leaving:
@@ -133,6 +133,14 @@ class BoundedServer:
                     self._accept()
                 elif key.data in self._clients and events & selectors.EVENT_READ:
                     self._receive(key.data)
+
+    def _do_work(self) -> float | None:
+        try:
+            return self._work()
+        except Exception:
+            _LOG.exception("the server's own work ends here; requests are still answered")
+            self._work = lambda: None
+            return None
 
     def _patience(self, wanted: float | None) -> float | None:
         """Drop who took too long; return how long nothing needs to be done."""
@@ -193,7 +201,14 @@ class BoundedServer:
                 self._drop(client)
             return
         had_begun = talk.waiting
-        if talk.receive(data) or not had_begun:
+        try:
+            complete = talk.receive(data)
+        except Exception:
+            # a fault of ours costs this client its connection, and the others nothing
+            _LOG.exception("a request could not be answered")
+            self._drop(client)
+            return
+        if complete or not had_begun:
             client.since = time.monotonic()
 
     def _send(self, client: _Client) -> None:

@@ -177,6 +177,29 @@ def test_one_client_too_many_takes_the_place_of_the_one_that_was_quiet_for_longe
         client.close()
 
 
+def test_a_fault_of_the_session_costs_one_client_and_no_more(server, session, caplog):
+    with connect(server) as other, connect(server) as client:
+        assert talk(other, b'{"command": "mode", "value": "mute"}\n')["ok"]
+        stats, session.stats = session.stats, None
+        client.sendall(b'{"command": "status"}\n')
+        assert client.recv(1) == b""
+        session.stats = stats
+        assert talk(other, b'{"command": "status"}\n')["ok"]
+    assert [record.getMessage() for record in caplog.records] == ["a request could not be answered"]
+
+
+def test_a_fault_while_events_are_told_ends_the_events_and_no_more(server, session, caplog):
+    with connect(server) as subscriber:
+        assert talk(subscriber, b'{"command": "subscribe"}\n')["ok"]
+        stats, session.stats = session.stats, None
+        wait_until(lambda: caplog.records)
+        session.stats = stats
+        assert talk(subscriber, b'{"command": "mode", "value": "mute"}\n') == {"ok": True, "mode": "mute"}
+    assert [record.getMessage() for record in caplog.records] == [
+        "the server's own work ends here; requests are still answered"
+    ]
+
+
 def test_a_crowd_that_says_nothing_locks_nobody_out(server):
     crowd = [connect(server) for _ in range(300)]
     assert send_command(server.address, "status")["ok"]

@@ -269,6 +269,35 @@ def test_requests_are_bounded_and_wrong_ones_refused(server, data, status):
     assert ask(server)[0] == 200
 
 
+def test_no_request_ends_the_server(server, rng):
+    pieces = [
+        b"GET",
+        b" ",
+        b"/metrics",
+        b"HTTP/1.1",
+        b"\r\n",
+        b"\n",
+        b"Host",
+        b":",
+        b"[",
+        b"]",
+        b"::1",
+        b"\xff",
+        b"\0",
+        b"?",
+    ]
+    answers = set()
+    for _ in range(3000):
+        talk = page_server._Conversation(server._server._answer)
+        while not talk.outgoing:
+            chosen = [pieces[i] for i in rng.integers(0, len(pieces), rng.integers(1, 40))]
+            talk.receive(b"".join(chosen))
+        assert talk.leaving
+        answers.add(bytes(talk.outgoing[9:12]))
+    assert b"400" in answers
+    assert ask(server)[0] == 200
+
+
 def test_a_thousand_idle_clients_take_neither_threads_nor_descriptors(server):
     host, _, port = server.address.rpartition(":")
     before = threading.active_count()
