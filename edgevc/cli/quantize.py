@@ -16,6 +16,7 @@ from edgevc.errors import (
     ModelError,
     OutputError,
 )
+from edgevc.files import refuse_shared_files
 
 _SCHEMES = ("auto", "dynamic", "static", "weight-only")
 _ENGINES = ("both", "onnx", "litert")
@@ -121,6 +122,8 @@ def run(arguments: argparse.Namespace) -> int:
     from edgevc.quantize.pipeline import Settings, quantize
     from edgevc.quantize.report.writer import check_report, terminal, write_report
 
+    reports = [("the report", path) for path in arguments.report]
+    refuse_shared_files([("the model", arguments.model)], [("the output", arguments.output), *reports])
     for path in arguments.report:
         check_report(path, overwrite=arguments.force)
     if arguments.to is not None:

@@ -116,6 +116,17 @@ def test_an_existing_output_is_refused_before_any_work(float_bundle, tmp_path, c
     assert "--force" in capsys.readouterr().err
 
 
+def test_an_output_is_never_the_model_or_the_report_under_whatever_name(float_bundle, tmp_path, capsys):
+    (tmp_path / "link").symlink_to(float_bundle)
+    for words, message in (
+        (["-o", tmp_path / "link"], "the output must not be the model"),
+        (["-o", tmp_path / "o.html", "--report", tmp_path / "o.html"], "the report must not be the output"),
+    ):
+        assert run(float_bundle, *words, "--force") == 2
+        assert message in capsys.readouterr().err
+    assert ModelBundle.open(float_bundle).name == "tiny-float"
+
+
 def test_a_bare_graph_is_quantized_with_its_provenance(tmp_path, capsys):
     source = nets.save(nets.lstm(), tmp_path / "masker.onnx")
     target = tmp_path / "masker.int8.onnx"
