@@ -27,6 +27,7 @@ _EXAMPLES = """\
   edgevc quantize my_float_model/ -o my_int8_model/ --calib recordings/ --report report.html --board pi-4
   edgevc quantize my_float_model/ -o my_int8_model/ --scheme dynamic --keep-float "encoder/content" --gate "mel<=0.05"
   edgevc quantize model_1.onnx -o model_1.int8.onnx --state-pattern input_3=tf_op_layer_stack_2
+  edgevc quantize gtcrn.onnx -o gtcrn.int8.onnx --state-pattern "*_cache=*_cache_out"
   edgevc quantize vad.onnx -o vad.int8.onnx --state-pattern state=stateN --feed sr=16000 --feed input=samples:512 \\
       --shape input=1x576
 """
@@ -50,7 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--calib", type=Path, metavar="DIR", help="recordings of speech (default: the package's own)")
     parser.add_argument(
-        "--method", choices=_METHODS, default="min-max", help="how static ranges are found (default min-max)"
+        "--method",
+        choices=_METHODS,
+        default="min-max",
+        help="how --scheme static finds the ranges of activations (default min-max)",
     )
     parser.add_argument(
         "--gate",
@@ -65,10 +69,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="layers that stay float, e.g. encoder/input",
     )
     parser.add_argument(
-        "--quantize", action="append", default=[], metavar="PATTERN", help="layers not to leave float by default"
+        "--quantize",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="layers that become int8 although they are first layers or heads, which stay float by default",
     )
     parser.add_argument(
-        "--state-pattern", action="append", default=[], metavar="IN=OUT", help="names of a bare graph's states"
+        "--state-pattern",
+        action="append",
+        default=[],
+        metavar="IN=OUT",
+        help="how a bare graph's state inputs and outputs are called, with * for what differs: "
+        "'*_cache=*_cache_out' (default: state_*_in=state_*_out)",
     )
     parser.add_argument(
         "--shape",
@@ -82,7 +95,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=KIND",
-        help="what an input of a bare graph takes: samples[:HOP], magnitude[:HOP], logmel, zeros, ones, or a number",
+        help="what an input of a bare graph takes: samples[:HOP], spectrum[:HOP[:WINDOW]], magnitude[:HOP], logmel, "
+        "zeros, ones, a number, or a .npy file of calls (default: guessed from its shape)",
     )
     parser.add_argument(
         "--report",
@@ -95,7 +109,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON in place of the table")
     parser.add_argument("--board", action="append", default=[], metavar="NAME", help="estimate the time on a board")
     parser.add_argument(
-        "--drift-minutes", type=int, default=10, metavar="N", help="of the long stream; below 2: none (default 10)"
+        "--drift-minutes",
+        type=int,
+        default=10,
+        metavar="N",
+        help="how long the stream is in which errors may add up (default 10; below 2: not measured)",
     )
     parser.add_argument(
         "--judge",
@@ -119,8 +137,9 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         GateError: no candidate passed.
     """
-    from edgevc.quantize.pipeline import Settings, quantize
+    from edgevc.quantize.pipeline import quantize
     from edgevc.quantize.report.writer import check_report, terminal, write_report
+    from edgevc.quantize.settings import Settings
 
     reports = [("the report", path) for path in arguments.report]
     refuse_shared_files([("the model", arguments.model)], [("the output", arguments.output), *reports])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from edgevc.quantize.folding import shown
 from edgevc.quantize.layers import FloatArray, quantize_rows, sqnr_db
 from edgevc.quantize.runners import OnnxRunner
 from edgevc.quantize.schemes.onnx import OnnxQuantizer, Range
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 METHODS = ("min-max", "percentile", "entropy")
 PERCENTILE = 99.99
@@ -50,43 +54,56 @@ def observe(model: FloatModel, graph: str, quantizer: OnnxQuantizer, method: str
     products = [layer.name for layer in quantizer.layers if quantizer.linear(layer.name) is not None]
     tensors = sorted({quantizer.activation(name) for name in products})
     inner = [name for name in tensors if name not in prepared.inputs]
-    probe = type(prepared.model)()
-    probe.CopyFrom(prepared.model)
-    present = {value.name for value in probe.graph.output}
-    for name in inner:
-        if name not in present:
-            value = probe.graph.output.add()
-            value.name = name
-            value.type.tensor_type.elem_type = 1
-    data = probe.SerializeToString()
-    kept: dict[str, list[FloatArray]] = {name: [] for name in tensors}
-    extremes: dict[str, Range] = {}
+    data = _with_outputs(prepared.model, inner)
     clips = list(model.calls(graph, "calibration"))
-    step = max(1, sum(map(len, clips)) // MAX_ROWS)
-    count = 0
+    seen = _Seen(tensors, max(1, sum(map(len, clips)) // MAX_ROWS))
     for calls in clips:
         runner = OnnxRunner(prepared, data, inner)
         for inputs in calls:
-            values = dict(zip(prepared.inputs, inputs, strict=True)) | dict(zip(inner, runner.run(inputs), strict=True))
-            for name in tensors:
-                value = values[name]
-                low, high = extremes.get(name, (np.inf, -np.inf))
-                extremes[name] = (min(low, float(value.min())), max(high, float(value.max())))
-                if count % step == 0:
-                    kept[name].append(value.reshape(-1, value.shape[-1]).astype(np.float32))
-            count += 1
-    wrong = [name for name, (low, high) in extremes.items() if not np.isfinite([low, high]).all()]
+            seen.add(dict(zip((*prepared.inputs, *inner), (*inputs, *runner.run(inputs)), strict=True)))
+    wrong = [name for name, (low, high) in seen.extremes.items() if not np.isfinite([low, high]).all()]
     if wrong:
         raise ModelError(
             f"{graph}: activations must be finite, {shown(wrong[0])} is not on this speech; repair the model"
         )
-    rows = {name: np.concatenate(arrays) for name, arrays in kept.items()}
+    rows = {name: np.concatenate(arrays) for name, arrays in seen.rows.items()}
     clip: Callable[[FloatArray, Range], Range] = {
         "min-max": lambda _, extreme: extreme,
         "percentile": _percentile_range,
         "entropy": _entropy_range,
     }[method]
-    return Activations({name: clip(rows[name], extremes[name]) for name in tensors}, rows)
+    return Activations({name: clip(rows[name], seen.extremes[name]) for name in tensors}, rows)
+
+
+def _with_outputs(model: ModelProto, names: Sequence[str]) -> bytes:
+    """Return a graph file that also gives these tensors."""
+    probe = type(model)()
+    probe.CopyFrom(model)
+    present = {value.name for value in probe.graph.output}
+    for name in names:
+        if name not in present:
+            value = probe.graph.output.add()
+            value.name = name
+            value.type.tensor_type.elem_type = 1
+    return bytes(probe.SerializeToString())
+
+
+class _Seen:
+    """The extremes of some tensors, and every so many calls their values."""
+
+    def __init__(self, tensors: Sequence[str], step: int) -> None:
+        self.extremes: dict[str, Range] = dict.fromkeys(tensors, (np.inf, -np.inf))
+        self.rows: dict[str, list[FloatArray]] = {name: [] for name in tensors}
+        self._step, self._count = step, 0
+
+    def add(self, values: Mapping[str, FloatArray]) -> None:
+        """Take one call's tensors."""
+        for name, kept in self.rows.items():
+            value, (low, high) = values[name], self.extremes[name]
+            self.extremes[name] = (min(low, float(value.min())), max(high, float(value.max())))
+            if self._count % self._step == 0:
+                kept.append(value.reshape(-1, value.shape[-1]).astype(np.float32))
+        self._count += 1
 
 
 def _percentile_range(rows: FloatArray, extreme: Range) -> Range:

@@ -164,6 +164,12 @@ def choose_feeds(prepared: Prepared, wanted: Mapping[str, str]) -> dict[str, Fee
         if not feeds[name].constant and feeds[name].recorded is None:
             raise ConfigError(f"--feed {name}: it takes {dtype}, which speech is not; give --feed {name}=NUMBER")
         feeds[name] = replace(feeds[name], dtype=dtype)
+    _require_one_source(feeds)
+    return feeds
+
+
+def _require_one_source(feeds: Mapping[str, Feed]) -> None:
+    """Refuse inputs that are all constant, and those from files beside others or of another length."""
     moving = {name: feed for name, feed in feeds.items() if not feed.constant}
     if not moving:
         raise ConfigError("--feed: at least one input must come from the speech or a file, all are constant")
@@ -171,7 +177,6 @@ def choose_feeds(prepared: Prepared, wanted: Mapping[str, str]) -> dict[str, Fee
     if lengths and (len(lengths) < len(moving) or len(set(lengths.values())) > 1):
         said = ", ".join(f"{name} {lengths.get(name, 'speech')}" for name in moving)
         raise ConfigError(f"--feed: where one input comes from a file all must, with as many calls each, got {said}")
-    return feeds
 
 
 def _guessed(name: str, shape: tuple[int, ...], prepared: Prepared) -> Feed:

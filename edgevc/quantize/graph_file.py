@@ -165,26 +165,32 @@ def find_states(model: ModelProto, patterns: Sequence[str], path: str) -> tuple[
     outputs = [value.name for value in model.graph.output]
     pairs: list[State] = []
     for pattern in patterns or (STATE_PATTERN,):
-        left, equals, right = pattern.partition("=")
-        if not equals or left.count("*") != right.count("*") or left.count("*") > 1:
-            raise ConfigError(f"--state-pattern is IN=OUT with at most one * on each side, got {pattern!r}")
-        matched = [name for name in inputs if fnmatch.fnmatchcase(name, left.replace("[", "[[]"))]
-        for name in matched:
-            head, star, tail = left.partition("*")
-            partner = right.replace("*", name[len(head) : len(name) - len(tail)]) if star else right
-            if partner not in outputs:
-                raise ModelError(
-                    f"{path}: state input {name} must have the output {partner}; known: {', '.join(outputs)}"
-                )
-            pairs.append(State(name, partner))
-        if patterns and not matched:
+        found = _matching_pairs(pattern, inputs, outputs, path)
+        if patterns and not found:
             raise ModelError(f"{path}: --state-pattern {pattern} matches no input; known: {', '.join(inputs)}")
+        pairs += found
     if not pairs:
         raise ModelError(
             f"{path} has no states: no input and output are called {STATE_PATTERN.replace('=', ' and ')}; "
             f"name the pairs with --state-pattern IN=OUT (inputs: {', '.join(inputs)}; outputs: {', '.join(outputs)})"
         )
     return tuple(pairs)
+
+
+def _matching_pairs(pattern: str, inputs: Sequence[str], outputs: Sequence[str], path: str) -> list[State]:
+    left, equals, right = pattern.partition("=")
+    if not equals or left.count("*") != right.count("*") or left.count("*") > 1:
+        raise ConfigError(f"--state-pattern is IN=OUT with at most one * on each side, got {pattern!r}")
+    head, star, tail = left.partition("*")
+    pairs = []
+    for name in inputs:
+        if not fnmatch.fnmatchcase(name, left.replace("[", "[[]")):
+            continue
+        partner = right.replace("*", name[len(head) : len(name) - len(tail)]) if star else right
+        if partner not in outputs:
+            raise ModelError(f"{path}: state input {name} must have the output {partner}; known: {', '.join(outputs)}")
+        pairs.append(State(name, partner))
+    return pairs
 
 
 def _take_defaults_from_inputs(model: ModelProto) -> None:

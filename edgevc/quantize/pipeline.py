@@ -2,73 +2,40 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import platform
 import resource
 import shlex
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import edgevc
 from edgevc.board import boards as cpu
 from edgevc.bundle import MAX_TOTAL_BYTES, ModelBundle
 from edgevc.errors import ConfigError, EngineError, GateError, ModelError
 from edgevc.quantize import quality_gate
-from edgevc.quantize.calibrate import METHODS, activation_sqnr_db
+from edgevc.quantize.calibrate import METHODS
 from edgevc.quantize.dataset import Dataset, load_dataset
 from edgevc.quantize.feeds import Feed, choose_feeds
+from edgevc.quantize.findings import estimates, layer_reports, notes_of, provenance_of
 from edgevc.quantize.float_bundle import FloatBundle, default_engines
 from edgevc.quantize.float_graph import FloatGraph
-from edgevc.quantize.float_model import FloatModel, mel_distance
+from edgevc.quantize.float_model import FloatModel
 from edgevc.quantize.graph_file import MAX_ONNX_BYTES
-from edgevc.quantize.layers import outliers, select, sqnr_db, weight_sqnr_db
+from edgevc.quantize.layers import select
 from edgevc.quantize.prepare import load_graph_file
-from edgevc.quantize.report.result import ClockRow, GateFigure, LayerReport, Provenance, QuantizationResult
+from edgevc.quantize.report.result import ClockRow, GateFigure, Provenance, QuantizationResult
 from edgevc.quantize.search import EngineSearch, Say, Wishes
+from edgevc.quantize.settings import Settings
 from edgevc.quantize.timing import ROUNDS, race
-from edgevc.quantize.trials import Outcome, Trial, refusal
+from edgevc.quantize.trials import Outcome, refusal
 from edgevc.quantize.write import check_kind, check_target, graph_figures, staged, write_bundle, write_graph
-
-FLOAT_AGREEMENT = 1e-4
-"""Relative RMS difference of two engines' outputs of one float model above which a note warns."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the command line says."""
-
-    model: Path
-    output: Path
-    engine: str = "both"
-    scheme: str = "auto"
-    calib: Path | None = None
-    method: str = "min-max"
-    gate: str | None = None
-    keep_float: tuple[str, ...] = ()
-    quantize: tuple[str, ...] = ()
-    state_patterns: tuple[str, ...] = ()
-    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    feeds: Mapping[str, str] = field(default_factory=dict)
-    """Input to an adapter, or to a number."""
-    boards: tuple[str, ...] = ()
-    drift_minutes: int = 10
-    judge: str | None = None
-    force: bool = False
-
-    @property
-    def kind(self) -> str:
-        """What MODEL is: "graph" for an .onnx file, else "bundle"."""
-        return "graph" if self.model.suffix.lower() == ".onnx" else "bundle"
 
 
 def quantize(settings: Settings, say: Say) -> QuantizationResult:
@@ -85,6 +52,42 @@ def quantize(settings: Settings, say: Say) -> QuantizationResult:
         ConfigError, ModelError, EngineError, AudioFileError: with the rule, the value and the next step.
     """
     started = time.monotonic()
+    gate = _checked_gate(settings)
+    model = _float_model(settings, say)
+    wishes = _wishes(settings, model, gate)
+    model.require_finite()
+    outcomes = _search(model, wishes, say)
+    notes = notes_of(settings, model, wishes, outcomes)
+    clock = _clock(model, outcomes, say)
+    provenance = provenance_of(settings, model, outcomes)
+    failure = refusal(outcomes, gate, model.source_bytes)
+    if not failure:
+        try:
+            outcomes = _write(settings, model, gate, outcomes, clock, provenance, say)
+        except GateError as error:
+            failure = str(error)
+    chosen = {outcome.engine: outcome.chosen for outcome in outcomes if outcome.chosen is not None}
+    return QuantizationResult(
+        model=model.name,
+        kind=settings.kind,
+        output=str(settings.output),
+        passed=not failure,
+        layers=tuple(row for outcome in outcomes for row in layer_reports(model, wishes, outcome)),
+        candidates=tuple(candidate for outcome in outcomes for candidate in outcome.candidates()),
+        clock=clock,
+        drift={outcome.engine: outcome.drift for outcome in outcomes},
+        bytes_float=dict(model.source_bytes),
+        bytes_int8={engine: trial.n_bytes for engine, trial in chosen.items()},
+        cpu={**cpu.this_cpu().as_dict(), **estimates(settings, model, chosen)},
+        notes=(*notes, *([failure] if failure else [])),
+        provenance=provenance,
+        seconds=time.monotonic() - started,
+        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    )
+
+
+def _checked_gate(settings: Settings) -> quality_gate.Gate:
+    """Refuse what cannot be done, before the minutes of work; return the limits."""
     kind = settings.kind
     check_kind(settings.output, kind)
     check_target(settings.output, MAX_TOTAL_BYTES if kind == "bundle" else MAX_ONNX_BYTES, overwrite=settings.force)
@@ -96,41 +99,7 @@ def quantize(settings: Settings, say: Say) -> QuantizationResult:
         raise ConfigError(f"--gate {', '.join(judged)} needs judges; give --judge, see `edgevc quantize --help`")
     for board in settings.boards:
         cpu.estimate(board, 0, 0)
-    model = _float_model(settings, say)
-    wishes = _wishes(settings, model, gate)
-    model.require_finite()
-    outcomes = _search(model, wishes, say)
-    notes = _notes(settings, model, wishes, outcomes)
-    clock = _clock(model, outcomes, say)
-    failure = refusal(outcomes, gate, model.source_bytes)
-    passed = not failure
-    provenance = _provenance(settings, model, outcomes)
-    if passed:
-        try:
-            outcomes = _write(settings, model, gate, outcomes, clock, provenance, say)
-        except GateError as error:
-            passed, failure = False, str(error)
-    if failure:
-        notes.append(failure)
-    macs = sum(s.macs_per_hop for s in model.bundle.graphs.values()) if isinstance(model, FloatBundle) else 0
-    chosen = {outcome.engine: outcome.chosen for outcome in outcomes if outcome.chosen is not None}
-    return QuantizationResult(
-        model=model.name,
-        kind=kind,
-        output=str(settings.output),
-        passed=passed,
-        layers=tuple(row for outcome in outcomes for row in _layer_reports(model, wishes, outcome)),
-        candidates=tuple(candidate for outcome in outcomes for candidate in outcome.candidates()),
-        clock=clock,
-        drift={outcome.engine: outcome.drift for outcome in outcomes},
-        bytes_float=dict(model.source_bytes),
-        bytes_int8={engine: trial.n_bytes for engine, trial in chosen.items()},
-        cpu={**cpu.this_cpu().as_dict(), **_estimates(settings, macs, chosen)},
-        notes=tuple(notes),
-        provenance=provenance,
-        seconds=time.monotonic() - started,
-        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    )
+    return gate
 
 
 def _float_model(settings: Settings, say: Say) -> FloatModel:
@@ -204,124 +173,6 @@ def _clock(model: FloatModel, outcomes: Sequence[Outcome], say: Say) -> tuple[Cl
             rows.append(ClockRow(outcome.engine, "float", hops, exact, 1.0))
             rows.append(ClockRow(outcome.engine, "int8", hops, found, exact / found))
     return tuple(rows)
-
-
-def _layer_reports(model: FloatModel, wishes: Wishes, outcome: Outcome) -> list[LayerReport]:
-    trial = outcome.nearest
-    rows: list[LayerReport] = []
-    if trial is None:
-        return rows
-    onnx = model.quantizers.get("onnx", {})
-    for graph, quantizer in model.quantizers[outcome.engine].items():
-        for layer in quantizer.layers:
-            refusal = quantizer.refusal(layer.name, trial.scheme)
-            reason = refusal
-            if not refusal and layer.path in trial.kept:
-                by_user = layer.path in wishes.keep_float
-                usual = layer.place if layer.path not in wishes.quantize else ""
-                reason = "as asked for" if by_user else usual or "given back until the gate passed"
-            ratio, channel = outliers(layer)
-            observed = outcome.activations.get(graph)
-            twin = onnx.get(graph)
-            sqnr = None
-            if twin is not None and observed is not None and layer.name in twin.nodes:
-                sqnr = activation_sqnr_db(twin, layer.name, trial.scheme, observed)
-            n_int8 = sum(w.size + 4 * w.shape[0] for w in layer.weights)
-            n_bias = layer.n_bytes - 4 * sum(w.size for w in layer.weights)
-            rows.append(
-                LayerReport(
-                    graph,
-                    outcome.engine,
-                    layer.name,
-                    layer.op,
-                    layer.n_bytes,
-                    layer.n_bytes if reason else n_int8 + n_bias,
-                    not reason,
-                    reason,
-                    weight_sqnr_db(layer),
-                    sqnr,
-                    ratio,
-                    channel,
-                )
-            )
-    return rows
-
-
-def _notes(settings: Settings, model: FloatModel, wishes: Wishes, outcomes: Sequence[Outcome]) -> list[str]:
-    notes = [model.dataset.note] if model.dataset.note else []
-    if isinstance(model, FloatGraph):
-        notes += [
-            f"input {name} was taken for {feed}, by its shape; --feed {name}=KIND says it otherwise"
-            for name, feed in model.feeds.items()
-            if feed.guessed
-        ]
-    by_default = sorted({layer.path for e in model.engines for layer in model.layers(e) if layer.place})
-    if by_default:
-        notes.append(
-            f"float by default: {', '.join(by_default)} (first layers and heads; --quantize and --keep-float change it"
-            + (", auto also tries all in int8)" if wishes.scheme == "auto" else ")")
-        )
-    if len(model.engines) == 2 and isinstance(model, FloatBundle):
-        notes += _agreement(model, outcomes)
-    if wishes.drift_minutes < 2:
-        notes.append("drift was not measured (--drift-minutes below 2)")
-    return notes
-
-
-def _agreement(model: FloatBundle, outcomes: Sequence[Outcome]) -> list[str]:
-    """Compare both engines: the float files, which should be one model, and what was chosen."""
-    one, other = model.engines
-    worst = 0.0
-    for graph in model.graphs:
-        pairs = zip(
-            model.reference(one, graph, "held_out", 0), model.reference(other, graph, "held_out", 0), strict=True
-        )
-        for exact, found in pairs:
-            worst = max(worst, *(10 ** (-sqnr_db(a, b) / 20) for a, b in zip(exact, found, strict=True)))
-    notes = [
-        f"float outputs of {one} and {other} differ by {worst:.1e} (relative RMS)"
-        + ("" if worst <= FLOAT_AGREEMENT else f", more than {FLOAT_AGREEMENT:g}: they are not the same model")
-    ]
-    trials = [outcome.chosen for outcome in outcomes]
-    if all(trial is not None for trial in trials):
-        sounds = [model.audio(trial.engine, trial.files) for trial in trials if trial is not None]
-        distance = mel_distance(sounds[0], sounds[1])
-        limit = outcomes[0].chosen.gate if outcomes[0].chosen else ()
-        allowed = next((f.limit for f in limit if f.name == "mel" and f.limit is not None), None)
-        within = "" if allowed is None else ", within the gate" if distance <= allowed else ", beyond the gate"
-        notes.append(f"int8 outputs of {one} and {other}: log-mel distance {distance:.3f} of each other{within}")
-    return notes
-
-
-def _estimates(settings: Settings, macs: int, chosen: Mapping[str, Trial]) -> dict[str, Any]:
-    if not settings.boards or not macs:
-        return {}
-    return {
-        "estimates": [
-            cpu.estimate(board, macs, trial.n_bytes, engine).as_dict()
-            for board in settings.boards
-            for engine, trial in chosen.items()
-        ]
-    }
-
-
-def _provenance(settings: Settings, model: FloatModel, outcomes: Sequence[Outcome]) -> Provenance:
-    chosen = [outcome.chosen for outcome in outcomes if outcome.chosen is not None]
-    versions = {"edgevc": edgevc.__version__, "python": platform.python_version(), "numpy": np.__version__}
-    for name in ("onnx", "onnxruntime", "ai-edge-litert", "ai-edge-quantizer"):
-        with contextlib.suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    return Provenance(
-        settings.model.name,
-        model.source_sha256,
-        model.material.sha256,
-        model.material.n_clips,
-        model.material.seconds,
-        settings.method,
-        {trial.engine: trial.scheme for trial in chosen},
-        {trial.engine: tuple(sorted(trial.kept)) for trial in chosen},
-        versions,
-    )
 
 
 def _write(

@@ -143,13 +143,7 @@ def describe(name: str, model: ModelProto, states: Sequence[State], n_source_byt
     carried_in, carried_out = {pair.input for pair in states}, {pair.output for pair in states}
     shapes = {value.name: shape_of(value) for value in model.graph.input}
     kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
-    for key, kind in kinds.items():
-        if kind not in _NUMPY:
-            raise ModelError(
-                f"{name}: input {key} must hold float32 or integers, got element type {kind}; export it again"
-            )
-        if key in carried_in and kind != _FLOAT:
-            raise ModelError(f"{name}: state {key} must be float32, got {np.dtype(_NUMPY[kind]).name}; export it again")
+    _require_known_kinds(name, kinds, carried_in)
     outputs = tuple(value.name for value in model.graph.output)
     return Prepared(
         name,
@@ -161,6 +155,16 @@ def describe(name: str, model: ModelProto, states: Sequence[State], n_source_byt
         {key: np.dtype(_NUMPY[kind]).name for key, kind in kinds.items() if kind != _FLOAT},
         n_source_bytes,
     )
+
+
+def _require_known_kinds(name: str, kinds: Mapping[str, int], states: set[str]) -> None:
+    for key, kind in kinds.items():
+        if kind not in _NUMPY:
+            raise ModelError(
+                f"{name}: input {key} must hold float32 or integers, got element type {kind}; export it again"
+            )
+        if key in states and kind != _FLOAT:
+            raise ModelError(f"{name}: state {key} must be float32, got {np.dtype(_NUMPY[kind]).name}; export it again")
 
 
 def _fix_shapes(model: ModelProto, shapes: Mapping[str, tuple[int, ...]], constants: Mapping[str, float]) -> ModelProto:

@@ -6,8 +6,9 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from edgevc.bundle import ModelBundle, pack_golden, write_manifest
 from edgevc.engines import trust
 from edgevc.errors import ConfigError, GateError, OutputError
+from edgevc.files import check_output
 from edgevc.quantize.float_model import Files
 from edgevc.quantize.report.result import ClockRow, GateFigure, Provenance
 
@@ -35,6 +37,8 @@ RECIPES = {
 def staged(target: Path, n_bytes: int, *, overwrite: bool) -> Iterator[Path]:
     """Give a path beside `target` to write to; it takes the target's place when the block ends, or vanishes.
 
+    What replaces something has its permissions, and goes through a symbolic link to what is behind it.
+
     Args:
         target: a file or a folder.
         n_bytes: that will be needed.
@@ -44,11 +48,13 @@ def staged(target: Path, n_bytes: int, *, overwrite: bool) -> Iterator[Path]:
         OutputError: the target exists, its folder does not, or the disk is too full.
     """
     check_target(target, n_bytes, overwrite=overwrite)
+    target = Path(os.path.realpath(target))
     scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
         made = scratch / target.name
         yield made
         if target.exists():
+            made.chmod(stat.S_IMODE(target.stat().st_mode))
             target.rename(scratch / "replaced")
         made.rename(target)
     finally:
@@ -61,12 +67,7 @@ def check_target(target: Path, n_bytes: int, *, overwrite: bool) -> None:
     Raises:
         OutputError: the target exists, its folder does not or cannot be written to, or the disk is too full.
     """
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists; give --force to replace it")
-    if not target.parent.is_dir():
-        raise OutputError(f"cannot write {target}: its folder does not exist; make it first")
-    if not os.access(target.parent, os.W_OK):
-        raise OutputError(f"cannot write to {target.parent}: permission denied; choose another output")
+    check_output(target, overwrite=overwrite)
     free = shutil.disk_usage(target.parent).free
     if free < n_bytes + SPARE_BYTES:
         raise OutputError(
@@ -106,18 +107,7 @@ def write_bundle(
         for engine, path in graph["files"].items():
             _put(folder, path, files[engine][name])
             kept.append(path)
-    golden = {
-        f"{name}/input/{tensor.name}": source.golden_array(f"{name}/input/{tensor.name}")
-        for name, spec in source.graphs.items()
-        for tensor in spec.inputs
-    }
-    # the float model's outputs stand for the engines' until these have spoken
-    for engine in files:
-        for name, spec in source.graphs.items():
-            golden |= {
-                f"{name}/{engine}/{tensor.name}": source.golden_array(f"{name}/{engine}/{tensor.name}")
-                for tensor in spec.outputs
-            }
+    golden = _golden_arrays(source, files)
     manifest["files"] = [{"path": path} for path in sorted([*kept, golden_file])]
     manifest["golden"]["tolerance"] = dict.fromkeys(files, GOLDEN_TOLERANCE)
 
@@ -130,6 +120,18 @@ def write_bundle(
     for engine in files:
         golden |= trust.golden_outputs(draft, engine)
     return write()
+
+
+def _golden_arrays(source: ModelBundle, engines: Iterable[str]) -> dict[str, Any]:
+    """Return the golden inputs, and the float model's outputs, which stand for the engines' until these have spoken."""
+    names = [f"{name}/input/{tensor.name}" for name, spec in source.graphs.items() for tensor in spec.inputs]
+    names += [
+        f"{name}/{engine}/{tensor.name}"
+        for engine in engines
+        for name, spec in source.graphs.items()
+        for tensor in spec.outputs
+    ]
+    return {name: source.golden_array(name) for name in names}
 
 
 def _put(folder: Path, path: str, data: bytes) -> None:

@@ -201,6 +201,17 @@ def test_a_replaced_output_is_whole_or_as_before(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+def test_what_is_replaced_keeps_its_permissions_and_its_link(tmp_path):
+    (tmp_path / "private.onnx").write_bytes(b"old")
+    (tmp_path / "private.onnx").chmod(0o600)
+    (tmp_path / "link.onnx").symlink_to("private.onnx")
+    with staged(tmp_path / "link.onnx", 0, overwrite=True) as target:
+        target.write_bytes(b"new")
+    assert (tmp_path / "link.onnx").is_symlink()
+    assert (tmp_path / "private.onnx").read_bytes() == b"new"
+    assert (tmp_path / "private.onnx").stat().st_mode & 0o777 == 0o600
+
+
 def test_too_little_disk_is_told_before_the_work(tmp_path):
     with (
         pytest.raises(OutputError, match=r"MiB free, got \d+; make room"),

@@ -326,47 +326,51 @@ def _candidates(result: QuantizationResult) -> Iterable[Markup]:
     )
     yield element("p", text, class_="soft")
     name = quality(result.candidates)
-    engines = list(dict.fromkeys(c.engine for c in result.candidates))
     n_hops = min((n for c in result.candidates for n in c.microseconds), default=1)
+    yield from _scatters(result.candidates, name, n_hops)
+    rows = [_candidate_row(i, c, name, n_hops) for i, c in enumerate(result.candidates, 1)]
+    head = ("no", "engine", "scheme", "MB", f"µs, {hops(n_hops)}", name or "quality", "gate", "front", "stayed float")
+    yield _table("Candidates in the order tried", head, rows, numeric={3, 4, 5}, wide_last=True)
+
+
+def _scatters(candidates: Sequence[Candidate], name: str, n_hops: int) -> Iterable[Markup]:
+    """Plot size and time against the figure `name`, where candidates have them."""
+    engines = list(dict.fromkeys(c.engine for c in candidates))
     unit, meaning = FIGURES.get(name, ("", name))
-    x_unit = f"{name}: {meaning}" + (f" ({unit})" if unit else "")
     better = "further right" if unit == "dB" else "further left"
-    series = [engine_name(engine) for engine in engines]
-    sizes: list[float | None] = [c.n_bytes / 1e6 for c in result.candidates]
-    times = [c.microseconds.get(n_hops) for c in result.candidates]
+    sizes: list[float | None] = [c.n_bytes / 1e6 for c in candidates]
+    times = [c.microseconds.get(n_hops) for c in candidates]
     for what, y_unit, figures in (("Size", "MB", sizes), ("Time", f"µs, {hops(n_hops)} per call", times)):
-        points = [
-            Point(
-                x, y, engines.index(c.engine), f"{i}{'*' if c.chosen else ''}", _title(i, c, name, n_hops), c.on_front
-            )
-            for i, (c, y) in enumerate(zip(result.candidates, figures, strict=True), 1)
-            if c.scheme != "float" and y is not None and (x := value_of(c, name)) is not None and math.isfinite(x)
-        ]
+        points = []
+        for i, (c, y) in enumerate(zip(candidates, figures, strict=True), 1):
+            x = value_of(c, name)
+            if c.scheme != "float" and y is not None and x is not None and math.isfinite(x):
+                label = f"{i}{'*' if c.chosen else ''}"
+                points.append(Point(x, y, engines.index(c.engine), label, _title(i, c, name, n_hops), c.on_front))
         if points:
             yield scatter(
                 points,
-                series,
+                [engine_name(engine) for engine in engines],
                 title=f"{what} against quality",
                 description=f"Lower is better, and {better} is better. The table below has the same figures.",
-                x_unit=x_unit,
+                x_unit=f"{name}: {meaning}" + (f" ({unit})" if unit else ""),
                 y_unit=y_unit,
             )
-    rows = [
-        (
-            f"{i}{' chosen' if c.chosen else ''}",
-            engine_name(c.engine),
-            c.scheme,
-            f"{c.n_bytes / 1e6:.3f}",
-            f"{c.microseconds[n_hops]:.1f}" if n_hops in c.microseconds else "-",
-            "-" if (value := value_of(c, name)) is None else number(value),
-            _verdict(verdict(c)),
-            "yes" if c.on_front else "no",
-            ", ".join(c.excluded) or "none",
-        )
-        for i, c in enumerate(result.candidates, 1)
-    ]
-    head = ("no", "engine", "scheme", "MB", f"µs, {hops(n_hops)}", name or "quality", "gate", "front", "stayed float")
-    yield _table("Candidates in the order tried", head, rows, numeric={3, 4, 5}, wide_last=True)
+
+
+def _candidate_row(i: int, c: Candidate, name: str, n_hops: int) -> tuple[str, ...]:
+    value = value_of(c, name)
+    return (
+        f"{i}{' chosen' if c.chosen else ''}",
+        engine_name(c.engine),
+        c.scheme,
+        f"{c.n_bytes / 1e6:.3f}",
+        f"{c.microseconds[n_hops]:.1f}" if n_hops in c.microseconds else "-",
+        "-" if value is None else number(value),
+        _verdict(verdict(c)),
+        "yes" if c.on_front else "no",
+        ", ".join(c.excluded) or "none",
+    )
 
 
 def _title(i: int, c: Candidate, name: str, n_hops: int) -> str:

@@ -114,25 +114,20 @@ class OnnxQuantizer:
     def refusal(self, layer: str, scheme: str) -> str:
         """Return why a layer cannot be quantized by a scheme; empty where it can."""
         node = self.nodes[layer]
-        op = node.op_type
+        too_old = f"opset {opset_of(self._model)} has no scale per channel"
         if scheme == "weight-only":
-            too_old = opset_of(self._model) < STATIC_OPSET
-            return f"opset {opset_of(self._model)} has no scale per channel" if too_old else ""
-        if op == "Gemm":
-            plain = _attribute(node, "alpha", 1.0) == 1 == _attribute(node, "beta", 1.0)
-            if not plain or _attribute(node, "transA", 0):
-                return "a Gemm with factors or a transposed input has no int8 form"
-        elif op == "LSTM" and scheme == "dynamic":
-            plain = _attribute(node, "layout", 0) == 0 and not (len(node.input) > 7 and node.input[7])
-            return "" if plain else "an LSTM with peepholes or batch-first layout has no int8 kernel"
-        elif op != "MatMul":
-            return f"{op}: ONNX Runtime has no int8 form that pays"
-        if scheme == "static":
-            if opset_of(self._model) < STATIC_OPSET:
-                return f"opset {opset_of(self._model)} has no scale per channel"
-            if op == "MatMul" and self._ranks.get(node.input[0], 0) > 2:
-                # seen in onnxruntime 1.24 and 1.31: fifteen times slower than float
-                return "a MatMul of 3 dimensions: ONNX Runtime would unpack its weights in every call"
+            return too_old if opset_of(self._model) < STATIC_OPSET else ""
+        if node.op_type == "LSTM" and scheme == "dynamic":
+            return "" if _is_plain_lstm(node) else "an LSTM with peepholes or batch-first layout has no int8 kernel"
+        if node.op_type not in ("Gemm", "MatMul"):
+            return f"{node.op_type}: ONNX Runtime has no int8 form that pays"
+        if node.op_type == "Gemm" and not _is_plain_gemm(node):
+            return "a Gemm with factors or a transposed input has no int8 form"
+        if scheme == "static" and opset_of(self._model) < STATIC_OPSET:
+            return too_old
+        if scheme == "static" and node.op_type == "MatMul" and self._ranks.get(node.input[0], 0) > 2:
+            # seen in onnxruntime 1.24 and 1.31: fifteen times slower than float
+            return "a MatMul of 3 dimensions: ONNX Runtime would unpack its weights in every call"
         return ""
 
     def build(self, scheme: str, keep_float: frozenset[str], ranges: Mapping[str, Range] | None = None) -> bytes:
@@ -318,6 +313,16 @@ class _Rewrite:
         del twin.input[:]
         twin.input.extend(inputs)
         self.nodes.append(twin)
+
+
+def _is_plain_lstm(node: Any) -> bool:
+    peepholes = len(node.input) > 7 and node.input[7] != ""
+    return not peepholes and _attribute(node, "layout", 0) == 0
+
+
+def _is_plain_gemm(node: Any) -> bool:
+    factors = _attribute(node, "alpha", 1.0), _attribute(node, "beta", 1.0)
+    return factors == (1, 1) and not _attribute(node, "transA", 0)
 
 
 def _channel_axis(node: Any, index: int) -> int:
