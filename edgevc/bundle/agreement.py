@@ -41,8 +41,8 @@ def _check_ranges(contents: Contents) -> None:
             raise broken("manifest.latency.latency_samples", rule, latency.latency_samples)
     if synthesis is not None:
         _at_most("manifest.synthesis.segment_length", synthesis.segment_length, "n_fft", synthesis.n_fft)
-    if pitch is not None and pitch.f0_min >= pitch.f0_max:
-        raise broken("manifest.pitch.f0_max", f"above f0_min = {pitch.f0_min}", pitch.f0_max)
+    if pitch is not None and pitch.f0_max < pitch.f0_min + 1:
+        raise broken("manifest.pitch.f0_max", f"at least 1 Hz above f0_min = {pitch.f0_min}", pitch.f0_max)
 
 
 def _at_most(where: str, value: float, what: str, bound: float) -> None:

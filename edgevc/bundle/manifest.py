@@ -93,7 +93,7 @@ _SYNTHESIS = Record(
 )
 _PITCH = Record(
     Field("f0_min", Number(*F0_LIMITS), "hertz, lowest F0 that is tracked"),
-    Field("f0_max", Number(*F0_LIMITS), "hertz, above f0_min"),
+    Field("f0_max", Number(*F0_LIMITS), "hertz, at least 1 above f0_min"),
     Field("latency_samples", OneOf(*PITCH_LATENCIES), "of the tracker that made the training data"),
 )
 _SHAPED = Record(

@@ -33,6 +33,14 @@ def require_fit(bundle: ModelBundle) -> None:
             "this model needs a different mel filter bank than this version of edgevc computes: filterbank_sha256 must "
             f"be {found}, got {bundle.features.filterbank_sha256}; update edgevc or export the model again"
         )
+    pitch, features = bundle.pitch, bundle.features
+    try:
+        # what a stream makes of the manifest's numbers; whatever the core refuses is the bundle's fault
+        _core.PitchTracker(features.sample_rate, features.hop_length, pitch.f0_min, pitch.f0_max, pitch.latency_samples)
+        for voice in bundle.voices:
+            _core.PitchMapper(voice.log2_f0_mean, 0.0)
+    except (ValueError, OverflowError) as error:
+        raise ModelError(f"model {bundle.name} does not fit this version of edgevc: {error}; update edgevc") from error
     width = bundle.graphs["decoder"].inputs[1].shape[1]
     if width != _core.PitchMapper.n_features:
         raise ModelError(

@@ -77,7 +77,7 @@ def check_onnx(data: bytes, path: str) -> list[str]:
 
 
 def _check_graph(graph: memoryview, path: str) -> list[str]:
-    free: list[str] = []
+    free: dict[str, None] = {}
     nodes: list[_Node] = []
     known = {""}
     for field, value in _fields(graph):
@@ -88,11 +88,11 @@ def _check_graph(graph: memoryview, path: str) -> list[str]:
         elif field == 5:
             known.add(_check_tensor(_message(value), path))
         elif field == 11:
-            free += [name for name in _free_dimensions(_message(value)) if name not in free]
+            free.update(dict.fromkeys(_free_dimensions(_message(value))))
         elif field == 15:
             raise ModelError(f"{path} must not hold sparse tensors; export the model again")
     _check_shapes(nodes, known, path)
-    return free
+    return list(free)
 
 
 def _check_shapes(nodes: list[_Node], known: set[str], path: str) -> None:

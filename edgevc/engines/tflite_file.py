@@ -15,6 +15,7 @@ import struct
 from dataclasses import dataclass
 
 from edgevc.bundle import MAX_ELEMENTS
+from edgevc.engines.onnx_file import MAX_DIMENSIONS
 from edgevc.errors import ModelError
 
 # BuiltinOperator numbers of schema.fbs: arithmetic, shape arithmetic and quantization. No control flow, no variables,
@@ -69,6 +70,8 @@ class _Buffer:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self._n_left = _MAX_TABLES
+        # lists may be named from several places: what is read of them stays linear in the file's bytes
+        self._items_left = len(data)
 
     def number(self, kind: str, at: int) -> int:
         if not 0 <= at <= len(self.data) - struct.calcsize(kind):
@@ -105,16 +108,19 @@ class _Buffer:
             raise _DamageError(f"a list of {length} items at byte {start} does not fit into the file")
         return start + 4, length
 
-    def tables(self, table: int, index: int) -> list[int]:
+    def _list(self, table: int, index: int) -> tuple[int, int]:
         start, length = self.vector(table, index, 4)
-        if length > _MAX_TABLES:
-            raise _DamageError(f"a list at byte {start} has {length} items")
+        self._items_left -= length
+        if length > _MAX_TABLES or self._items_left < 0:
+            raise _DamageError(f"its lists have too many items, {length} at byte {start}")
+        return start, length
+
+    def tables(self, table: int, index: int) -> list[int]:
+        start, length = self._list(table, index)
         return [self.follow(start + 4 * i) for i in range(length)]
 
     def integers(self, table: int, index: int) -> tuple[int, ...]:
-        start, length = self.vector(table, index, 4)
-        if length > _MAX_TABLES:
-            raise _DamageError(f"a list at byte {start} has {length} items")
+        start, length = self._list(table, index)
         return struct.unpack_from(f"<{length}i", self.data, start) if length else ()
 
     def text(self, table: int, index: int) -> str:
@@ -206,23 +212,8 @@ def _check_subgraph(
     tensors: list[tuple[int, tuple[int, ...]]] = []
     constants: set[int] = set()
     for table in buffer.tables(subgraph, 0):
-        shape, kind = buffer.integers(table, 0), buffer.scalar(table, 1, "b")
-        n_elements = math.prod(shape)
-        if kind not in _BITS:
-            raise ModelError(f"{path} may hold plain number types, got TensorType {kind}; export the model again")
-        if any(size < 0 for size in shape) or n_elements > MAX_ELEMENTS:
-            raise ModelError(
-                f"{path}: a tensor may have {MAX_ELEMENTS} elements, got shape {shape[:8]}; export it again"
-            )
-        stored = buffer.scalar(table, 2, "I")
-        if stored >= len(sizes):
-            raise _DamageError(f"a tensor names buffer {stored} of {len(sizes)}")
-        if buffer.field(table, 6) or buffer.field(table, 9) or buffer.scalar(table, 5, "b"):
-            raise ModelError(f"{path} must not hold sparse, variant or variable tensors; export the model again")
-        needed = -(-n_elements * _BITS[kind] // 8)
-        if sizes[stored] and sizes[stored] < needed:
-            raise _DamageError(f"a tensor needs {needed} bytes, its buffer has {sizes[stored]}")
-        if sizes[stored] or not n_elements:
+        kind, shape, stands_in_file = _check_tensor(buffer, table, sizes, path)
+        if stands_in_file:
             constants.add(len(tensors))
         tensors.append((kind, shape))
     for field in (1, 2):
@@ -233,23 +224,53 @@ def _check_subgraph(
     for table in operators:
         constants.difference_update(buffer.integers(table, 2))
     for table in operators:
-        number = buffer.scalar(table, 0, "I")
-        if number >= len(codes):
-            raise _DamageError("an operator's code is not there")
-        inputs, outputs = buffer.integers(table, 1), buffer.integers(table, 2)
-        if any(not -1 <= index < len(tensors) for index in inputs) or any(
-            not 0 <= index < len(tensors) for index in outputs
-        ):
-            raise _DamageError("an operator names a tensor that is not there")
-        if any(index == -1 and at not in _OPTIONAL_INPUTS.get(codes[number], ()) for at, index in enumerate(inputs)):
-            raise _DamageError(f"an input of {_OPERATORS[codes[number]]} is left out")
-        for at in _SHAPE_INPUTS.get(codes[number], ()):
-            if at < len(inputs) and inputs[at] >= 0 and inputs[at] not in constants:
-                raise ModelError(
-                    f"{path}: the shape that {_OPERATORS[codes[number]]} gives must stand in the file, it is computed "
-                    "while the graph runs; export it with fixed shapes"
-                )
+        _check_operator(buffer, table, codes, len(tensors), constants, path)
     return tensors
+
+
+def _check_tensor(buffer: _Buffer, table: int, sizes: list[int], path: str) -> tuple[int, tuple[int, ...], bool]:
+    """Return a tensor's type and shape, and whether what it holds stands in the file."""
+    shape, kind = buffer.integers(table, 0), buffer.scalar(table, 1, "b")
+    if kind not in _BITS:
+        raise ModelError(f"{path} may hold plain number types, got TensorType {kind}; export the model again")
+    # a list of a hundred thousand sizes is no product of a million digits
+    fine = len(shape) <= MAX_DIMENSIONS and all(size >= 0 for size in shape)
+    if not fine or math.prod(shape) > MAX_ELEMENTS:
+        raise ModelError(
+            f"{path}: a tensor may have {MAX_DIMENSIONS} dimensions, {MAX_ELEMENTS} elements, got shape {shape[:8]}; "
+            "export it again"
+        )
+    stored = buffer.scalar(table, 2, "I")
+    if stored >= len(sizes):
+        raise _DamageError(f"a tensor names buffer {stored} of {len(sizes)}")
+    if buffer.field(table, 6) or buffer.field(table, 9) or buffer.scalar(table, 5, "b"):
+        raise ModelError(f"{path} must not hold sparse, variant or variable tensors; export the model again")
+    n_elements = math.prod(shape)
+    needed = -(-n_elements * _BITS[kind] // 8)
+    if sizes[stored] and sizes[stored] < needed:
+        raise _DamageError(f"a tensor needs {needed} bytes, its buffer has {sizes[stored]}")
+    return kind, shape, bool(sizes[stored]) or not n_elements
+
+
+def _check_operator(
+    buffer: _Buffer, table: int, codes: list[int], n_tensors: int, constants: set[int], path: str
+) -> None:
+    """Check what an operator reads and writes; `constants` are the tensors that stand in the file."""
+    number = buffer.scalar(table, 0, "I")
+    if number >= len(codes):
+        raise _DamageError("an operator's code is not there")
+    code = codes[number]
+    inputs, outputs = buffer.integers(table, 1), buffer.integers(table, 2)
+    if any(not -1 <= index < n_tensors for index in inputs) or any(not 0 <= index < n_tensors for index in outputs):
+        raise _DamageError("an operator names a tensor that is not there")
+    if any(index == -1 and at not in _OPTIONAL_INPUTS.get(code, ()) for at, index in enumerate(inputs)):
+        raise _DamageError(f"an input of {_OPERATORS[code]} is left out")
+    for at in _SHAPE_INPUTS.get(code, ()):
+        if at < len(inputs) and inputs[at] >= 0 and inputs[at] not in constants:
+            raise ModelError(
+                f"{path}: the shape that {_OPERATORS[code]} gives must stand in the file, it is computed "
+                "while the graph runs; export it with fixed shapes"
+            )
 
 
 def _show_only(buffer: _Buffer, model: int, subgraph: int) -> bytes:

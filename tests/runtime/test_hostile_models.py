@@ -1,14 +1,16 @@
 """A stranger's model decides nothing at run time: no shape, no address, no amount of memory."""
 
+import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile_bundles import moving_arena, take_golden_outputs, write_bundle
+from hostile_bundles import change_tflite, moving_arena, take_golden_outputs, write_bundle
 from onnx import TensorProto, helper, numpy_helper
-from tiny_bundle import TinyNet
+from tiny_bundle import TinyNet, tflite_encoder
 
 from edgevc.bundle import ModelBundle
 from edgevc.engines import litert, load_graph
@@ -128,6 +130,55 @@ def test_a_list_of_a_million_sizes_is_refused_at_once():
     graph = helper.make_graph([], "net", [], [], [tensor])
     with pytest.raises(ModelError, match="a tensor may have 8 dimensions"):
         check_onnx(helper.make_model(graph).SerializeToString(), "net.onnx")
+
+
+def test_a_tflite_tensor_of_many_sizes_is_refused_at_once():
+    def change(model):
+        model.subgraphs[0].tensors[3].shape = [2**31 - 1] * 90_000
+
+    data = change_tflite(tflite_encoder(TinyNet()), change)
+    start = time.process_time()
+    with pytest.raises(ModelError, match="a tensor may have 8 dimensions"):
+        read_tflite(data, "net.tflite", "hops1")
+    # measured 0.01 s; the product of all sizes has 840,000 digits
+    assert time.process_time() - start < 0.5
+
+
+def test_lists_that_many_tables_share_are_read_in_time_that_grows_with_the_bytes():
+    data = bytearray(tflite_encoder(TinyNet()))
+    # one long list behind the file, which the inputs of every operator are made to be
+    start = len(data) + -len(data) % 4
+    data += bytes(start - len(data)) + struct.pack("<I", 90_000) + bytes(4 * 90_000)
+
+    def field(table, index):
+        vtable = table - struct.unpack_from("<i", data, table)[0]
+        return table + struct.unpack_from("<H", data, vtable + 4 + 2 * index)[0]
+
+    def items(table, index):
+        at = field(table, index)
+        first = at + struct.unpack_from("<I", data, at)[0]
+        count = struct.unpack_from("<I", data, first)[0]
+        return [first + 4 + 4 * i + struct.unpack_from("<I", data, first + 4 + 4 * i)[0] for i in range(count)]
+
+    graph = items(struct.unpack_from("<I", data, 0)[0], 2)[0]
+    for tensor in items(graph, 0):
+        at = field(tensor, 0)
+        struct.pack_into("<I", data, at, start - at)
+    for operator in items(graph, 3):
+        for index in (1, 2):
+            at = field(operator, index)
+            struct.pack_into("<I", data, at, start - at)
+    with pytest.raises(ModelError, match=r"lists have too many items|a tensor may have 8 dimensions"):
+        read_tflite(bytes(data), "net.tflite", "hops1")
+
+
+def test_free_dimensions_of_many_names_are_read_in_time_that_grows_with_the_bytes():
+    inputs = [helper.make_tensor_value_info(f"x{i}", TensorProto.FLOAT, [f"d{i}"]) for i in range(40_000)]
+    data = helper.make_model(helper.make_graph([], "net", inputs, [])).SerializeToString()
+    start = time.process_time()
+    assert len(check_onnx(data, "net.onnx")) == 40_000
+    # measured 0.4 s; looking each name up in a list took 12 s
+    assert time.process_time() - start < 4
 
 
 @pytest.mark.parametrize("name", ["default", "low-latency", "tiny"])

@@ -152,6 +152,7 @@ REFUSALS = {
     "latency_samples must be an integer from 0 to 8000, got 160000": lambda m: m["latency"].update(
         latency_samples=160_000
     ),
+    "f0_max must be at least 1 Hz above f0_min = 60.0, got 60.5": lambda m: m["pitch"].update(f0_max=60.5),
     "fmax must be at most half of sample_rate = 8000": lambda m: m["features"].update(fmax=9000),
     "segment_length must be at most n_fft = 512": lambda m: m["synthesis"].update(segment_length=513),
     "hop_samples must be features.hop_length = 160, got 80": lambda m: m["latency"].update(hop_samples=80),

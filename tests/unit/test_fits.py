@@ -7,6 +7,7 @@ import pytest
 from tiny_bundle import write_tiny_bundle
 
 from edgevc.bundle import write_manifest
+from edgevc.bundle.specs import PitchSpec
 from edgevc.converter.fits import require_fit
 from edgevc.dsp.features import LogMel
 from edgevc.errors import ModelError
@@ -21,6 +22,14 @@ def good(tmp_path_factory):
 
 def test_a_bundle_with_the_built_in_values_fits(good):
     require_fit(write_manifest(good, json.loads((good / "manifest.json").read_text())))
+
+
+def test_what_the_core_refuses_is_the_bundles_fault(good, monkeypatch):
+    bundle = write_manifest(good, json.loads((good / "manifest.json").read_text()))
+    # as if the reader let through what the core does not
+    monkeypatch.setattr(type(bundle), "pitch", PitchSpec(60.0, 60.0, 480))
+    with pytest.raises(ModelError, match="model tiny does not fit this version of edgevc: expected 60 <= f0_min"):
+        require_fit(bundle)
 
 
 CHANGES = {
