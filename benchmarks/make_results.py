@@ -329,7 +329,7 @@ def main() -> None:
         "",
         "## Noise",
         "",
-        "Words that a kitchen at 10 dB costs: of the recording itself, and of what each model makes of it.",
+        "How much more of the words is lost in a kitchen at 10 dB than in a quiet room, beyond the source's loss.",
         "",
         "![Words lost in a kitchen, by model](results/noise.svg)",
         "",

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevc import _core
+from edgevc.limits import SAMPLE_RATE
 from edgevc.live.stats import Percentiles
 
 SILENCE_DB = -120.0
@@ -37,7 +39,10 @@ class Rolling:
 
 
 class Level:
-    """RMS level of the last 10 chunks, 100 ms at one hop each, dB re full scale; computed when it is asked for."""
+    """RMS level of the last 10 chunks, 100 ms at one hop each, dB re full scale; computed when it is asked for.
+
+    What lies below speech does not count: a microphone's offset is no voice.
+    """
 
     def __init__(self) -> None:
         """Silence so far."""
@@ -51,9 +56,11 @@ class Level:
     def db(self) -> float:
         """-120 at silence."""
         chunks = tuple(self._chunks)
-        n = sum(len(chunk) for chunk in chunks)
-        energy = sum(float(chunk @ chunk) for chunk in chunks)
-        return max(SILENCE_DB, 10 * math.log10(energy / n)) if energy > 0 and n else SILENCE_DB
+        if not chunks:
+            return SILENCE_DB
+        samples = _core.HighPass(SAMPLE_RATE).process(np.concatenate(chunks))
+        energy = float(samples @ samples)
+        return max(SILENCE_DB, 10 * math.log10(energy / len(samples))) if energy > 0 else SILENCE_DB
 
 
 class Load:
