@@ -7,25 +7,31 @@ export VENV
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edgevc models -type f -not -name '*.so' -not -name '*.pyc')
 CORE_PYTHON := $(or $(PYTHON),$(wildcard $(VENV)/bin/python),python3)
 
-.PHONY: docs demo test hostile fuzz audit lint format core aarch64 test-tools clean help
+.PHONY: docs demo test sanitize hostile fuzz audit lint format core aarch64 test-tools clean help
 
 demo: $(VENV)/installed  ## convert a sentence that ships with the project into demo/, with a picture
 	sh scripts/demo.sh
 
-test: $(VENV)/installed-dev  ## the whole default test suite: C++ with sanitizers, then Python over both engines
+test: $(VENV)/installed-dev  ## the whole default test suite: C++ and bindings with sanitizers, then Python over both engines
 	sh scripts/cpp_tests.sh
+	sh scripts/sanitized_python.sh address
 	$(VENV)/bin/pytest
+
+sanitize: $(VENV)/installed-dev  ## every test of the bindings with AddressSanitizer, and with ThreadSanitizer; some minutes
+	sh scripts/sanitized_python.sh address all
+	sh scripts/sanitized_python.sh thread all
 
 lint: $(VENV)/installed-dev  ## formatting, lint and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	find csrc tests/cpp -name '*.h' -o -name '*.cc' | xargs $(VENV)/bin/clang-format --dry-run -Werror
+	find csrc tests/cpp tests/fuzz -name '*.h' -o -name '*.cc' | xargs $(VENV)/bin/clang-format --dry-run -Werror
+	sh scripts/clang_tidy.sh
 
 format: $(VENV)/installed-dev  ## rewrite the files as `make lint` wants them
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
-	find csrc tests/cpp -name '*.h' -o -name '*.cc' | xargs $(VENV)/bin/clang-format -i
+	find csrc tests/cpp tests/fuzz -name '*.h' -o -name '*.cc' | xargs $(VENV)/bin/clang-format -i
 
 docs: $(VENV)/installed-dev  ## the documentation as a site in build/site; a warning is an error
 	$(VENV)/bin/python scripts/import_diagram.py --check
@@ -46,9 +52,10 @@ test-tools: $(VENV)/installed  ## the tests of the training toolchain; installs 
 hostile: $(VENV)/installed-dev  ## a thousand models made to do harm, for both engines; writes docs/results/hostile.json
 	$(VENV)/bin/python benchmarks/hostile_models.py
 
-fuzz: $(VENV)/installed-dev  ## fuzz every reader for FUZZ_SECONDS each (default 20), led by coverage
+fuzz: $(VENV)/installed-dev  ## fuzz every reader and the C++ core for FUZZ_SECONDS each (default 20), led by coverage
 	$(VENV)/bin/python -m pip install -q "atheris>=2.3"
 	$(VENV)/bin/python tests/fuzz/run.py --seconds $(or $(FUZZ_SECONDS),20)
+	sh scripts/fuzz.sh $(or $(FUZZ_SECONDS),20)
 
 audit: $(VENV)/installed  ## look up known vulnerabilities of what is installed; asks a vulnerability database
 	$(VENV)/bin/python -m pip install -q "pip-audit>=2.7"

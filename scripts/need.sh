@@ -1,6 +1,7 @@
 #!/bin/sh
 # need.sh TOOL...: installs the Debian packages of those tools that are missing; without root, says what to type.
-# Tools: make, venv (a Python that can make virtual environments), compiler, build (cmake and ninja), emulator (aarch64),
+# Tools: make, venv (a Python that can make virtual environments), compiler, build (cmake and ninja), clang (with its
+# fuzzer), emulator (aarch64),
 # portaudio (to build with sound devices), sound (a virtual sound card for the tests), systemd (to check the unit),
 # espeak (speech in many languages, for the judge of converted speech).
 set -eu
@@ -22,6 +23,12 @@ raise SystemExit(not os.path.exists(os.path.join(sysconfig.get_path("include"), 
     build)
       command -v cmake >/dev/null || add cmake
       command -v ninja >/dev/null || add ninja-build
+      ;;
+    clang)
+      # with the library of its fuzzer, which Debian has in a package apart
+      command -v clang++ >/dev/null || add clang
+      ls "$(clang++ -print-resource-dir 2>/dev/null)"/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1 ||
+        add libclang-rt-dev
       ;;
     portaudio)
       # what the compiler finds counts, wherever it came from

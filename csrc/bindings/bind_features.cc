@@ -9,8 +9,10 @@
 
 #include "array_checks.h"
 #include "bindings.h"
+#include "edgevc/math.h"
 #include "edgevc/mfcc.h"
 #include "edgevc/rfft.h"
+#include "edgevc/samples.h"
 #include "guarded.h"
 
 namespace py = pybind11;
@@ -77,7 +79,7 @@ template <typename Stream>
 FloatArray Process(Guarded<Stream>& stream, const FloatArray& samples) {
   const InUse use(stream);
   RequireShape(samples, {-1}, "samples");
-  const int64_t n_bad = CountBadSamples(samples.data(), samples.size());
+  const int64_t n_bad = CountBeyond(samples.data(), samples.size(), kLargestSample);
   if (n_bad > 0) {
     throw std::invalid_argument("samples must be finite and within +-1e6, got " + std::to_string(n_bad) +
                                 " that are not; clean them, or use process_into, which takes them as zeros");
@@ -147,17 +149,19 @@ FloatArray Window(const Guarded<LogMel>& self) {
 
 ComplexArray Forward(Rfft& self, const FloatArray& signal) {
   RequireShape(signal, {self.size()}, "signal");
-  std::vector<float> real(self.bins()), imag(self.bins());
+  const size_t bins = Index(self.bins());
+  std::vector<float> real(bins), imag(bins);
   self.Forward(signal.data(), real.data(), imag.data());
   ComplexArray spectrum(self.bins());
-  for (int bin = 0; bin < self.bins(); ++bin) spectrum.mutable_data()[bin] = {real[bin], imag[bin]};
+  for (size_t bin = 0; bin < bins; ++bin) spectrum.mutable_data()[bin] = {real[bin], imag[bin]};
   return spectrum;
 }
 
 FloatArray Inverse(Rfft& self, const ComplexArray& spectrum) {
   RequireShape(spectrum, {self.bins()}, "spectrum");
-  std::vector<float> real(self.bins()), imag(self.bins());
-  for (int bin = 0; bin < self.bins(); ++bin) {
+  const size_t bins = Index(self.bins());
+  std::vector<float> real(bins), imag(bins);
+  for (size_t bin = 0; bin < bins; ++bin) {
     real[bin] = spectrum.data()[bin].real();
     imag[bin] = spectrum.data()[bin].imag();
   }

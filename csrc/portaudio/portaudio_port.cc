@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "edgevc/math.h"
+
 namespace edgevc {
 
 namespace {
@@ -209,7 +211,7 @@ void PortAudioPort::Capture(const float* input, int64_t length, bool device_lost
       for (int64_t i = 0; i < n; ++i) {
         float sum = 0.0f;
         for (int channel = 0; channel < channels; ++channel) sum += from[i * channels + channel];
-        capture_scratch_[i] = sum * share;
+        capture_scratch_[Index(i)] = sum * share;
       }
       written += captured_.Write(capture_scratch_.data(), n);
     }
@@ -232,7 +234,7 @@ void PortAudioPort::Play(float* output, int64_t length, bool device_missed_sampl
     const int64_t got = playback_.Read(playback_scratch_.data(), n);
     std::fill(playback_scratch_.begin() + got, playback_scratch_.begin() + n, 0.0f);
     float* to = output + done * channels;
-    for (int64_t i = 0; i < n; ++i) std::fill_n(to + i * channels, channels, playback_scratch_[i]);
+    for (int64_t i = 0; i < n; ++i) std::fill_n(to + i * channels, channels, playback_scratch_[Index(i)]);
     played += got;
     done += n;
   }

@@ -6,6 +6,8 @@
 #include <limits>
 #include <utility>
 
+#include "edgevc/math.h"
+#include "edgevc/samples.h"
 #include "sinc_filter.h"
 
 namespace edgevc {
@@ -104,11 +106,11 @@ int64_t AdaptiveResampler::NextOutput(int64_t n_in) const noexcept {
 int64_t AdaptiveResampler::Append(const float* input, int64_t n_in) noexcept {
   const int64_t past = taps_ - 1;
   if (fill_ == static_cast<int64_t>(history_.size())) {
-    std::memmove(history_.data(), history_.data() + fill_ - past, sizeof(float) * past);
+    std::memmove(history_.data(), history_.data() + fill_ - past, sizeof(float) * Index(past));
     fill_ = past;
   }
   const int64_t taken = std::min(n_in, static_cast<int64_t>(history_.size()) - fill_);
-  replaced_samples_ += CopyFinite(input, taken, history_.data() + fill_);
+  replaced_samples_ += CopyWithin(input, taken, kLargestResampled, history_.data() + fill_);
   fill_ += taken;
   samples_in_ += taken;
   return taken;

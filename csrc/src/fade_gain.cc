@@ -5,11 +5,12 @@
 #include <stdexcept>
 #include <string>
 
+#include "edgevc/math.h"
+
 namespace edgevc {
 
 namespace {
 
-constexpr double kPi = 3.14159265358979323846;
 constexpr float kLargestGain = 100.0f;
 constexpr int kLongestFade = 10'000'000;
 

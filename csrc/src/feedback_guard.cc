@@ -3,38 +3,58 @@
 #include <algorithm>
 #include <cmath>
 
+#include "edgevc/math.h"
+
 namespace edgevc {
 
 namespace {
 
+// Samples at 16 kHz: 100 ms, and the 200 ms of input that are compared. A shorter window finds voices that resemble
+// their own past; a longer one finds a howl later.
 constexpr int kInterval = 1600;
 constexpr int kWindow = 2 * kInterval;
+// The smallest power of two that leaves room for every delay of a room with a sound server in it: up to 312 ms.
 constexpr int kFftSize = 8192;
 constexpr int kMaxDelay = kFftSize - kWindow;
 
+// dB re full scale, power of the input. A microphone's own noise lies below; a loop that howls does not stay there.
 constexpr float kQuietDb = -50.0f;
+// Normalised: two voices, or one and its echo in a room without a loop, stay below.
 constexpr float kCorrelated = 0.5f;
-// The delay of a loop stays; a voice's own similarity to its past moves with its pitch.
+// Samples. The delay of a loop stays; a voice's own similarity to its past moves with its pitch.
 constexpr int kDelayTolerance = 8;
+// Intervals with the same delay until a loop is suspected: 600 ms, longer than any vowel stays as it is.
 constexpr int kSamePlace = 6;
+// dB. An echo that has become quieter by as much since the first of them dies away.
 constexpr float kNotQuieterDb = -1.0f;
+// Share of the input's power, within that many bins of 2 Hz to each side of the strongest one: a howl is one tone. The
+// window's own main lobe has 3.
 constexpr float kDominant = 0.8f;
-// Bins of 2 Hz to each side of the strongest; the window's own main lobe has 3.
-constexpr int kDominantBins = 8;
+constexpr size_t kDominantBins = 8;
+// dB re full scale. What grows and is this loud will be at its limit soon, whatever it sounds like.
 constexpr float kLoudDb = -20.0f;
+// Intervals, and dB in that time: a loop that grows is suspected after 300 ms.
 constexpr int kSamePlaceGrowing = 3;
 constexpr float kGrowthDb = 3.0f;
 
+// Factors: a step of -6 dB, and -48 dB, below which nobody hears anything.
 constexpr float kStep = 0.5011872f;
 constexpr float kLowestGain = 0.00398107f;
-// 512 ms: the longest delay, and the window behind it.
+// Intervals until the answer to a step must have come: 600 ms, of which the longest delay and the window behind it take
+// 512.
 constexpr int kProbe = 6;
+// dB: the input must fall by half of the step, or follow the output within half of it.
 constexpr float kAnsweredDb = 3.0f;
 constexpr float kSamePathDb = 3.0f;
+// Of full scale. An input at its limit cannot show that it fell.
 constexpr float kOverdriven = 0.98f;
+// dB per interval: a loop that is still there has 1 s for each step up to be noticed again.
 constexpr float kReleaseDb = 0.5f;
+// Intervals for which the gain stays after an event: 2 s, twice as long after each further one up to 32 s.
 constexpr int kFirstHold = 20, kLongestHold = 320;
+// Intervals without a suspicion after one that was wrong: 2 s, and up to 30 s where a steady tone goes on.
 constexpr int kFirstBlind = 20, kLongestBlind = 300;
+// Intervals without an event after which both begin anew: a minute.
 constexpr int64_t kForgetAfter = 600;
 
 float ToDb(double power) noexcept { return static_cast<float>(10.0 * std::log10(power + 1e-20)); }
@@ -86,8 +106,8 @@ float FeedbackGuard::Process(const float* input, const float* output, int64_t n)
     }
     const float in = std::isfinite(input[i]) ? input[i] : 0.0f;
     const float out = std::isfinite(output[i]) ? output[i] : 0.0f;
-    input_[kWindow - kInterval + fill_] = in - previous_input_;
-    output_[kFftSize - kInterval + fill_] = out - previous_output_;
+    input_[Index(kWindow - kInterval + fill_)] = in - previous_input_;
+    output_[Index(kFftSize - kInterval + fill_)] = out - previous_output_;
     previous_input_ = in;
     previous_output_ = out;
     energy_ += static_cast<double>(in) * in;
@@ -119,9 +139,10 @@ bool FeedbackGuard::InputIsOutput() noexcept {
   std::fill(work_.begin() + kWindow, work_.end(), 0.0f);
   fft_.Forward(work_.data(), input_real_.data(), input_imag_.data());
   fft_.Forward(output_.data(), real_.data(), imag_.data());
-  int strongest = 0;
+  size_t strongest = 0;
   double total = 0.0, largest = -1.0;
-  for (int k = 0; k < fft_.bins(); ++k) {
+  const size_t bins = real_.size();
+  for (size_t k = 0; k < bins; ++k) {
     const float a = input_real_[k], b = input_imag_[k], c = real_[k], d = imag_[k];
     const double power = static_cast<double>(a) * a + static_cast<double>(b) * b;
     total += power;
@@ -134,7 +155,8 @@ bool FeedbackGuard::InputIsOutput() noexcept {
     imag_[k] = d * a - c * b;
   }
   double narrow = 0.0;
-  for (int k = std::max(0, strongest - kDominantBins); k <= std::min(fft_.bins() - 1, strongest + kDominantBins); ++k) {
+  const size_t lowest = strongest < kDominantBins ? 0 : strongest - kDominantBins;
+  for (size_t k = lowest; k <= std::min(bins - 1, strongest + kDominantBins); ++k) {
     narrow +=
         static_cast<double>(input_real_[k]) * input_real_[k] + static_cast<double>(input_imag_[k]) * input_imag_[k];
   }
@@ -143,14 +165,15 @@ bool FeedbackGuard::InputIsOutput() noexcept {
 
   // work_[s] is the sum over n < kWindow of input_[n] * output_[n + s]; s = kMaxDelay is a delay of 0.
   double output_energy = 0.0;
-  for (int n = 0; n < kWindow; ++n) output_energy += static_cast<double>(output_[n]) * output_[n];
+  for (size_t n = 0; n < kWindow; ++n) output_energy += static_cast<double>(output_[n]) * output_[n];
   float best = -1.0f, best_there = -1.0f, path = 0.0f, path_there = 0.0f;
   int best_delay = 0;
+  const float *products = work_.data(), *played = output_.data();
   for (int s = 0; s <= kMaxDelay; ++s) {
     const double scale = input_energy * output_energy;
-    const float correlation = scale > 1e-12 ? static_cast<float>(work_[s] / std::sqrt(scale)) : 0.0f;
+    const float correlation = scale > 1e-12 ? static_cast<float>(products[s] / std::sqrt(scale)) : 0.0f;
     const int delay = kMaxDelay - s;
-    const float gain = static_cast<float>(work_[s] / (output_energy + 1e-12));
+    const float gain = static_cast<float>(products[s] / (output_energy + 1e-12));
     if (correlation > best) {
       best = correlation;
       best_delay = delay;
@@ -161,7 +184,7 @@ bool FeedbackGuard::InputIsOutput() noexcept {
       path_there = gain;
     }
     if (s < kMaxDelay) {
-      const double leaving = output_[s], entering = output_[s + kWindow];
+      const double leaving = played[s], entering = played[s + kWindow];
       output_energy = std::max(0.0, output_energy + entering * entering - leaving * leaving);
     }
   }

@@ -5,12 +5,12 @@
 #include <string>
 
 #include "edgevc/math.h"
+#include "edgevc/samples.h"
 
 namespace edgevc {
 
 namespace {
 
-constexpr float kLargestSample = 1e6f;
 // 200 dB below full scale.
 constexpr double kInaudible = 1e-10;
 // Far below what could still become audible, far above the denormal numbers.
@@ -55,8 +55,7 @@ inline double HighPass::Section::Process(double sample) noexcept {
 void HighPass::Process(const float* in, float* out, int64_t n) noexcept {
   for (int64_t i = 0; i < n; ++i) {
     const float sample = in[i];
-    // Written so that NaN fails.
-    if (!(std::abs(sample) <= kLargestSample)) {
+    if (!IsWithin(sample, kLargestSample)) {
       out[i] = 0.0f;
       ++replaced_samples_;
       continue;

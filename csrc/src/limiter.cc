@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "edgevc/math.h"
+
 namespace edgevc {
 
 namespace {
@@ -27,9 +29,9 @@ Limiter::Limiter(int sample_rate, double ceiling_db) {
   // Rounded towards 0: the float nearest to the ceiling may lie above it.
   ceiling_ = std::nextafter(static_cast<float>(std::pow(10.0, ceiling_db / 20.0)), 0.0f);
   recovery_ = 1.0 - std::exp(-1.0 / (kRecoverySeconds * sample_rate));
-  delay_.resize(latency_ + 1);
-  needed_.resize(latency_ + 1);
-  recovering_.resize(latency_ + 1);
+  delay_.resize(Index(latency_ + 1));
+  needed_.resize(Index(latency_ + 1));
+  recovering_.resize(Index(latency_ + 1));
   Reset();
 }
 
@@ -46,7 +48,7 @@ void Limiter::Reset() noexcept {
 // The gain of the sample that leaves, given the one that the newest needs.
 float Limiter::Gain(float needed) noexcept {
   const int length = latency_ + 1;
-  needed_[position_] = needed;
+  needed_[Index(position_)] = needed;
   if (needed < 1.0f) {
     active_ = 2 * length;
   } else if (active_ == 0) {
@@ -56,7 +58,7 @@ float Limiter::Gain(float needed) noexcept {
   current_ += recovery_ * (1.0 - current_);
   if (current_ > kNearlyOne) current_ = 1.0;
   current_ = std::min(current_, static_cast<double>(least));
-  recovering_[position_] = static_cast<float>(current_);
+  recovering_[Index(position_)] = static_cast<float>(current_);
   if (current_ == 1.0) --active_;
   float sum = 0.0f;
   for (float gain : recovering_) sum += gain;
@@ -67,11 +69,11 @@ void Limiter::Process(const float* in, float* out, int64_t n) noexcept {
   for (int64_t i = 0; i < n; ++i) {
     const float sample = std::isfinite(in[i]) ? in[i] : 0.0f;
     const float size = std::abs(sample);
-    delay_[position_] = sample;
+    delay_[Index(position_)] = sample;
     const float gain = Gain(size > ceiling_ ? ceiling_ / size : 1.0f);
     position_ = position_ == latency_ ? 0 : position_ + 1;
     // The oldest sample stands where the next one goes.
-    const float delayed = delay_[position_];
+    const float delayed = delay_[Index(position_)];
     if (gain < 1.0f) {
       ++limited_samples_;
       // The mean is in time for every peak; rounding alone could exceed the ceiling.

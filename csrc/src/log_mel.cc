@@ -6,6 +6,8 @@
 #include <string>
 
 #include "edgevc/fast_log.h"
+#include "edgevc/math.h"
+#include "edgevc/samples.h"
 
 namespace edgevc {
 
@@ -33,8 +35,6 @@ const LogMelOptions& Checked(const LogMelOptions& options) {
   }
   return options;
 }
-
-bool IsGood(float sample) { return std::fabs(sample) <= kMaxMagnitude; }
 
 // Sixteen partial sums: without -ffast-math the compiler must not make them itself.
 float Mean(const float* x, int length) {
@@ -77,40 +77,17 @@ void LogMax(int count, float floor, float* values) {
   for (int i = 0; i < count; ++i) values[i] = FastLog(values[i] > floor ? values[i] : floor);
 }
 
-// Copies, with bad samples as zeros; returns how many there were.
-int CopyGood(int count, const float* __restrict samples, float* __restrict out) {
-  int n_bad = 0;
-  for (int i = 0; i < count; ++i) {
-    const bool good = IsGood(samples[i]);
-    out[i] = good ? samples[i] : 0.0f;
-    n_bad += good ? 0 : 1;
-  }
-  return n_bad;
-}
-
 }  // namespace
-
-int64_t CountBadSamples(const float* samples, int64_t n_samples) noexcept {
-  int64_t n_bad = 0;
-  for (int64_t begin = 0; begin < n_samples; begin += 4096) {
-    const int count = static_cast<int>(std::min<int64_t>(4096, n_samples - begin));
-    // int, so that the loop vectorises in 32-bit lanes
-    int bad_here = 0;
-    for (int i = 0; i < count; ++i) bad_here += IsGood(samples[begin + i]) ? 0 : 1;
-    n_bad += bad_here;
-  }
-  return n_bad;
-}
 
 LogMel::LogMel(const LogMelOptions& options)
     : options_(Checked(options)),
       filterbank_(options.mel),
       fft_(options.mel.n_fft),
       scaled_window_(Window()),
-      pending_(options.win_length + kStoreFrames * options.hop_length),
-      padded_(2 * options.mel.n_fft),
-      real_(fft_.bins()),
-      imag_(fft_.bins()) {
+      pending_(Index(options.win_length + kStoreFrames * options.hop_length)),
+      padded_(Index(2 * options.mel.n_fft)),
+      real_(Index(fft_.bins())),
+      imag_(Index(fft_.bins())) {
   for (float& weight : scaled_window_) weight *= static_cast<float>(options_.input_scale);
   Reset();
 }
@@ -136,7 +113,7 @@ int64_t LogMel::Process(const float* samples, int64_t n_samples, float* out) noe
   samples_in_ += n_samples;
   while (n_samples > 0) {
     const int count = static_cast<int>(std::min<int64_t>(capacity - filled_, n_samples));
-    n_bad_samples_ += CopyGood(count, samples, pending_.data() + filled_);
+    n_bad_samples_ += CopyWithin(samples, count, kLargestSample, pending_.data() + filled_);
     filled_ += count;
     samples += count;
     n_samples -= count;

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "edgevc/math.h"
+
 namespace edgevc {
 
 namespace {
@@ -63,7 +65,7 @@ MelFilterbank::MelFilterbank(const MelOptions& options) : n_mels_(options.n_mels
     const double centre = over_mel ? edge_mel(mel + 1) : edge_hertz(mel + 1);
     const double right = over_mel ? edge_mel(mel + 2) : edge_hertz(mel + 2);
     const double peak = options.norm == MelNorm::kSlaney ? 2.0 / (edge_hertz(mel + 2) - edge_hertz(mel)) : 1.0;
-    std::vector<float> weights(bins_);
+    std::vector<float> weights(Index(bins_));
     int first = bins_, last = -1;
     for (int bin = 0; bin < bins_; ++bin) {
       const double place = over_mel ? HertzToMel(bin * bin_hertz, options.scale) : bin * bin_hertz;
@@ -71,7 +73,7 @@ MelFilterbank::MelFilterbank(const MelOptions& options) : n_mels_(options.n_mels
       // A bin on an edge: rounding must not decide between zero and almost zero, or the filterbank's hash would
       // depend on the machine's math library.
       if (height < 1e-9) continue;
-      weights[bin] = static_cast<float>(peak * height);
+      weights[Index(bin)] = static_cast<float>(peak * height);
       first = std::min(first, bin);
       last = bin;
     }
@@ -89,11 +91,11 @@ MelFilterbank::MelFilterbank(const MelOptions& options) : n_mels_(options.n_mels
 }
 
 std::vector<float> MelFilterbank::Dense() const {
-  std::vector<float> dense(static_cast<size_t>(n_mels_) * bins_);
+  std::vector<float> dense(Index(n_mels_) * Index(bins_));
   for (int mel = 0; mel < n_mels_; ++mel) {
-    const Row& row = rows_[mel];
+    const Row& row = rows_[Index(mel)];
     std::copy_n(weights_.begin() + row.first_weight, row.length,
-                dense.begin() + static_cast<size_t>(mel) * bins_ + row.first_bin);
+                dense.begin() + static_cast<ptrdiff_t>(mel) * bins_ + row.first_bin);
   }
   return dense;
 }
@@ -101,7 +103,7 @@ std::vector<float> MelFilterbank::Dense() const {
 void MelFilterbank::Apply(const float* power, float* mel) const noexcept {
   const float* weight = weights_.data();
   for (int m = 0; m < n_mels_; ++m) {
-    const Row row = rows_[m];
+    const Row row = rows_[Index(m)];
     const float* bin = power + row.first_bin;
     float sum[kLanes] = {};
     int i = 0;

@@ -5,11 +5,11 @@
 #include <stdexcept>
 #include <string>
 
+#include "edgevc/math.h"
+
 namespace edgevc {
 
 namespace {
-
-constexpr double kPi = 3.14159265358979323846;
 
 double LifterGain(const MfccOptions& options, int n) {
   if (options.lifter_type == LifterType::kNone) return 1.0;
@@ -33,13 +33,13 @@ Mfcc::Mfcc(const MfccOptions& options) : n_mfcc_(options.n_mfcc), log_mel_(optio
   if (options.lifter_type != LifterType::kNone && !(options.lifter > 0.0 && options.lifter <= 1e6)) {
     throw std::invalid_argument("lifter must be in (0, 1e6], got " + std::to_string(options.lifter));
   }
-  transposed_dct_.resize(static_cast<size_t>(n_mels) * stride_);
-  mel_frame_.resize(n_mels);
-  cepstrum_.resize(stride_);
+  transposed_dct_.resize(Index(n_mels) * Index(stride_));
+  mel_frame_.resize(Index(n_mels));
+  cepstrum_.resize(Index(stride_));
   for (int mel = 0; mel < n_mels; ++mel) {
     for (int n = 0; n < n_mfcc_; ++n) {
       const double scale = std::sqrt((n == 0 ? 1.0 : 2.0) / n_mels) * LifterGain(options, n);
-      transposed_dct_[static_cast<size_t>(mel) * stride_ + n] =
+      transposed_dct_[Index(mel) * Index(stride_) + Index(n)] =
           static_cast<float>(scale * std::cos(kPi * n * (mel + 0.5) / n_mels));
     }
   }
@@ -52,7 +52,7 @@ int64_t Mfcc::Process(const float* samples, int64_t n_samples, float* out) noexc
     if (log_mel_.Process(samples, count, mel_frame_.data()) == 1) {
       std::fill(cepstrum_.begin(), cepstrum_.end(), 0.0f);
       for (size_t mel = 0; mel < mel_frame_.size(); ++mel) {
-        AddRow(stride_, mel_frame_[mel], transposed_dct_.data() + mel * stride_, cepstrum_.data());
+        AddRow(stride_, mel_frame_[mel], transposed_dct_.data() + mel * Index(stride_), cepstrum_.data());
       }
       std::copy_n(cepstrum_.begin(), n_mfcc_, out + n_frames * n_mfcc_);
       ++n_frames;

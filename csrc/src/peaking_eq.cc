@@ -5,11 +5,11 @@
 #include <stdexcept>
 #include <string>
 
+#include "edgevc/math.h"
+
 namespace edgevc {
 
 namespace {
-
-constexpr double kPi = 3.14159265358979323846;
 
 // Below this the state is silence; denormal numbers are slow.
 constexpr double kInaudible = 1e-30;
@@ -31,7 +31,7 @@ PeakingEq::Filter& PeakingEq::At(int index) {
     throw std::invalid_argument("index must be in [0, " + std::to_string(kMaxFilters) + "), got " +
                                 std::to_string(index));
   }
-  return filters_[index];
+  return filters_[Index(index)];
 }
 
 void PeakingEq::Set(int index, double centre, double gain_db, double quality) {
@@ -63,7 +63,7 @@ void PeakingEq::Clear(int index) {
   Move(&filter, {1.0, filter.target[3], filter.target[4], filter.target[3], filter.target[4]}, true);
 }
 
-void PeakingEq::Move(Filter* filter, const Coefficients& target, bool neutral) noexcept {
+void PeakingEq::Move(Filter* filter, const Coefficients& target, bool neutral) const noexcept {
   if (filter->neutral && filter->moving == 0) {
     // It was left out: start from the new poles, where a filter of 0 dB has nothing in its state.
     filter->now = {1.0, target[3], target[4], target[3], target[4]};
@@ -72,7 +72,7 @@ void PeakingEq::Move(Filter* filter, const Coefficients& target, bool neutral) n
   filter->target = target;
   filter->neutral = neutral;
   filter->moving = glide_length_;
-  for (int k = 0; k < 5; ++k) filter->step[k] = (target[k] - filter->now[k]) / glide_length_;
+  for (size_t k = 0; k < 5; ++k) filter->step[k] = (target[k] - filter->now[k]) / glide_length_;
 }
 
 void PeakingEq::Process(const float* in, float* out, int64_t n) noexcept {
@@ -83,7 +83,7 @@ void PeakingEq::Process(const float* in, float* out, int64_t n) noexcept {
     double state1 = filter.state1, state2 = filter.state2;
     for (int64_t i = 0; i < n; ++i) {
       if (filter.moving > 0) {
-        for (int k = 0; k < 5; ++k) c[k] += filter.step[k];
+        for (size_t k = 0; k < 5; ++k) c[k] += filter.step[k];
         if (--filter.moving == 0) c = filter.target;
       }
       // What is not finite must not stay in the state for ever.

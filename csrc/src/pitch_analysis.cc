@@ -5,11 +5,13 @@
 #include <stdexcept>
 #include <string>
 
+#include "edgevc/math.h"
+#include "edgevc/window.h"
+
 namespace edgevc {
 
 namespace {
 
-constexpr double kPi = 3.14159265358979323846;
 constexpr int kSampleRate = 16000;
 constexpr int kLevelLength = 400;
 constexpr int kRawLength = PitchAnalysis::kLatency + kLevelLength / 2;
@@ -36,14 +38,6 @@ constexpr double kBandFloor = 1e-8;
 constexpr float kPeakDecay = 0.02f;  // per frame: 8.6 dB per second
 constexpr float kLowestBand = -14.0f;
 
-std::vector<float> Hann(int length) {
-  std::vector<float> window(length);
-  for (int i = 0; i < length; ++i) window[i] = static_cast<float>(0.5 - 0.5 * std::cos(2.0 * kPi * i / length));
-  return window;
-}
-
-float Clamp(float value, float low, float high) { return std::min(std::max(value, low), high); }
-
 template <int kHop>
 float* Shift(std::vector<float>* buffer) {
   std::copy(buffer->begin() + kHop, buffer->end(), buffer->begin());
@@ -68,10 +62,10 @@ PitchAnalysis::PitchAnalysis(int latency) : latency_(latency), fft_(kFftSize), l
   high_pass_ = Butterworth(kHighPassHz, true);
   speech_band_ = Butterworth(kSpeechHz, false);
   fundamental_band_ = Butterworth(kFundamentalHz, false);
-  band_window_ = Hann(kBandLength);
-  level_window_ = Hann(kLevelLength);
+  band_window_ = MakeWindow(WindowType::kHann, kBandLength);
+  level_window_ = MakeWindow(WindowType::kHann, kLevelLength);
   for (int k = 0; k <= kGridSize; ++k) {
-    lags_[k] = static_cast<float>(kBandRate / (kGridMin * std::exp2((k - 0.5) / kGridPerOctave)));
+    lags_[Index(k)] = static_cast<float>(kBandRate / (kGridMin * std::exp2((k - 0.5) / kGridPerOctave)));
   }
   raw_.resize(kRawLength);
   speech_.resize(kBandLength);
@@ -79,7 +73,7 @@ PitchAnalysis::PitchAnalysis(int latency) : latency_(latency), fft_(kFftSize), l
   weighted_.resize(kFftSize);
   energy_.resize(kFftSize);
   for (auto* part : {&window_real_, &window_imag_, &weighted_real_, &weighted_imag_, &energy_real_, &energy_imag_}) {
-    part->resize(fft_.bins());
+    part->resize(Index(fft_.bins()));
   }
   std::copy(band_window_.begin(), band_window_.end(), weighted_.begin());
   fft_.Forward(weighted_.data(), window_real_.data(), window_imag_.data());
@@ -118,7 +112,7 @@ void PitchAnalysis::Push(const float* hop) noexcept {
   float* speech = Shift<kBandHop>(&speech_);
   float* fundamental = Shift<kBandHop>(&fundamental_);
   for (int i = 0; i < kHopLength; ++i) {
-    const float x = std::isfinite(hop[i]) ? Clamp(hop[i], -kMaxSample, kMaxSample) : 0.0f;
+    const float x = std::isfinite(hop[i]) ? std::clamp(hop[i], -kMaxSample, kMaxSample) : 0.0f;
     raw[i] = x;
     const float wide = Filter(speech_band_, Filter(high_pass_, x, &state_.high_pass), &state_.speech_band);
     // The speech band's filter comes first and adds to the attenuation of what would fold.
@@ -146,11 +140,11 @@ void PitchAnalysis::Push(const float* hop) noexcept {
 // Returns the weighted mean power of the band.
 float PitchAnalysis::Similarity(const std::vector<float>& band, float* similarity) noexcept {
   float power = 0.0f;
-  for (int i = 0; i < kBandLength; ++i) {
+  for (size_t i = 0; i < kBandLength; ++i) {
     weighted_[i] = band_window_[i] * band[i];
     energy_[i] = weighted_[i] * band[i];
   }
-  for (int i = 0; i < kBandLength; ++i) power += energy_[i];
+  for (size_t i = 0; i < kBandLength; ++i) power += energy_[i];
   power /= kBandLength;
   if (power < kSilentPower) {
     std::fill(similarity, similarity + kMaxLag + 1, 0.0f);
@@ -162,8 +156,8 @@ float PitchAnalysis::Similarity(const std::vector<float>& band, float* similarit
   std::fill(energy_.begin() + kBandLength, energy_.end(), 0.0f);
   fft_.Forward(weighted_.data(), weighted_real_.data(), weighted_imag_.data());
   fft_.Forward(energy_.data(), energy_real_.data(), energy_imag_.data());
-  const int bins = fft_.bins();
-  for (int k = 0; k < bins; ++k) {
+  const size_t bins = weighted_real_.size();
+  for (size_t k = 0; k < bins; ++k) {
     weighted_real_[k] = weighted_real_[k] * weighted_real_[k] + weighted_imag_[k] * weighted_imag_[k];
     weighted_imag_[k] = 0.0f;
     energy_real_[k] = energy_real_[k] * window_real_[k] + energy_imag_[k] * window_imag_[k];
@@ -173,7 +167,7 @@ float PitchAnalysis::Similarity(const std::vector<float>& band, float* similarit
   fft_.Inverse(energy_real_.data(), energy_imag_.data(), energy_.data());
   // Where only the window's edge holds signal, both sums are small and the FFT's rounding would decide.
   const float rounding = 1e-4f * energy_[0] + kLeastPower;
-  for (int lag = 0; lag <= kMaxLag; ++lag) similarity[lag] = weighted_[lag] / (energy_[lag] + rounding);
+  for (size_t lag = 0; lag <= kMaxLag; ++lag) similarity[lag] = weighted_[lag] / (energy_[lag] + rounding);
   return power;
 }
 
@@ -184,7 +178,7 @@ void PitchAnalysis::SampleOnGrid(const float* similarity, float* features) const
     const float share = lag - static_cast<float>(low);
     return similarity[low] + share * (similarity[low + 1] - similarity[low]);
   };
-  for (int k = 0; k < kGridSize; ++k) {
+  for (size_t k = 0; k < kGridSize; ++k) {
     const float longest = std::min(lags_[k], kMaxLag - 1.0f), shortest = lags_[k + 1];
     float best = at(std::sqrt(longest * shortest));
     for (int lag = static_cast<int>(std::ceil(shortest)); lag <= static_cast<int>(longest); ++lag) {
@@ -202,8 +196,8 @@ void PitchAnalysis::BandFeatures(float* features) noexcept {
   for (float band : bands) level += band;
   level /= kBands;
   state_.peak = state_.started ? std::max(loudest, state_.peak - kPeakDecay) : loudest;
-  for (int i = 0; i < kBands; ++i) features[i] = Clamp(bands[i] - state_.peak, kLowestBand, 0.0f) / 4.0f + 1.5f;
-  features[kBands] = state_.started ? Clamp((level - state_.level) / 2.0f, -2.0f, 2.0f) : 0.0f;
+  for (size_t i = 0; i < kBands; ++i) features[i] = std::clamp(bands[i] - state_.peak, kLowestBand, 0.0f) / 4.0f + 1.5f;
+  features[kBands] = state_.started ? std::clamp((level - state_.level) / 2.0f, -2.0f, 2.0f) : 0.0f;
   state_.level = level;
   state_.started = true;
 }
@@ -211,21 +205,21 @@ void PitchAnalysis::BandFeatures(float* features) noexcept {
 float PitchAnalysis::Periodicity(float f0) const noexcept {
   const int lag = std::min(std::max(static_cast<int>(std::lround(kBandRate / f0)), 1), kMaxLag - 1);
   const auto& speech = judged().speech;
-  const float left = speech[lag - 1], middle = speech[lag], right = speech[lag + 1];
+  const float left = speech[Index(lag - 1)], middle = speech[Index(lag)], right = speech[Index(lag + 1)];
   // vertex of the parabola through the three
   const float curvature = left - 2.0f * middle + right;
   float peak = middle;
   if (curvature < 0.0f) {
-    const float place = Clamp(0.5f * (left - right) / curvature, -0.5f, 0.5f);
+    const float place = std::clamp(0.5f * (left - right) / curvature, -0.5f, 0.5f);
     peak = middle - 0.25f * (left - right) * place;
   }
-  return Clamp(std::max({peak, left, right}), 0.0f, 1.0f);
+  return std::clamp(std::max({peak, left, right}), 0.0f, 1.0f);
 }
 
 float PitchAnalysis::Level() const noexcept {
   float power = 0.0f;
   const float* raw = raw_.data() + kRawLength - latency_ - kLevelLength / 2;
-  for (int i = 0; i < kLevelLength; ++i) power += level_window_[i] * raw[i] * raw[i];
+  for (size_t i = 0; i < kLevelLength; ++i) power += level_window_[i] * raw[i] * raw[i];
   return 10.0f * std::log10(power / kLevelLength + 1e-10f);
 }
 

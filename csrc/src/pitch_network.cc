@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "edgevc/math.h"
 #include "pitch_network_weights.h"
 
 namespace edgevc {
@@ -21,10 +22,11 @@ PitchNetwork::Weights::Weights(const PitchNetworkWeights& from) {
     Layer layer;
     const int inputs = quantized.inputs, outputs = quantized.outputs;
     layer.bias.assign(quantized.bias, quantized.bias + outputs);
-    layer.weights.resize(static_cast<std::size_t>(inputs) * outputs);
+    layer.weights.resize(Index(inputs) * Index(outputs));
     for (int i = 0; i < inputs; ++i) {
       for (int j = 0; j < outputs; ++j) {
-        layer.weights[i * outputs + j] = quantized.scales[j] * static_cast<float>(quantized.weights[j * inputs + i]);
+        layer.weights[Index(i * outputs + j)] =
+            quantized.scales[j] * static_cast<float>(quantized.weights[j * inputs + i]);
       }
     }
     return layer;
@@ -63,7 +65,7 @@ const float* PitchNetwork::Process(const float* features) noexcept {
   for (float& x : hidden_) x = std::max(x, 0.0f);
   Apply(weights_->from_input, hidden_.data(), gates_.data());
   Apply(weights_->from_state, state_.data(), recurrent_.data());
-  for (int i = 0; i < kHidden; ++i) {
+  for (size_t i = 0; i < kHidden; ++i) {
     const float reset = Sigmoid(gates_[i] + recurrent_[i]);
     const float update = Sigmoid(gates_[kHidden + i] + recurrent_[kHidden + i]);
     const float candidate = std::tanh(gates_[2 * kHidden + i] + reset * recurrent_[2 * kHidden + i]);

@@ -19,8 +19,6 @@ constexpr int kCentroidWidth = 6;
 constexpr float kRefineWidth = 0.028f;
 constexpr float kLeastPeak = 0.3f;
 
-float Clamp(float value, float low, float high) { return std::min(std::max(value, low), high); }
-
 }  // namespace
 
 PitchTracker::PitchTracker(int sample_rate, int hop_length, float f0_min, float f0_max, int latency)
@@ -79,7 +77,7 @@ float PitchTracker::Coarse(const float* probabilities) const noexcept {
     moment += probabilities[k] * static_cast<float>(k);
   }
   const float place = sum > 0.0f ? moment / sum : static_cast<float>(best);
-  return Clamp(PitchAnalysis::kGridMin * std::exp2(place / PitchAnalysis::kGridPerOctave), f0_min_, f0_max_);
+  return std::clamp(PitchAnalysis::kGridMin * std::exp2(place / PitchAnalysis::kGridPerOctave), f0_min_, f0_max_);
 }
 
 float PitchTracker::Refine(float coarse) const noexcept {
@@ -94,14 +92,15 @@ float PitchTracker::Refine(float coarse) const noexcept {
     if (middle < kLeastPeak || middle < left || middle <= right) continue;
     // vertex of the parabola through the three
     const float curvature = left - 2.0f * middle + right;
-    const float place = lag + (curvature < 0.0f ? Clamp(0.5f * (left - right) / curvature, -0.5f, 0.5f) : 0.0f);
+    const float place = static_cast<float>(lag) +
+                        (curvature < 0.0f ? std::clamp(0.5f * (left - right) / curvature, -0.5f, 0.5f) : 0.0f);
     const float distance = std::abs(place - centre);
     if (distance < best_distance) {
       best_distance = distance;
       best_lag = place;
     }
   }
-  return best_lag > 0.0f ? Clamp(kBandRate / best_lag, f0_min_, f0_max_) : coarse;
+  return best_lag > 0.0f ? std::clamp(kBandRate / best_lag, f0_min_, f0_max_) : coarse;
 }
 
 }  // namespace edgevc

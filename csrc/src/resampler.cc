@@ -6,6 +6,8 @@
 #include <limits>
 #include <utility>
 
+#include "edgevc/math.h"
+#include "edgevc/samples.h"
 #include "sinc_filter.h"
 
 namespace edgevc {
@@ -61,11 +63,11 @@ int64_t Resampler::Append(const float* input, int64_t n_in) noexcept {
   const int64_t capacity = static_cast<int64_t>(history_.size());
   const int64_t past = taps_ - 1;
   if (fill_ == capacity) {
-    std::memmove(history_.data(), history_.data() + fill_ - past, sizeof(float) * past);
+    std::memmove(history_.data(), history_.data() + fill_ - past, sizeof(float) * Index(past));
     fill_ = past;
   }
   const int64_t taken = std::min(n_in, capacity - fill_);
-  replaced_samples_ += CopyFinite(input, taken, history_.data() + fill_);
+  replaced_samples_ += CopyWithin(input, taken, kLargestResampled, history_.data() + fill_);
   fill_ += taken;
   samples_in_ += taken;
   return taken;
@@ -73,9 +75,9 @@ int64_t Resampler::Append(const float* input, int64_t n_in) noexcept {
 
 float Resampler::FilterAt(const float* newest) const noexcept {
   const float* samples = newest - (taps_ - 1);
-  if (!interpolate_) return Dot(samples, filter_.data() + static_cast<size_t>(phase_) * taps_, taps_);
+  if (!interpolate_) return Dot(samples, filter_.data() + Index(phase_) * Index(taps_), taps_);
   const int64_t scaled = static_cast<int64_t>(phase_) * phases_;
-  const float* row = filter_.data() + static_cast<size_t>(scaled / up_) * taps_;
+  const float* row = filter_.data() + Index(scaled / up_) * Index(taps_);
   const float fraction = static_cast<float>(scaled % up_) / static_cast<float>(up_);
   const float low = Dot(samples, row, taps_);
   return low + fraction * (Dot(samples, row + taps_, taps_) - low);
@@ -88,7 +90,7 @@ int64_t Resampler::Process(const float* input, int64_t n_in, float* output) noex
 int64_t Resampler::Run(const float* input, int64_t n_in, float* output, int64_t max_out) noexcept {
   int64_t n_out = 0;
   if (up_ == down_) {
-    replaced_samples_ += CopyFinite(input, n_in, output);
+    replaced_samples_ += CopyWithin(input, n_in, kLargestResampled, output);
     samples_in_ += n_in;
     n_out = n_in;
     n_in = 0;

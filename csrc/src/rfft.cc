@@ -5,11 +5,11 @@
 #include <string>
 #include <utility>
 
+#include "edgevc/math.h"
+
 namespace edgevc {
 
 namespace {
-
-constexpr double kPi = 3.14159265358979323846;
 
 struct Butterfly {
   float r0, i0, r1, i1, r2, i2, r3, i3;
@@ -144,10 +144,10 @@ Rfft::Rfft(int size) : size_(size), half_(size / 2) {
     pack_cos_.push_back(static_cast<float>(std::cos(angle)));
     pack_sin_.push_back(static_cast<float>(std::sin(angle)));
   }
-  a_real_.resize(half_);
-  a_imag_.resize(half_);
-  b_real_.resize(half_);
-  b_imag_.resize(half_);
+  a_real_.resize(Index(half_));
+  a_imag_.resize(Index(half_));
+  b_real_.resize(Index(half_));
+  b_imag_.resize(Index(half_));
 }
 
 // Stockham's autosort FFT of half_ complex points, radix 4 with one radix-2 stage at the end where half_ is not a power

@@ -6,13 +6,12 @@
 #include <stdexcept>
 #include <string>
 
+#include "edgevc/math.h"
 #include "edgevc/resampler.h"
 
 namespace edgevc {
 
 namespace {
-
-constexpr double kPi = 3.14159265358979323846;
 
 // The filter falls from 0.9 to 1.0 of the lower rate's Nyquist frequency; its -6 dB point is in the middle.
 constexpr double kCutoff = 0.95;
@@ -23,8 +22,6 @@ constexpr double kBeta = 7.5;
 
 // Lanes of the dot product; the compiler maps them to two or four vector registers.
 constexpr int kLanes = 16;
-
-constexpr float kLargestSample = 1e30f;
 
 // Modified Bessel function of the first kind, order 0, by its power series (Abramowitz and Stegun, 9.6.12).
 double BesselI0(double x) {
@@ -63,8 +60,8 @@ SincTable::SincTable(int from_rate, int to_rate) {
 void SincTable::Fill(int n_phases, int n_rows) {
   phases = n_phases;
   const double cycles = kCutoff * std::min(1.0, static_cast<double>(up) / down);
-  coefficients.assign(static_cast<size_t>(n_rows) * taps, 0.0f);
-  std::vector<double> row(used);
+  coefficients.assign(Index(n_rows) * Index(taps), 0.0f);
+  std::vector<double> row(Index(used));
   for (int p = 0; p < n_rows; ++p) {
     double sum = 0.0;
     for (int j = 0; j < used; ++j) {
@@ -74,12 +71,12 @@ void SincTable::Fill(int n_phases, int n_rows) {
       // Slightly beyond 1 by rounding, the edge of the window still belongs to it.
       const double inside = 1.0 - x * x;
       const double window = inside < -1e-9 ? 0.0 : BesselI0(kBeta * std::sqrt(std::max(inside, 0.0)));
-      row[j] = Sinc(cycles * time) * window;
-      sum += row[j];
+      row[Index(j)] = Sinc(cycles * time) * window;
+      sum += row[Index(j)];
     }
     // Each row sums to 1, so that a constant stays a constant, without a tone at the rate of the phases.
-    float* out = coefficients.data() + static_cast<size_t>(p) * taps;
-    for (int j = 0; j < used; ++j) out[taps - 1 - j] = static_cast<float>(row[j] / sum);
+    float* out = coefficients.data() + Index(p) * Index(taps);
+    for (int j = 0; j < used; ++j) out[taps - 1 - j] = static_cast<float>(row[Index(j)] / sum);
   }
 }
 
@@ -93,16 +90,6 @@ float Dot(const float* __restrict a, const float* __restrict b, int length) noex
     for (int lane = 0; lane < width; ++lane) lanes[lane] += lanes[lane + width];
   }
   return lanes[0];
-}
-
-int64_t CopyFinite(const float* __restrict input, int64_t n_in, float* __restrict output) noexcept {
-  int64_t replaced = 0;
-  for (int64_t i = 0; i < n_in; ++i) {
-    const bool usable = std::abs(input[i]) <= kLargestSample;
-    output[i] = usable ? input[i] : 0.0f;
-    replaced += usable ? 0 : 1;
-  }
-  return replaced;
 }
 
 }  // namespace edgevc

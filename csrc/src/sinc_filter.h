@@ -31,8 +31,8 @@ struct SincTable {
 // Sum of products; length is a multiple of 16.
 float Dot(const float* a, const float* b, int length) noexcept;
 
-// Copies with every sample that is not finite, or beyond 1e30, set to 0; returns how many were.
-int64_t CopyFinite(const float* input, int64_t n_in, float* output) noexcept;
+// A resampler takes any scale, 32-bit integers too: only what a sum of products could carry beyond float32 is bad.
+constexpr float kLargestResampled = 1e30f;
 
 inline int64_t CeilDivide(int64_t a, int64_t b) noexcept { return (a + b - 1) / b; }
 

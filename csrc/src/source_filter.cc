@@ -3,20 +3,17 @@
 #include <algorithm>
 #include <cmath>
 
+#include "edgevc/math.h"
+#include "edgevc/window.h"
+
 namespace edgevc {
 
 namespace {
 
-constexpr double kTwoPi = 6.28318530717958647692;
+constexpr double kTwoPi = 2.0 * kPi;
 constexpr double kHighestHarmonic = 7600.0;
 constexpr float kLowestLogMagnitude = -14.0f;
 constexpr float kHighestLogMagnitude = 4.0f;
-
-std::vector<float> HannWindow(int length) {
-  std::vector<float> window(length);
-  for (int n = 0; n < length; ++n) window[n] = static_cast<float>(0.5 - 0.5 * std::cos(kTwoPi * n / length));
-  return window;
-}
 
 bool AllFinite(const float* values, int count) noexcept {
   // A sum is not finite when any term is not; terms this size cannot overflow it unless they are themselves absurd.
@@ -34,8 +31,8 @@ float Magnitude(float log_magnitude) noexcept {
 SourceFilter::SourceFilter(uint32_t seed)
     : seed_(seed ? seed : 1u),
       fft_(kFftSize),
-      overlap_add_(HannWindow(kSegmentLength), kHopLength, kFftSize),
-      window_(HannWindow(kSegmentLength)),
+      overlap_add_(MakeWindow(WindowType::kHann, kSegmentLength), kHopLength, kFftSize),
+      window_(MakeWindow(WindowType::kHann, kSegmentLength)),
       noise_(kSegmentLength),
       segment_(kFftSize),
       pulse_real_(kBins),
@@ -53,11 +50,13 @@ SourceFilter::SourceFilter(uint32_t seed)
 void SourceFilter::SetFormantRatio(double ratio) noexcept {
   if (std::isnan(ratio)) return;
   formant_ratio_ = std::min(std::max(ratio, kMinFormantRatio), kMaxFormantRatio);
+  int* bins = from_bin_.data();
+  float* shares = from_share_.data();
   for (int k = 0; k < kBins; ++k) {
     const double from = std::min(k / formant_ratio_, static_cast<double>(kBins - 1));
     // The bin below the last at most, so that the one above exists.
-    from_bin_[k] = std::min(static_cast<int>(from), kBins - 2);
-    from_share_[k] = static_cast<float>(from - from_bin_[k]);
+    bins[k] = std::min(static_cast<int>(from), kBins - 2);
+    shares[k] = static_cast<float>(from - bins[k]);
   }
 }
 
@@ -75,7 +74,7 @@ void SourceFilter::Reset() noexcept {
 void SourceFilter::FillNoise() noexcept {
   std::copy(noise_.begin() + kHopLength, noise_.end(), noise_.begin());
   constexpr float kScale = 3.46410161514f / 4294967296.0f;
-  for (int n = kSegmentLength - kHopLength; n < kSegmentLength; ++n) {
+  for (size_t n = kSegmentLength - kHopLength; n < kSegmentLength; ++n) {
     random_ ^= random_ << 13;
     random_ ^= random_ >> 17;
     random_ ^= random_ << 5;
@@ -87,14 +86,14 @@ void SourceFilter::FillPulses(double f0) noexcept {
   // Dirichlet kernel. Two rotations replace two sines per sample; in double, 320 steps cost no accuracy.
   const double harmonics = std::floor(kHighestHarmonic / f0);
   const double step = kTwoPi * f0 / kSampleRate;
-  const double start = phase_ - step * (kSegmentLength / 2);
+  const double start = phase_ - step * (0.5 * kSegmentLength);
   const double order = harmonics + 0.5;
   double low_sin = std::sin(0.5 * start), low_cos = std::cos(0.5 * start);
   double high_sin = std::sin(order * start), high_cos = std::cos(order * start);
   const double low_step_sin = std::sin(0.5 * step), low_step_cos = std::cos(0.5 * step);
   const double high_step_sin = std::sin(order * step), high_step_cos = std::cos(order * step);
   const double scale = 1.0 / std::sqrt(2.0 * harmonics);
-  for (int n = 0; n < kSegmentLength; ++n) {
+  for (size_t n = 0; n < kSegmentLength; ++n) {
     // Near a pulse the quotient tends to 2 K + 1 (the signs of both sines agree there).
     const double kernel = std::abs(low_sin) < 1e-6 ? 2.0 * harmonics + 1.0 : high_sin / low_sin;
     segment_[n] = static_cast<float>((kernel - 1.0) * scale) * window_[n];
@@ -109,7 +108,7 @@ void SourceFilter::FillPulses(double f0) noexcept {
 
 const float* SourceFilter::Stretched(const float* values) noexcept {
   if (formant_ratio_ == 1.0) return values;
-  for (int k = 0; k < kBins; ++k) {
+  for (size_t k = 0; k < kBins; ++k) {
     const float low = values[from_bin_[k]];
     stretched_[k] = low + from_share_[k] * (values[from_bin_[k] + 1] - low);
   }
@@ -118,23 +117,24 @@ const float* SourceFilter::Stretched(const float* values) noexcept {
 
 // The pulses' spectrum through the harmonic filter, added to the noise.
 void SourceFilter::TurnPulses(const float* log_magnitude, const float* phase) noexcept {
-  for (int k = 0; k < kBins; ++k) {
+  for (size_t k = 0; k < kBins; ++k) {
     turn_cos_[k] = std::cos(phase[k]);
     turn_sin_[k] = std::sin(phase[k]);
   }
   const float* levels = Stretched(log_magnitude);
-  for (int k = 0; k < kBins; ++k) {
-    float turn_real = turn_cos_[k], turn_imag = turn_sin_[k];
+  const float *cosines = turn_cos_.data(), *sines = turn_sin_.data();
+  for (size_t k = 0; k < kBins; ++k) {
+    float turn_real = cosines[k], turn_imag = sines[k];
     if (formant_ratio_ != 1.0) {
       // Between two phases lies their mean direction: the numbers themselves may differ by whole turns.
       const int low = from_bin_[k];
       const float share = from_share_[k];
-      turn_real = turn_cos_[low] + share * (turn_cos_[low + 1] - turn_cos_[low]);
-      turn_imag = turn_sin_[low] + share * (turn_sin_[low + 1] - turn_sin_[low]);
+      turn_real = cosines[low] + share * (cosines[low + 1] - cosines[low]);
+      turn_imag = sines[low] + share * (sines[low + 1] - sines[low]);
       const float length = std::sqrt(turn_real * turn_real + turn_imag * turn_imag);
       // Opposite phases have no mean; either is as good.
-      turn_real = length > 1e-3f ? turn_real / length : turn_cos_[low];
-      turn_imag = length > 1e-3f ? turn_imag / length : turn_sin_[low];
+      turn_real = length > 1e-3f ? turn_real / length : cosines[low];
+      turn_imag = length > 1e-3f ? turn_imag / length : sines[low];
     }
     const float gain = Magnitude(levels[k]);
     const float real = gain * turn_real, imag = gain * turn_imag;
@@ -161,10 +161,10 @@ void SourceFilter::Process(const float* filters, float f0, float* out) noexcept 
     overlap_add_.Process(segment_.data(), out);
     return;
   }
-  for (int n = 0; n < kSegmentLength; ++n) segment_[n] = noise_[n] * window_[n];
+  for (size_t n = 0; n < kSegmentLength; ++n) segment_[n] = noise_[n] * window_[n];
   fft_.Forward(segment_.data(), noise_real_.data(), noise_imag_.data());
   const float* breath = Stretched(filters + 2 * kBins);
-  for (int k = 0; k < kBins; ++k) {
+  for (size_t k = 0; k < kBins; ++k) {
     const float gain = Magnitude(breath[k]);
     noise_real_[k] *= gain;
     noise_imag_[k] *= gain;

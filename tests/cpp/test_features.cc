@@ -13,6 +13,7 @@
 #include "edgevc/fast_log.h"
 #include "edgevc/mfcc.h"
 #include "edgevc/rfft.h"
+#include "edgevc/samples.h"
 
 namespace {
 
@@ -90,7 +91,8 @@ void TestStreamsAllocateNothing() {
 void TestFftAllocatesNothing() {
   for (int size = 8; size <= 65536; size *= 2) {
     Rfft fft(size);
-    std::vector<float> signal = Noise(size), real(fft.bins()), imag(fft.bins());
+    const size_t bins = static_cast<size_t>(fft.bins());
+    std::vector<float> signal = Noise(size), real(bins), imag(bins);
     const int64_t allocations = alloc_counter::During([&] {
       fft.Forward(signal.data(), real.data(), imag.data());
       fft.Inverse(real.data(), imag.data(), signal.data());
@@ -123,7 +125,7 @@ void TestNothingBadPropagates() {
   const float bad[] = {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
                        -std::numeric_limits<float>::infinity(), std::numeric_limits<float>::max()};
   for (int i = 0; i < 400; ++i) samples[static_cast<size_t>(4 * i)] = bad[i % 4];
-  CHECK(edgevc::CountBadSamples(samples.data(), 1600) == 400);
+  CHECK(edgevc::CountBeyond(samples.data(), 1600, edgevc::kLargestSample) == 400);
   LogMelOptions loud = Kaldi();
   loud.input_scale = 65536.0;
   for (const LogMelOptions& options : {LogMelOptions(), Kaldi(), loud}) {
@@ -133,7 +135,7 @@ void TestNothingBadPropagates() {
     CHECK(stream.n_bad_samples() == 400);
     for (float value : out) CHECK(std::isfinite(value));
     // the largest samples that are not bad
-    const std::vector<float> huge(1600, edgevc::kMaxMagnitude);
+    const std::vector<float> huge(1600, edgevc::kLargestSample);
     stream.Reset();
     stream.Process(huge.data(), 1600, out.data());
     CHECK(stream.n_bad_samples() == 0);

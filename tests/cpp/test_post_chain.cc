@@ -54,7 +54,7 @@ void TestAdaptiveResamplerAllocatesNothingAndStaysInBounds() {
         CHECK(output[static_cast<size_t>(announced)] == 1e9f);
       }
       const int64_t announced = resampler.FlushOutput();
-      CHECK(announced <= 1.02 * resampler.latency() + 1);
+      CHECK(static_cast<double>(announced) <= 1.02 * resampler.latency() + 1);
       output[static_cast<size_t>(announced)] = 1e9f;
       CHECK(resampler.Flush(output.data()) == announced);
       CHECK(output[static_cast<size_t>(announced)] == 1e9f);

@@ -79,7 +79,8 @@ void TestPositionsDoNotDrift() {
   constexpr int kBlock = 441 * 64;
   constexpr double kPi = 3.14159265358979323846;
   std::vector<float> input(kBlock);
-  for (int i = 0; i < kBlock; ++i) input[i] = static_cast<float>(std::sin(2.0 * kPi * (i % 441) / 44.1));
+  for (size_t i = 0; i < kBlock; ++i)
+    input[i] = static_cast<float>(std::sin(2.0 * kPi * (static_cast<int>(i) % 441) / 44.1));
   Resampler resampler(44100, 16000);
   std::vector<float> output(160 * 64), settled(160 * 64);
   resampler.Process(input.data(), kBlock, output.data());

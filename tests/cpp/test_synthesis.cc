@@ -19,7 +19,7 @@ constexpr int kHop = SourceFilter::kHopLength;
 
 std::vector<float> Filters(float log_magnitude, float phase) {
   std::vector<float> filters(SourceFilter::kFilters, log_magnitude);
-  for (int k = 0; k < SourceFilter::kBins; ++k) filters[SourceFilter::kBins + k] = phase * static_cast<float>(k);
+  for (size_t k = 0; k < SourceFilter::kBins; ++k) filters[SourceFilter::kBins + k] = phase * static_cast<float>(k);
   return filters;
 }
 
@@ -97,7 +97,9 @@ void TestOverlapAddChecksItsWindow() {
 
 void TestOverlapAddReturnsWhatTheWindowsSumTo() {
   std::vector<float> window(320);
-  for (int n = 0; n < 320; ++n) window[n] = static_cast<float>(0.5 - 0.5 * std::cos(6.283185307179586 * n / 320));
+  for (size_t n = 0; n < 320; ++n) {
+    window[n] = static_cast<float>(0.5 - 0.5 * std::cos(6.283185307179586 * static_cast<double>(n) / 320));
+  }
   OverlapAdd overlap_add(window, 160, 512);
   std::vector<float> segment(512), out(160);
   std::copy(window.begin(), window.end(), segment.begin());

@@ -32,18 +32,12 @@ struct LogMelOptions {
   bool primed = false;
 };
 
-// Samples beyond this are as bad as NaN: with them the power of a frame may leave float32.
-constexpr float kMaxMagnitude = 1e6f;
-
-// Number of samples that are NaN, infinite or beyond +-kMaxMagnitude.
-int64_t CountBadSamples(const float* samples, int64_t n_samples) noexcept;
-
 // Frames of mono audio -> natural log of the mel power, shape (frames, n_mels).
 //
 // Framing is without padding: frame k covers samples k * hop_length .. k * hop_length + win_length - 1, counted from
 // the first sample, or from the zeros in front of it where options.primed. A frame comes with the call that brings its
-// last sample, so cutting the input differently changes nothing. Bad samples (see CountBadSamples) are replaced by zero
-// and counted, so that no output is NaN or infinite.
+// last sample, so cutting the input differently changes nothing. Samples that are not within +-kLargestSample are
+// replaced by zero and counted, so that no output is NaN or infinite.
 class LogMel {
  public:
   // Throws std::invalid_argument unless 0 < hop_length <= win_length <= n_fft, n_fft is a power of two in [8, 65536],

@@ -48,7 +48,7 @@ class PeakingEq {
     bool neutral;
   };
 
-  void Move(Filter* filter, const Coefficients& target, bool neutral) noexcept;
+  void Move(Filter* filter, const Coefficients& target, bool neutral) const noexcept;
   Filter& At(int index);
 
   int sample_rate_;

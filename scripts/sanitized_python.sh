@@ -1,0 +1,65 @@
+#!/bin/sh
+# sanitized_python.sh [address|thread] [PYTEST-ARGUMENTS...]: builds the Python extensions with sanitizers and runs tests
+# of the bindings with them, the sound device's against a virtual sound server. Without arguments: address, which is
+# AddressSanitizer and UndefinedBehaviorSanitizer, and a choice of tests; `all` in place of pytest's arguments is every
+# test that needs no model. VENV names the environment with the tests' packages.
+set -eu
+cd "$(dirname "$0")/.."
+kind=${1:-address}
+[ $# = 0 ] || shift
+bin=$(cd "${VENV:-.venv}/bin" && pwd)
+case $kind in
+  address) sanitizers=address,undefined,float-cast-overflow libraries="libasan.so libubsan.so" ;;
+  thread) sanitizers=thread libraries=libtsan.so ;;
+  *) echo "sanitized_python.sh: address or thread, got $kind" >&2; exit 2 ;;
+esac
+if [ $# = 0 ] || [ "$*" = all ]; then
+  rest=
+  [ $# = 0 ] || rest="tests/live/test_ports.py tests/unit/test_resample.py tests/unit/test_adaptive_resample.py
+    tests/unit/test_features.py tests/unit/test_f0.py tests/unit/test_pitch_mapper.py tests/unit/test_rfft.py"
+  # shellcheck disable=SC2086  # words on purpose
+  set -- tests/live/test_portaudio_binding.py tests/unit/test_bindings.py tests/unit/test_high_pass.py \
+    tests/unit/test_post_chain.py tests/unit/test_ring_buffer.py tests/unit/test_synthesis.py $rest
+fi
+sh scripts/need.sh compiler build portaudio sound
+
+# A sanitizer must be there before Python is, and libstdc++ with it, or exceptions pass it by.
+preload=
+for library in $libraries libstdc++.so; do
+  path=$(c++ -print-file-name="$library")
+  [ "$path" != "$library" ] || { echo "sanitized_python.sh: $(c++ --version | head -n 1) has no $library; install g++" >&2; exit 1; }
+  preload="$preload $path"
+done
+
+build=build/python-$kind
+cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DEDGEVC_SANITIZE="$sanitizers" \
+  -Dpybind11_DIR="$("$bin/python" -m pybind11 --cmakedir)" -DPython_EXECUTABLE="$bin/python" >/dev/null
+cmake --build "$build" -- --quiet
+# A package folder of its own: the sources as they are, with these extensions in place of others.
+package=$build/package
+rm -rf "$package"
+mkdir -p "$package"
+cp -R edgevc "$package"
+rm -f "$package"/edgevc/*.so
+ln -s "$PWD/models" "$package/models"
+cmake --install "$build" --prefix "$package" --component core >/dev/null
+[ -e "$(ls "$package"/edgevc/_portaudio*.so)" ] || { echo "sanitized_python.sh: _portaudio was not built" >&2; exit 1; }
+
+echo "tests of the bindings with $sanitizers"
+# Python keeps memory for good, hence no search for leaks; malloc shows AddressSanitizer the end of each array.
+export PYTHONPATH="$PWD/$package" PYTHONMALLOC=malloc PYTHONDONTWRITEBYTECODE=1
+export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=halt_on_error=1
+(cd "$build" && LD_PRELOAD=$preload "$bin/python" -c '
+import edgevc._core, edgevc._portaudio, os
+for module in (edgevc._core, edgevc._portaudio):
+    assert module.__file__.startswith(os.environ["PYTHONPATH"]), module.__file__
+')
+# Programs that the tests start, the sound server among them, are not preloaded.
+LD_PRELOAD=$preload "$bin/python" -c '
+import os, sys
+del os.environ["LD_PRELOAD"]
+# this folder, whose edgevc has no sanitizer
+sys.path.remove("")
+import pytest
+sys.exit(pytest.main())
+' -q -p no:cacheprovider "$@"
