@@ -32,6 +32,18 @@ def overlap_add():
     return _core.OverlapAdd(np.ones(SEGMENT // 2, np.float32), SEGMENT // 2, SEGMENT)
 
 
+def command_search():
+    """One word of one phone."""
+    settings = _core.CommandSearchSettings(
+        floor=-7.0, acoustic_scale=1.0, word_penalty=-5.0, beam=100.0, filler=0.0, closed_end_frames=10,
+        open_end_frames=50, unsure_end_frames=150, unsure_margin=40.0, max_sentence_frames=1_000,
+    )  # fmt: skip
+    return _core.CommandSearch(
+        n_phones=2, n_nodes=2, start=0, silence=0, phone=[1], first=[0], last=[0], source=[0], target=[1], finals=[1],
+        offsets=[0.0, 0.0], settings=settings,
+    )  # fmt: skip
+
+
 def equaliser():
     eq = _core.PeakingEq(RATE)
     for index in range(eq.max_filters):
@@ -64,6 +76,7 @@ RESAMPLER = {
     "samples_in": lambda o: o.samples_in,
     "replaced_samples": lambda o: o.replaced_samples,
 }
+POSTERIORS = np.log(np.random.default_rng(2).dirichlet((1, 1), 50_000)).astype(np.float32)
 FILTERS, F0 = np.zeros((400, _core.SourceFilter.n_filters), np.float32), np.full(400, 120, np.float32)
 
 
@@ -151,6 +164,19 @@ CLASSES = {
         lambda o: o.process(np.zeros(SEGMENT, np.float32)),
         {"process": lambda o: o.process(np.zeros(SEGMENT, np.float32)), "reset": lambda o: o.reset()},
     ),
+    "CommandSearch": (
+        command_search,
+        lambda o: o.process(POSTERIORS, True),
+        {
+            "process": lambda o: o.process(POSTERIORS[:1]),
+            "best": lambda o: o.best(),
+            "reset": lambda o: o.reset(),
+            "n_frames": lambda o: o.n_frames,
+            "best_phones": lambda o: o.best_phones,
+            "dropped_words": lambda o: o.dropped_words,
+            "bytes": lambda o: o.bytes,
+        },
+    ),
     "RingBuffer": (
         lambda: _core.RingBuffer(RING),
         through,
@@ -167,9 +193,9 @@ CLASSES = {
 FIXED = {
     *("__init__", "filterbank", "window", "from_rate", "to_rate", "up", "down", "taps", "latency", "max_output"),
     *("sample_rate", "cutoff", "ceiling", "fade_length", "max_filters", "max_gain_db", "min_q", "max_q", "hop_length"),
-    *("f0_min", "f0_max", "n_filters", "capacity", "write_position", "read_position", "available", "space"),
+    *("n_states", "f0_min", "f0_max", "n_filters", "capacity", "write_position", "read_position", "available", "space"),
 }
-KEEP_THE_GIL = {"LogMelOptions", "Rfft", "PitchMapper"}
+KEEP_THE_GIL = {"CommandSearchSettings", "LogMelOptions", "Rfft", "PitchMapper"}
 
 
 def test_no_class_and_no_member_is_forgotten():
@@ -274,6 +300,7 @@ def misaligned_calls():
     yield lambda m: segments.process(m(window))
     yield lambda m: _core.Rfft(8).forward(m(np.zeros(8, np.float32)))
     yield lambda m: _core.Rfft(8).inverse(m(spectrum))
+    yield lambda m: command_search().process(m(POSTERIORS[:5]))
     yield lambda m: _core.RingBuffer(16).write(m(window))
     yield lambda m: _core.RingBuffer(16).read_into(m(window))
     yield lambda m: _core.count_beyond(m(SHORT), 1.0)
