@@ -40,8 +40,8 @@ ALLOWED = {
     "bundle": set(),
     "engines": {"bundle"},
     "converter": {"_core", "bundle", "dsp", "engines"},
-    # what was said; the posteriors come from a bundle's encoder
-    "recognition": {"_core", "bundle", "dsp", "engines"},
+    # what was said; the posteriors come from a converter's listener
+    "recognition": {"_core", "bundle", "converter", "engines"},
     "convert": {"_core", "audio", "bundle", "converter", "dsp"},
     "plot": {"_core", "dsp"},
     "settings": set(),

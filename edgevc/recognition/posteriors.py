@@ -1,4 +1,4 @@
-"""Log-posteriors of phones from a bundle's encoder, streamed through the runtime's own engines."""
+"""Log-posteriors of phones for whole recordings, from the half of a converter that hears."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc.bundle import ModelBundle
-from edgevc.dsp.features import LogMel
+from edgevc.converter.fits import require_fit
+from edgevc.converter.listener import Listener
 from edgevc.engines import choose_engine, load_graph
-from edgevc.errors import ModelError
 
 
 class PhonePosteriors:
-    """The encoder of a bundle as a function from samples to posteriors; every call is a new stream."""
+    """The encoder of a bundle as a function from samples to posteriors; every call is a new stream.
+
+    A live stream takes `Listener.hear` itself, chunk by chunk.
+    """
 
     def __init__(self, bundle: ModelBundle, engine: str = "auto") -> None:
         """Load the encoder with the longest chunk that it takes: the values are those of single hops, sooner.
@@ -20,17 +23,14 @@ class PhonePosteriors:
         Raises:
             EngineError, ModelError: as `edgevc.engines.load_graph`, or the front end is another one.
         """
+        require_fit(bundle)
         self.engine = choose_engine(bundle, engine)
         self.phones = bundle.phones
         self.hop_length = bundle.features.hop_length
         self.latency = bundle.latency.latency_samples
-        if LogMel().filterbank_sha256 != bundle.features.filterbank_sha256:
-            raise ModelError(
-                "the bundle was trained with another front end than edgevc.dsp.features.LogMel's; export again"
-            )
         self._chunk = max(bundle.graphs["encoder"].chunk_hops)
-        self._graph = load_graph(bundle, "encoder", self.engine, self._chunk)
-        self._output = [tensor.name for tensor in self._graph.spec.outputs].index("phones")
+        # a recording's samples as they are: a microphone's rumble is taken away where there is a microphone
+        self._listener = Listener(bundle, load_graph(bundle, "encoder", self.engine, self._chunk), high_pass=False)
 
     def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return natural logs of phone probabilities, (L, n_phones), for samples (T,) at the bundle's rate.
@@ -45,11 +45,11 @@ class PhonePosteriors:
         padded = np.zeros(n_hops * self.hop_length, np.float32)
         kept = min(len(samples), len(padded))
         padded[:kept] = samples[:kept]
-        mels = LogMel(primed=True).process(padded)
-        state = self._graph.new_state()
+        self._listener.reset()
         out = np.empty((n_hops, len(self.phones)), np.float32)
         for start in range(0, n_hops, self._chunk):
-            out[start : start + self._chunk] = self._graph.run(state, mels[start : start + self._chunk])[self._output]
+            chunk = padded[start * self.hop_length : (start + self._chunk) * self.hop_length]
+            out[start : start + self._chunk] = self._listener.hear(chunk).phones
         return out[first : first + n_frames]
 
     def centres(self, n_frames: int) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hassil.parse_expression import parse_sentence
 from hassil.sample import sample_sentence
-from synthetic_speech import PHONES, sound
+from synthetic_speech import GRAMMAR, PHONES, sound
 
 from edgevc.recognition.automaton import compile_grammar, meaning
 from edgevc.recognition.emissions import SearchSettings
@@ -281,13 +281,16 @@ def test_names_of_any_kind_never_crash():
         "tv",
         ".",
     ]
+    refused = {}
     for _ in range(1000):
         name = "".join(rng.choice(signs) for _ in range(rng.randint(1, 8)))
         try:
             compile_grammar(parse_home_assistant(HOUSE, {"name": [name]}))
         except GrammarError as error:
-            assert "expected a name that can be said" in str(error), name  # noqa: PT017
-            assert not spoken_words(name)
+            refused[name] = str(error)
+    assert refused
+    assert all("expected a name that can be said" in message for message in refused.values())
+    assert not any(spoken_words(name) for name in refused)
 
 
 def test_the_grammars_of_the_documentation_are_read():
@@ -310,3 +313,40 @@ def test_numbers_are_said_as_in_english():
     assert len({way for n in range(2001) for way in ways_to_say(n)}) == sum(len(ways_to_say(n)) for n in range(2001))
     with pytest.raises(ValueError, match="expected a number between"):
         number_words(10**6)
+
+
+def damaged(text, rng):
+    """A text with a few places changed as a slip of the hand, or of a program, would."""
+    characters = list(text)
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(characters))
+        kind = rng.random()
+        if kind < 0.3:
+            del characters[at : at + rng.randint(1, 5)]
+        elif kind < 0.6:
+            characters[at:at] = rng.choice([*"[](){}<>|;:,\"'\n\\ %&*!#-é\0", "9" * 12, "[[", "- ", "null", "1.5"])
+        elif kind < 0.8:
+            start = rng.randrange(len(characters))
+            characters[at:at] = characters[start : start + rng.randint(1, 30)]
+        else:
+            characters[at] = rng.choice('[](){}<>|;:,"\n ')
+    return "".join(characters)
+
+
+@pytest.mark.parametrize(
+    ("text", "parse"),
+    [(LAMPS, parse_toml), (HOUSE, lambda text: parse_home_assistant(text, NAMES)), (GRAMMAR, parse_rhino)],
+    ids=["toml", "home_assistant", "rhino"],
+)
+def test_a_damaged_grammar_is_read_or_refused_in_one_line(text, parse):
+    n_read, messages = 0, []
+    for seed in range(400):
+        try:
+            compile_grammar(parse(damaged(text, random.Random(seed))))
+            n_read += 1
+        except GrammarError as error:
+            messages.append(str(error))
+    assert [message for message in messages if "\n" in message] == []
+    # both happen, else the damage would test nothing
+    assert n_read > 20
+    assert len(messages) > 20
