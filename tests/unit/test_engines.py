@@ -8,12 +8,13 @@ import sys
 import threading
 
 import numpy as np
+import onnx
 import pytest
-from tiny_bundle import N_CONTENT, N_FILTERS, N_MELS, TinyNet, onnx_encoder, tflite_encoder
+from tiny_bundle import N_CONTENT, N_FILTERS, N_MELS, TinyNet, onnx_encoder, tflite, tflite_encoder
 
 from edgevc import children, engines
 from edgevc.bundle import ModelBundle, write_manifest
-from edgevc.engines import base, choose_engine, load_graph, loader, open_graph, probe, trust
+from edgevc.engines import base, choose_engine, load_graph, loader, onnx_file, open_graph, probe, tflite_file, trust
 from edgevc.errors import ConfigError, EngineError, ModelError
 
 # Largest difference seen between an engine and numpy is 1.5e-6 (x86-64, sums of 80 products); times 7.
@@ -394,3 +395,26 @@ def test_a_zipped_bundle_runs(tiny_bundle_path, tmp_path, cache, engine):
 def test_a_relative_bundle_path_runs(tiny_bundle_path, cache, monkeypatch):
     monkeypatch.chdir(tiny_bundle_path.parent)
     assert open_graph(ModelBundle.open(os.path.basename(tiny_bundle_path)), "encoder", "onnx").chunk_hops == 1  # noqa: PTH119
+
+
+@pytest.mark.parametrize("name", ["default", "low-latency", "tiny"])
+def test_our_readers_see_what_the_official_parsers_see(name):
+    bundle = ModelBundle.find(name)
+    for spec in bundle.graphs.values():
+        data = bundle.read(spec.files["onnx"])
+        graph = onnx.load_model_from_string(data).graph
+        ours = [onnx_file._message(value) for field, value in onnx_file._fields(memoryview(data)) if field == 7]
+        nodes = [onnx_file._check_node(onnx_file._message(v), "x") for f, v in onnx_file._fields(ours[0]) if f == 1]
+        assert [(n.operator, n.inputs, n.outputs) for n in nodes] == [
+            (node.op_type, list(node.input), list(node.output)) for node in graph.node
+        ]
+        data = bundle.read(spec.files["litert"])
+        model = tflite.ModelT.InitFromPackedBuf(data, 0)
+        for definition in model.signatureDefs:
+            shown = tflite_file.read_tflite(data, "x", definition.signatureKey.decode())
+            tensors = model.subgraphs[definition.subgraphIndex].tensors
+            for ours, theirs in ((shown.inputs, definition.inputs), (shown.outputs, definition.outputs)):
+                assert ours == {
+                    entry.name.decode(): (entry.tensorIndex, tuple(tensors[entry.tensorIndex].shape))
+                    for entry in theirs
+                }
