@@ -1,6 +1,6 @@
 """Lets a thousand hostile bundles meet both engines, and writes how they ended to docs/results/hostile.json.
 
-    python benchmarks/hostile_models.py [--count 1000] [--out docs/results/hostile.json]
+    python benchmarks/hostile_models.py [--count 1000] [--jobs 1] [--out docs/results/hostile.json]
 
 All bundles that were thought of (tests/hostile), then mutants of a good one with right hashes. Each is opened by a
 program that converts two seconds with it if it may. Ends with 1 where one crashed it, or took more than it may.
@@ -13,6 +13,8 @@ import json
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,16 +34,22 @@ LONG_S = 5.0
 MEMORY_MB = 200
 
 
-def summary(rows: list[dict[str, Any]], n_named: int) -> dict[str, Any]:
+def meet_in_a_folder(cases: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of some cases."""
+    with tempfile.TemporaryDirectory() as folder:
+        return meet(cases, Path(folder))
+
+
+def summary(rows: list[dict[str, Any]], named: Collection[str]) -> dict[str, Any]:
     """Return the figures."""
     seconds = np.array([row["seconds"] for row in rows])
     slowest = max(rows, key=lambda row: row["seconds"])
-    unexpected = [row["name"] for row in rows[:n_named] if (row["ended"] == "runs") != row["runs"]]
+    unexpected = [r["name"] for r in rows if r["name"] in named and (r["ended"] == "runs") != r["runs"]]
     return {
         "command": "make hostile",
         "bundles": len(rows),
-        "thought_of": n_named,
-        "mutants": len(rows) - n_named,
+        "thought_of": len(named),
+        "mutants": len(rows) - len(named),
         "ended": dict(sorted(Counter(row["ended"] for row in rows).items())),
         "crashes_of_the_program": sum(row["ended"] == "crash" for row in rows),
         "not_as_expected": unexpected,
@@ -60,13 +68,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=1000, help="bundles in all (default 1000)")
     parser.add_argument("--seed", type=int, default=1, help="of the mutants (default 1)")
+    parser.add_argument("--jobs", type=int, default=1, help="programs that open bundles at once (default 1)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "hostile.json")
     args = parser.parse_args()
     named = all_cases()
     cases = named | mutants(max(0, args.count - len(named)), args.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        rows = meet(cases, Path(folder))
-    figures = summary(rows, len(named))
+    items = list(cases.items())
+    parts = [dict(items[i :: args.jobs]) for i in range(args.jobs)]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        rows = [row for part in pool.map(meet_in_a_folder, parts) for row in part]
+    figures = summary(rows, named)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(figures, indent=1))
