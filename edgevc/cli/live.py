@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     # A thread that computes shall not keep the worker waiting for the interpreter for 5 ms.
     sys.setswitchinterval(0.0005)
     stop = threading.Event()
-    with _stop_on_signals(stop), contextlib.ExitStack() as parts:
+    with stop_on_signals(stop), contextlib.ExitStack() as parts:
         # what can be refused is refused before the model is loaded
         open_port = _raw_ports(arguments, config) if arguments.raw else None
         if config.virtual_mic:
@@ -155,8 +155,8 @@ def _raw_ports(arguments: argparse.Namespace, config: LiveConfig) -> Callable[[]
 
 
 @contextlib.contextmanager
-def _stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Let Ctrl-C, a service manager and a terminal that goes away end the session as the key q does."""
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    """Let Ctrl-C, a service manager and a terminal that goes away set `stop`, as the key q does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -79,6 +79,11 @@ class Recorder:
                 _LOG.warning("the disk is too slow for the recording; parts of it are left out")
             self.errors += 1
 
+    @property
+    def backlog(self) -> int:
+        """Chunks that wait to be written."""
+        return self._queue.qsize()
+
     def close(self) -> None:
         """Write what is in the queue and complete the files; may be called twice."""
         if self._thread.is_alive():

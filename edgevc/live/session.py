@@ -305,6 +305,11 @@ class LiveSession:
         return self._chain.listening
 
     @property
+    def recording_backlog(self) -> int:
+        """Chunks that wait for the disk; 0 where nothing is recorded."""
+        return self._recorder.backlog if self._recorder is not None else 0
+
+    @property
     def chain_latency(self) -> int:
         """Samples at 16 kHz by which `Chunk.wet` is later than `Chunk.dry`."""
         return self._chain.latency

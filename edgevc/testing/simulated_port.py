@@ -128,6 +128,21 @@ class FakePort(AudioPort):
         self._failure = reason
         self.clock.remove(self)
 
+    def complain(self, reason: str) -> None:
+        """Go on, and say that it is of no use, as a driver does that spins."""
+        self._failure = reason
+
+    def slip(self, n: int) -> None:
+        """Lose n samples of what waits to be played, or bring -n samples of silence too many, and count nothing."""
+        if n > 0:
+            self._playback.discard(n)
+        else:
+            self._capture.write(np.zeros(-n, np.float32))
+
+    def burst(self, samples: NDArray[np.float32]) -> None:
+        """Bring all of `samples` at once."""
+        self._capture.write(samples)
+
     def spoil(self, n: int) -> None:
         """Bring NaN for the next n samples."""
         self._bad = n

@@ -1,0 +1,489 @@
+"""A day of a live session in simulated time, with a fault every minute or two that the counters must show.
+
+    python benchmarks/live_faults.py --hours 24 --out docs/results/live_faults.json
+    python benchmarks/live_faults.py --hours 0.2 --seed 5
+
+Only the device and its clock are simulated (edgevc.testing.simulated_port): session, scheduler, resamplers, converter,
+post chain, recordings and control socket are those of `edgevc live`. Faults: devices that vanish, fall silent, are of
+no use or come back with other rates and clocks; NaN and absurd samples; calls that are late, a machine that sleeps or
+is too slow; a model that gives NaN or roars; a full disk; signals that end the session; floods of the control socket.
+Between them modes, voices, pitch and gain change. The output has rows of {name, value, unit, command, bar}; bar is the
+largest allowed value.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from edgevc.audio.reader import read_audio
+from edgevc.cli.live import stop_on_signals
+from edgevc.control.server import ControlServer
+from edgevc.converter.bench import speech_like
+from edgevc.engines.base import Graph, GraphState
+from edgevc.errors import AudioDeviceError
+from edgevc.live.config import LiveConfig
+from edgevc.live.session import LiveSession, load_converters
+from edgevc.live.stats import LiveStats
+from edgevc.live.taps import Chunk
+from edgevc.testing.simulated_port import FakePort, SimulatedClock
+
+ROOT = Path(__file__).resolve().parents[1]
+RATE = 16_000
+CHUNK_HOPS = 4
+LOOP_SECONDS = 10
+WARM_UP_SECONDS = 3600.0
+"""Until then memory may grow: allocators and caches find their size."""
+MAX_GROWTH_MB = 2.0
+DISK_BYTES = 400_000
+"""What a file may grow to while the disk is full: 12.5 s of a recording."""
+REAL_TIME_LIMIT_S = 60.0
+"""For what other threads have to do meanwhile."""
+
+
+class NotCountedError(Exception):
+    """A fault did not show where it should, or its trace did not go."""
+
+
+class Wild(Graph):
+    """A decoder that gives NaN, or roars, for as many calls as it is told to."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph.spec, graph.engine, graph.engine_version, graph.chunk_hops)
+        self.graph = graph
+        self.calls = 0
+        self.value = 0.0
+
+    def new_state(self) -> GraphState:
+        """As the decoder itself."""
+        return self.graph.new_state()
+
+    def run(self, state: GraphState, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        """As the decoder itself, or all of one value."""
+        outputs = self.graph.run(state, *inputs)
+        if not self.calls:
+            return outputs
+        self.calls -= 1
+        return tuple(np.full_like(output, self.value) for output in outputs)
+
+
+class Machine:
+    """A tap that takes time from the session, as a machine with other work does."""
+
+    def __init__(self, clock: SimulatedClock) -> None:
+        self.clock = clock
+        self.seconds = 0.0
+        self.chunks = 0
+
+    def on_chunk(self, chunk: Chunk) -> None:
+        """Let the clock go on."""
+        if self.chunks:
+            self.chunks -= 1
+            self.clock.advance(self.seconds)
+
+
+class World:
+    """A session on a simulated device, and all that can happen to it."""
+
+    def __init__(self, model: Path, seed: int, folder: Path) -> None:
+        self.rng = np.random.default_rng(seed)
+        self.folder = folder
+        self.clock = SimulatedClock()
+        self.config = LiveConfig(
+            model=model, chunk_hops=CHUNK_HOPS, realtime=False, control=f"unix:{folder}/control", feedback_guard=False
+        )
+        self.converters, _ = load_converters(self.config)
+        self.wild = Wild(self.converters[CHUNK_HOPS].decoder)
+        self.converters[CHUNK_HOPS].decoder = self.wild
+        self.loop = np.resize(speech_like(LOOP_SECONDS), (LOOP_SECONDS + 1) * 48_000)
+        self.bad_left = 0
+        self.loudest = 0.0
+        self.plugged_in = True
+        self.device = {"input_rate": RATE, "output_rate": RATE}
+        self.ports: list[FakePort] = []
+        self.stop = threading.Event()
+        self.injected: Counter[str] = Counter()
+        self.totals: Counter[str] = Counter()
+        self.begin()
+
+    # --- the session
+
+    def begin(self) -> None:
+        """Open a session."""
+        record = None
+        if self.rng.random() < 0.4:
+            for path in self.folder.glob("*.wav"):
+                path.unlink()
+            record = (self.folder / "in.wav", self.folder / "out.wav")
+        overload = str(self.rng.choice(["drop", "bypass", "silence"]))
+        self.config = dataclasses.replace(self.config, record=record, overload=overload)
+        self.session = LiveSession(self.config, self.open_port, self.converters, self.voices(), self.clock)
+        self.machine = Machine(self.clock)
+        self.session.add_tap(self.machine)
+        self.session.open()
+        self.server = ControlServer(self.config.control or "", self.session, self.stop.set)
+        self.recording = record is not None
+
+    def voices(self) -> tuple[str, ...]:
+        """Of the bundle."""
+        return tuple(voice.name for voice in self.converters[CHUNK_HOPS].bundle.voices)
+
+    def end(self) -> None:
+        """Close the session, and look at its recording."""
+        stats = self.stats()
+        self.totals.update({name: value for name, value in vars(stats).items() if type(value) is int})
+        self.server.close()
+        self.session.stop()
+        self.require(not (self.folder / "control").exists(), "the socket is removed")
+        if self.recording:
+            lengths = {len(read_audio(path)[0]) for path in sorted(self.folder.glob("*.wav"))}
+            self.require(min(lengths) > 0, "something is recorded")
+            if not stats.recording_errors:
+                self.require(lengths == {stats.hops * 160}, f"all is recorded, got {lengths} of {stats.hops} hops")
+
+    def open_port(self) -> FakePort:
+        """Make a device as it is now."""
+        if not self.plugged_in:
+            raise AudioDeviceError("no such device")
+        shared = bool(self.rng.random() < 0.5)
+        port = FakePort(
+            self.clock,
+            self.source,
+            self.sink,
+            block_length=self.device["input_rate"] * CHUNK_HOPS // 100,
+            output_skew=0.0 if shared else float(self.rng.uniform(-2e-4, 2e-4)),
+            shared_clock=shared,
+            **self.device,
+        )
+        self.ports[:] = [port]
+        return port
+
+    def source(self, position: int, n: int) -> np.ndarray:
+        """Speech, or what is no sound."""
+        start = position % (LOOP_SECONDS * RATE)
+        block = self.loop[start : start + n]
+        if self.bad_left:
+            block = block.copy()
+            n_bad = min(self.bad_left, n)
+            block[:n_bad] = self.rng.choice(np.array([np.nan, np.inf, -np.inf, 3e38, -3e38], np.float32), n_bad)
+            self.bad_left -= n_bad
+        return block
+
+    def sink(self, position: int, samples: np.ndarray) -> None:
+        """Hear."""
+        self.loudest = max(self.loudest, float(np.abs(samples).max()))
+        # between two samples at the limiter's ceiling a resampler may go beyond it
+        if not self.loudest <= 4.0:
+            raise NotCountedError(f"the output must be finite and near full scale at most, got {self.loudest}")
+
+    def stats(self) -> LiveStats:
+        """Of the session."""
+        return self.session.stats()
+
+    def run(self, seconds: float) -> None:
+        """Let so much time pass."""
+        end = self.clock.now() + seconds
+        while self.clock.now() < end:
+            self.session.step()
+            # the disk is as fast as this machine, the sound is not: the recorder's thread shall keep up
+            if self.recording and self.session.recording_backlog > 100:
+                time.sleep(0.002)
+
+    def run_until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        """Let time pass until something is so."""
+        end = self.clock.now() + seconds
+        while not condition():
+            self.require(self.clock.now() < end, what)
+            self.run(0.1)
+
+    def require(self, condition: bool, what: str) -> None:
+        """Raise where it is not so."""
+        if not condition:
+            raise NotCountedError(f"at {self.clock.now():.1f} s: {what}; {self.stats()}")
+
+    def calm(self) -> None:
+        """Bring the session to where it converts, and see that it does."""
+        for name, value in (("mode", "convert"), ("gain", 0.0), ("pitch", 0.0)):
+            self.session.apply(name, value)
+        self.run_until(lambda: self.stats().state == "running", 12.0, "it runs")
+        # what a fault left in the queues is gone, and the converter is heard
+        self.run(4.0)
+        self.loudest = 0.0
+        self.run(2.0)
+        self.require(self.loudest > 0.003, f"it is heard, got {self.loudest}")
+        self.require(self.stats().latency.total < 250.0, "the latency is what it was")
+
+    def more(self, before: LiveStats, name: str) -> int:
+        """How much a counter rose."""
+        return int(getattr(self.stats(), name) - getattr(before, name))
+
+    # --- what happens to it
+
+    def device_vanishes(self) -> None:
+        """It comes back with other rates and another clock."""
+        before = self.stats()
+        rates = [RATE, 48_000, 44_100]
+        self.device = {"input_rate": int(self.rng.choice(rates)), "output_rate": int(self.rng.choice(rates))}
+        self.plugged_in = False
+        self.ports[0].vanish()
+        self.run(float(self.rng.uniform(0.5, 20.0)))
+        self.require(self.stats().state == "reconnecting", "it looks for the device")
+        self.plugged_in = True
+        self.run_until(lambda: self.stats().state == "running", 12.0, "the device is found again")
+        self.require(self.more(before, "device_restarts") == 1, "a restart is counted")
+
+    def device_falls_silent(self) -> None:
+        """It neither brings nor takes anything, and says nothing."""
+        before = self.stats()
+        self.ports[0].freeze(1e9)
+        self.run_until(lambda: self.more(before, "device_restarts") == 1, 6.0, "a restart is counted")
+
+    def device_is_of_no_use(self) -> None:
+        """It goes on, and its driver says that it is of no use."""
+        before = self.stats()
+        self.ports[0].complain("its driver spins")
+        self.run_until(lambda: self.more(before, "device_restarts") == 1, 6.0, "a restart is counted")
+
+    def bad_samples(self) -> None:
+        """Samples that are no sound."""
+        before = self.stats()
+        n = self.bad_left = int(self.rng.integers(1, 5000))
+        self.run(2.0)
+        self.require(self.more(before, "bad_samples") == n, f"{n} bad samples are counted")
+
+    def late_call(self) -> None:
+        """Another program had the processor."""
+        before = self.stats()
+        self.machine.seconds, self.machine.chunks = float(self.rng.uniform(0.15, 0.8)), 1
+        self.run(2.0)
+        self.require(self.more(before, "deadlines_missed") == 1, "a missed deadline is counted")
+        self.require(self.more(before, "output_underflows") > 0, "the underflow is counted")
+
+    def machine_sleeps(self) -> None:
+        """Everything stood still in the middle of a call."""
+        before = self.stats()
+        self.machine.seconds, self.machine.chunks = float(self.rng.uniform(2.5, 60.0)), 1
+        self.run(self.machine.seconds + 2.0)
+        self.require(self.more(before, "worker_stalls") == 1, "the stall is counted")
+        self.require(self.more(before, "slow_calls") == 1, "the slow call is counted")
+        self.require(self.more(before, "input_overflows") > 0, "lost input is counted")
+
+    def machine_is_too_slow(self) -> None:
+        """Each call takes half as long again as it may."""
+        before = self.stats()
+        self.machine.seconds, self.machine.chunks = 0.01 * CHUNK_HOPS * 1.5, int(self.rng.integers(50, 200))
+        self.run_until(lambda: self.machine.chunks == 0, 60.0, "the load ends")
+        counted = self.more(before, "hops_dropped") + self.more(before, "hops_bypassed")
+        self.require(counted > 0, "what was left out is counted")
+
+    def model_gives_nan(self) -> None:
+        """Some frames are not finite."""
+        before = self.stats()
+        self.wild.value, self.wild.calls = float("nan"), int(self.rng.integers(1, 6))
+        n = self.wild.calls * CHUNK_HOPS
+        self.run(2.0)
+        self.require(self.more(before, "bad_frames") == n, f"{n} bad frames are counted")
+        self.require(self.more(before, "model_resets") == (n >= 5), "the model's memory is cleared")
+
+    def model_roars(self) -> None:
+        """Filters of 1e30."""
+        before = self.stats()
+        self.wild.value, self.wild.calls = 1e30, int(self.rng.integers(100, 300))
+        self.run(self.wild.calls * 0.01 * CHUNK_HOPS + 1.0)
+        self.require(self.more(before, "loud_hops") > 0, "what was turned down is counted")
+        # over some seconds its loudness is forgotten
+        self.run_until(lambda: self.quiet_again(), 60.0, "it is let through again")
+
+    def quiet_again(self) -> bool:
+        """Whether half a second passes that is not turned down."""
+        before = self.stats()
+        self.run(0.5)
+        return self.more(before, "loud_hops") == 0
+
+    def disk_is_full(self) -> None:
+        """Restart with a recording, whose files may not grow beyond what they take in some seconds."""
+        self.end()
+        while True:
+            self.begin()
+            if self.recording:
+                break
+            self.end()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (DISK_BYTES, limits[1]))
+        try:
+            self.run(DISK_BYTES / RATE / 2 + 3.0)
+            until = time.monotonic() + REAL_TIME_LIMIT_S
+            while not self.stats().recording_errors and time.monotonic() < until:
+                time.sleep(0.01)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        self.require(self.stats().recording_errors == 1, "the full disk is counted")
+
+    def signal_comes(self) -> None:
+        """A service manager, a person or a terminal that goes away ends the session."""
+        self.stop.clear()
+        number = signal.Signals(int(self.rng.choice([signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])))
+        os.kill(os.getpid(), number)
+        # another thread may have been given it, and has to be given the processor
+        until = time.monotonic() + REAL_TIME_LIMIT_S
+        while not self.stop.is_set() and time.monotonic() < until:
+            time.sleep(0.001)
+        self.require(self.stop.is_set(), f"{number.name} is heard")
+        self.end()
+        self.begin()
+
+    def control_flood(self) -> None:
+        """Clients that ask for much and say what is no command."""
+        lines = [b'{"command": "status"}', b'{"command": "gain", "value": -3}', b'{"command": "voice", "value": "?"}']
+        clients = []
+        expected = 0
+        for _ in range(8):
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(str(self.folder / "control"))
+            client.setblocking(False)
+            clients.append((client, [lines[i] for i in self.rng.integers(0, len(lines), 25)]))
+            expected += 25
+        garbage = socket.socket(socket.AF_UNIX)
+        garbage.connect(str(self.folder / "control"))
+        garbage.sendall(self.rng.bytes(3000) + b"\n")
+        for client, said in clients:
+            client.sendall(b"\n".join(said) + b"\n")
+        answers, until = 0, time.monotonic() + REAL_TIME_LIMIT_S
+        while answers < expected and time.monotonic() < until:
+            self.run(0.1)
+            for client, _ in clients:
+                try:
+                    answers += client.recv(1 << 20).count(b"\n")
+                except BlockingIOError:
+                    time.sleep(0.001)
+        for client, _ in clients:
+            client.close()
+        garbage.close()
+        self.require(answers == expected, f"{expected} lines are answered, got {answers}")
+
+    def long_mute(self) -> None:
+        """The device is given back, and taken again."""
+        before = self.stats()
+        self.session.apply("mode", "mute")
+        self.run(float(self.rng.uniform(6.0, 60.0)))
+        wanted = "running" if self.recording else "resting"
+        self.require(self.stats().state == wanted, f"a muted session is {wanted}")
+        self.session.apply("mode", "convert")
+        self.run(1.0)
+        self.require(self.more(before, "device_restarts") == 0, "it is no fault")
+
+    def changes(self) -> None:
+        """Modes, voices, gain and pitch change, quickly one after the other."""
+        for _ in range(int(self.rng.integers(5, 30))):
+            name = str(self.rng.choice(["mode", "voice", "gain", "pitch"]))
+            values = {"mode": ("convert", "bypass", "mute"), "voice": self.session.voices}.get(name, (-6.0, 0.0, 3.0))
+            value = values[int(self.rng.integers(len(values)))]
+            self.session.apply(name, value)
+            self.run(float(self.rng.uniform(0.02, 0.5)))
+            self.require(name not in ("mode", "voice") or getattr(self.stats(), name) == value, f"{name} is {value}")
+
+
+FAULTS = (
+    *(World.device_vanishes, World.device_falls_silent, World.device_is_of_no_use, World.bad_samples),
+    *(World.late_call, World.machine_sleeps, World.machine_is_too_slow, World.model_gives_nan, World.model_roars),
+    *(World.disk_is_full, World.signal_comes, World.control_flood, World.long_mute, World.changes),
+)
+
+
+def memory_mb() -> float:
+    """Of this process alone, now: what a busy machine pages out counts, what it drops of files does not."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "VmSwap:"))) / 1000
+
+
+def live_through(world: World, hours: float) -> tuple[list[float], list[str]]:
+    """Let it all happen; return the memory after each fault that came after the warm-up, and what went wrong."""
+    memory: list[float] = []
+    wrong: list[str] = []
+    began, told = time.monotonic(), 0.0
+    order: list[Callable[[World], None]] = []
+    while world.clock.now() < 3600 * hours:
+        if not order:
+            order = [FAULTS[i] for i in world.rng.permutation(len(FAULTS))]
+        fault = order.pop()
+        world.injected[fault.__name__] += 1
+        try:
+            world.calm()
+            fault(world)
+            world.calm()
+            world.session.apply("mode", str(world.rng.choice(["convert", "bypass", "mute"], p=[0.15, 0.25, 0.6])))
+            world.session.apply("voice", str(world.rng.choice(world.session.voices)))
+            world.run(float(world.rng.uniform(10.0, 240.0)))
+        except NotCountedError as error:
+            wrong.append(f"{fault.__name__}: {error}")
+            print(wrong[-1], flush=True)
+        gc.collect()
+        if world.clock.now() > min(WARM_UP_SECONDS, 900 * hours):
+            memory.append(memory_mb())
+        if world.clock.now() - told > 1800.0:
+            told = world.clock.now()
+            print(
+                f"{told / 3600:5.1f} h after {time.monotonic() - began:.0f} s: {sum(world.injected.values())} faults, "
+                f"{len(wrong)} not counted, {memory_mb():.2f} MB",
+                flush=True,
+            )
+    world.end()
+    return memory, wrong
+
+
+def main() -> int:
+    """Live through it, print, and write the rows; return 1 where a bar is missed."""
+    parser = argparse.ArgumentParser(description="A live session under faults, in simulated time.")
+    parser.add_argument("--hours", type=float, default=24.0)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--model", type=Path, default=ROOT / "models" / "tiny")
+    parser.add_argument("--out", type=Path, help="JSON file for the rows")
+    arguments = parser.parse_args()
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        # a shell that starts this in the background lets them be ignored, which a session then does as well
+        signal.signal(number, signal.SIG_DFL)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(arguments.model, arguments.seed, Path(folder))
+        with stop_on_signals(world.stop):
+            memory, wrong = live_through(world, arguments.hours)
+    command = f"python benchmarks/live_faults.py --hours {arguments.hours:g} --seed {arguments.seed}"
+    rows = [
+        ("faults that were not counted, or left a trace", len(wrong), "", 0),
+        ("memory, largest less that after the first hour", max(memory) - memory[0], "MB", MAX_GROWTH_MB),
+        ("memory, last less that after the first hour", memory[-1] - memory[0], "MB", MAX_GROWTH_MB),
+        ("speed against real time", 3600 * arguments.hours / (time.monotonic() - began), "", None),
+        *((f"faults: {name.replace('_', ' ')}", n, "", None) for name, n in sorted(world.injected.items())),
+        *((f"counted: {name}", n, "", None) for name, n in sorted(world.totals.items()) if name != "chunk_hops"),
+    ]
+    table = [
+        {"name": f"{arguments.hours:g} h under faults: {name}", "value": value, "unit": unit, "command": command}
+        | {"bar": bar}
+        for name, value, unit, bar in rows
+    ]
+    for row in table:
+        print(f"{row['name']:72s} {row['value']:14.4f} {row['unit']} {'' if row['bar'] is None else row['bar']}")
+    if arguments.out is not None:
+        arguments.out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    return int(any(row["bar"] is not None and row["value"] > row["bar"] for row in table))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
