@@ -411,8 +411,8 @@ def memory_mb() -> float:
     return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "VmSwap:"))) / 1000
 
 
-def live_through(world: World, hours: float) -> tuple[list[float], list[str]]:
-    """Let it all happen; return the memory after each fault that came after the warm-up, and what went wrong."""
+def live_through(world: World, hours: float, report: Callable[[list[float], list[str]], None]) -> None:
+    """Let it all happen; tell of the memory after each fault that came after the warm-up, and of what went wrong."""
     memory: list[float] = []
     wrong: list[str] = []
     began, told = time.monotonic(), 0.0
@@ -433,7 +433,7 @@ def live_through(world: World, hours: float) -> tuple[list[float], list[str]]:
             wrong.append(f"{fault.__name__}: {error}")
             print(wrong[-1], flush=True)
         gc.collect()
-        if world.clock.now() > min(WARM_UP_SECONDS, 900 * hours):
+        if not memory or world.clock.now() > min(WARM_UP_SECONDS, 900 * hours):
             memory.append(memory_mb())
         if world.clock.now() - told > 1800.0:
             told = world.clock.now()
@@ -442,8 +442,9 @@ def live_through(world: World, hours: float) -> tuple[list[float], list[str]]:
                 f"{len(wrong)} not counted, {memory_mb():.2f} MB",
                 flush=True,
             )
+            report(memory[1:] or memory, wrong)
     world.end()
-    return memory, wrong
+    report(memory[1:] or memory, wrong)
 
 
 def main() -> int:
@@ -452,7 +453,7 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", type=Path, default=ROOT / "models" / "tiny")
-    parser.add_argument("--out", type=Path, help="JSON file for the rows")
+    parser.add_argument("--out", type=Path, help="JSON file for the rows, written anew every half an hour")
     arguments = parser.parse_args()
 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -460,28 +461,32 @@ def main() -> int:
         # a shell that starts this in the background lets them be ignored, which a session then does as well
         signal.signal(number, signal.SIG_DFL)
     began = time.monotonic()
+    command = f"python benchmarks/live_faults.py --hours {arguments.hours:g} --seed {arguments.seed}"
+    table: list[dict[str, object]] = []
+
+    def report(memory: list[float], wrong: list[str]) -> None:
+        lived = world.clock.now() / 3600
+        rows = [
+            ("faults that were not counted, or left a trace", len(wrong), "", 0),
+            ("memory, largest less that after the first hour", max(memory) - memory[0], "MB", MAX_GROWTH_MB),
+            ("memory, last less that after the first hour", memory[-1] - memory[0], "MB", MAX_GROWTH_MB),
+            ("speed against real time", 3600 * lived / (time.monotonic() - began), "", None),
+            *((f"faults: {name.replace('_', ' ')}", n, "", None) for name, n in sorted(world.injected.items())),
+            *((f"counted: {name}", n, "", None) for name, n in sorted(world.totals.items()) if name != "chunk_hops"),
+        ]
+        table[:] = [
+            {"name": f"{lived:.1f} h under faults: {name}", "value": n, "unit": unit, "command": command, "bar": bar}
+            for name, n, unit, bar in rows
+        ]
+        if arguments.out is not None:
+            arguments.out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+
     with tempfile.TemporaryDirectory() as folder:
         world = World(arguments.model, arguments.seed, Path(folder))
         with stop_on_signals(world.stop):
-            memory, wrong = live_through(world, arguments.hours)
-    command = f"python benchmarks/live_faults.py --hours {arguments.hours:g} --seed {arguments.seed}"
-    rows = [
-        ("faults that were not counted, or left a trace", len(wrong), "", 0),
-        ("memory, largest less that after the first hour", max(memory) - memory[0], "MB", MAX_GROWTH_MB),
-        ("memory, last less that after the first hour", memory[-1] - memory[0], "MB", MAX_GROWTH_MB),
-        ("speed against real time", 3600 * arguments.hours / (time.monotonic() - began), "", None),
-        *((f"faults: {name.replace('_', ' ')}", n, "", None) for name, n in sorted(world.injected.items())),
-        *((f"counted: {name}", n, "", None) for name, n in sorted(world.totals.items()) if name != "chunk_hops"),
-    ]
-    table = [
-        {"name": f"{arguments.hours:g} h under faults: {name}", "value": value, "unit": unit, "command": command}
-        | {"bar": bar}
-        for name, value, unit, bar in rows
-    ]
+            live_through(world, arguments.hours, report)
     for row in table:
         print(f"{row['name']:72s} {row['value']:14.4f} {row['unit']} {'' if row['bar'] is None else row['bar']}")
-    if arguments.out is not None:
-        arguments.out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     return int(any(row["bar"] is not None and row["value"] > row["bar"] for row in table))
 
 
