@@ -53,7 +53,7 @@ def main() -> int:
         return loop[start : start + n]
 
     heard: deque[float] = deque(maxlen=100)
-    converters, voices = load_converters(CONFIG)
+    converters = load_converters(CONFIG)
     clock = SimulatedClock()
     block = arguments.rate // 100
 
@@ -68,7 +68,7 @@ def main() -> int:
             output_skew=arguments.clock_skew * 1e-6,
         )
 
-    session = LiveSession(CONFIG, open_port, converters, voices, clock)
+    session = LiveSession(CONFIG, open_port=open_port, converters=converters, clock=clock)
     began = time.monotonic()
     session.open()
     resident, latencies = [], []

@@ -49,13 +49,15 @@ class PlainConverter:
         self.chunk_hops, self.latency = chunk_hops, latency
         self.clock, self.cost = clock, cost
         self.calls = 0
+        self.streams = []
 
     def work(self, hops):
         if self.cost is not None:
             self.clock.advance(self.cost(self.clock.now(), hops))
 
     def stream(self, voice, settings=None):
-        return PlainStream(self, voice, settings or VoiceSettings())
+        self.streams.append(PlainStream(self, voice, settings or VoiceSettings()))
+        return self.streams[-1]
 
 
 class Tape:
@@ -91,22 +93,25 @@ def playing(samples):
 class Stage:
     """A session on simulated devices, moved by the test."""
 
-    def __init__(self, source, config=QUIET, converters=None, cost=None, voices=("half", "quarter"), **port):
+    def __init__(self, source, config=QUIET, converters=None, cost=None, **port):
         self.clock = SimulatedClock()
         self.tape = Tape()
         self.source = source
         self.port_arguments = port
         self.plugged_in = True
         self.ports = []
+        self.attempts = []
         if converters is None:
             sizes = [hops for hops in (1, 2, 4) if hops >= config.chunk_hops and config.overload == "batch"]
             sizes = sizes or [config.chunk_hops]
             converters = {hops: PlainConverter(hops, clock=self.clock, cost=cost) for hops in sizes}
-        self.session = LiveSession(config, self.open_port, converters, voices, self.clock)
+        self.converters = converters
+        self.session = LiveSession(config, open_port=self.open_port, converters=converters, clock=self.clock)
 
     def open_port(self):
         from edgevc.errors import AudioDeviceError
 
+        self.attempts.append(self.clock.now())
         if not self.plugged_in:
             raise AudioDeviceError("no such device")
         port = FakePort(self.clock, self.source, self.tape, **self.port_arguments)

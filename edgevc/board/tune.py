@@ -139,12 +139,11 @@ def try_device(config: LiveConfig, block_ms: float, seconds: float = 3.0) -> Tri
     """Run a muted session for a while and count what went wrong."""
     import dataclasses
 
-    from edgevc.devices.catalogue import open_port
-    from edgevc.live.session import LiveSession, load_converters
+    from edgevc.live.session import LiveSession
 
     silent = dataclasses.replace(config, block_ms=block_ms, mode="mute", record=None, backing=None)
     try:
-        session = LiveSession(silent, lambda: open_port(silent), *load_converters(silent))
+        session = LiveSession(silent)
         session.start()
         try:
             # what happens while the device starts is no sign of a block that is too small

@@ -20,6 +20,7 @@ from edgevc.errors import AudioDeviceError, ConfigError, EngineError, ModelError
 from edgevc.live.settings import LIVE
 
 if TYPE_CHECKING:
+    from edgevc.converter import VoiceConverter
     from edgevc.devices.round_trip import FloatArray, Found, Latency, ProbePort
     from edgevc.live.config import LiveConfig
     from edgevc.live.stats import LatencyParts
@@ -87,11 +88,11 @@ def measure_all(
     from edgevc.devices.catalogue import open_port
     from edgevc.devices.round_trip import ProbePort
 
-    loaded = _load(config) if through_converter else None
+    converters = _load(config) if through_converter else None
     for attempt in range(_ATTEMPTS):
         probe = ProbePort(open_port(config))
         try:
-            return _measure_once(probe, config, loaded, level_db, repetitions, last=attempt == _ATTEMPTS - 1)
+            return _measure_once(probe, config, converters, level_db, repetitions, last=attempt == _ATTEMPTS - 1)
         except _UnsteadyError as error:
             # a sound server that ran dry keeps the extra delay, so that no part holds for the whole
             complain(f"{error}; once more")
@@ -110,17 +111,17 @@ class _UnsteadyError(AudioDeviceError):
 def _measure_once(
     probe: ProbePort,
     config: LiveConfig,
-    loaded: tuple[Any, tuple[str, ...]] | None,
+    converters: dict[int, VoiceConverter] | None,
     level_db: float,
     repetitions: int,
     *,
     last: bool,
 ) -> tuple[Latency, Latency | None, LatencyParts | None]:
     device = measure_device(probe, config, level_db, repetitions)
-    if loaded is None:
+    if converters is None:
         return device, None, None
     own = device.milliseconds - device.queue_ms
-    whole, parts = measure_session(probe, config, loaded, level_db, repetitions)
+    whole, parts = measure_session(probe, config, converters, level_db, repetitions)
     after = measure_device(probe, config, level_db, 2)
     change = after.milliseconds - after.queue_ms - own
     if abs(change) > _STEADY_MS and not last:
@@ -130,7 +131,7 @@ def _measure_once(
     return device, whole, dataclasses.replace(parts, input_device=own * share, output_device=own * (1 - share))
 
 
-def _load(config: LiveConfig) -> tuple[Any, tuple[str, ...]]:
+def _load(config: LiveConfig) -> dict[int, VoiceConverter]:
     from edgevc.live.session import load_converters
 
     return load_converters(config)
@@ -183,7 +184,7 @@ def measure_device(probe: ProbePort, config: LiveConfig, level_db: float, repeti
 
 
 def measure_session(
-    probe: ProbePort, config: LiveConfig, loaded: tuple[Any, tuple[str, ...]], level_db: float, repetitions: int
+    probe: ProbePort, config: LiveConfig, converters: dict[int, VoiceConverter], level_db: float, repetitions: int
 ) -> tuple[Latency, LatencyParts]:
     """Measure all of a live session, and return also what the session itself says of its parts.
 
@@ -193,7 +194,6 @@ def measure_session(
     from edgevc.devices.round_trip import measure
     from edgevc.live.session import LiveSession
 
-    converters, voices = loaded
     probe.stop()
     ports = [probe]
 
@@ -202,7 +202,7 @@ def measure_session(
             raise AudioDeviceError("the device is measured as it was opened; start again")
         return ports.pop()
 
-    session = LiveSession(config, opened, converters, voices)
+    session = LiveSession(config, open_port=opened, converters=converters)
     session.start()
     try:
         sound, find = sound_and_finder(config, converters[config.chunk_hops], session.voice, probe.output_rate)
@@ -226,9 +226,10 @@ def measure_session(
 
 
 def sound_and_finder(
-    config: LiveConfig, converter: Any, voice: str, rate: int
+    config: LiveConfig, converter: VoiceConverter, voice: str, rate: int
 ) -> tuple[FloatArray, Callable[[FloatArray], Found]]:
     """Return what is played at `rate`, full scale, and what finds the session's copy of it."""
+    from edgevc.converter import VoiceSettings
     from edgevc.devices.round_trip import chirp, find_by_envelope, find_sound, syllables
     from edgevc.dsp.resample import resample
     from edgevc.limits import SAMPLE_RATE
@@ -240,7 +241,7 @@ def sound_and_finder(
     copies = []
     for shift in (0, 40, 80, 120):
         shifted = np.concatenate([np.zeros(shift, np.float32), speech])
-        copy = converter.convert(shifted, voice, config.semitones)[shift:]
+        copy = converter.convert(shifted, voice, VoiceSettings(config.semitones))[shift:]
         copies.append(resample(copy, SAMPLE_RATE, rate) if rate != SAMPLE_RATE else copy)
     played = syllables(rate)
     return played, lambda recording: find_by_envelope(recording, copies, rate)

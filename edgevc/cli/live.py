@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import logging
 import signal
 import sys
@@ -68,16 +67,12 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.seconds is not None and not arguments.seconds > 0:
         raise ConfigError(f"--seconds must be above 0, got {arguments.seconds}")
     view = "tui" if arguments.tui else "json" if arguments.json else "none" if arguments.quiet else "line"
-    # A thread that computes shall not keep the worker waiting for the interpreter for 5 ms.
-    sys.setswitchinterval(0.0005)
     stop = threading.Event()
     with stop_on_signals(stop), contextlib.ExitStack() as parts:
         # what can be refused is refused before the model is loaded
         open_port = _raw_ports(arguments, config) if arguments.raw else None
-        if config.virtual_mic:
-            config = _with_virtual_microphone(arguments, config, parts)
-        converters, voices = load_converters(config)
-        session = LiveSession(config, open_port or _device_ports(config), converters, voices)
+        converters = load_converters(config)
+        session = LiveSession(config, open_port=open_port, converters=converters)
         parts.callback(session.stop)
         session.start()
         _serve(config, session, converters[config.chunk_hops].bundle.phones, stop, parts)
@@ -92,18 +87,6 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         complain(_summary(session.stats()))
     return 0
-
-
-def _with_virtual_microphone(
-    arguments: argparse.Namespace, config: LiveConfig, parts: contextlib.ExitStack
-) -> LiveConfig:
-    from edgevc.devices.virtual_mic import virtual_microphone
-
-    if arguments.raw:
-        raise ConfigError("--virtual-mic is an output and --raw another; leave one of them out")
-    parts.enter_context(virtual_microphone(config.output))
-    # feedback needs a way from the output to the microphone, which other programs do not give
-    return dataclasses.replace(config, feedback_guard=False)
 
 
 def _serve(
@@ -133,16 +116,12 @@ def _serve(
         parts.callback(server.close)
 
 
-def _device_ports(config: LiveConfig) -> Callable[[], AudioPort]:
-    from edgevc.devices.catalogue import open_port
-
-    return lambda: open_port(config)
-
-
 def _raw_ports(arguments: argparse.Namespace, config: LiveConfig) -> Callable[[], AudioPort]:
     from edgevc.devices.pipe import RawPort
     from edgevc.dsp.resample import MAX_RATE, MIN_RATE
 
+    if config.virtual_mic:
+        raise ConfigError("--virtual-mic is an output and --raw another; leave one of them out")
     if arguments.json or arguments.tui:
         raise ConfigError("stdout carries the sound with --raw; ask `edgevc control status`, or serve --metrics")
     if not MIN_RATE <= arguments.raw_rate <= MAX_RATE:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgevc import _core
 from edgevc.audio.backing import BackingTrack
+from edgevc.bundle import Voice
 from edgevc.converter import VoiceSettings
 from edgevc.errors import AudioFileError
 from edgevc.limits import HOP_LENGTH, SAMPLE_RATE
@@ -53,7 +54,7 @@ class Stream(Protocol):
         """See `ConverterStream.n_model_resets`."""
         ...
 
-    def fork(self, voice: str | None = None, converter: Any = None) -> Stream:
+    def fork(self, voice: str | Voice | None = None, converter: Any = None) -> Stream:
         """See `ConverterStream.fork`."""
         ...
 
@@ -66,6 +67,11 @@ class Converter(Protocol):
     @property
     def latency(self) -> int:
         """See `VoiceConverter.latency`."""
+        ...
+
+    @property
+    def voices(self) -> tuple[str, ...]:
+        """See `VoiceConverter.voices`."""
         ...
 
     def stream(self, voice: str, settings: VoiceSettings = ...) -> Stream:
@@ -134,6 +140,7 @@ class VoiceChain:
         self._guard = _core.FeedbackGuard() if config.feedback_guard else None
         self._guard_gain = _core.FadeGain(FADE_LENGTH)
 
+        self._introduced: dict[str, Voice] = {}
         self._taps = tuple(taps)
         self._position = 0
         self.input_level = Level()
@@ -178,6 +185,15 @@ class VoiceChain:
     def silent(self) -> bool:
         """Whether nothing is to be heard, nor still dying away, and nobody listens."""
         return self.mode == "mute" and not self.listening and self._fades.died_away and self._backing is None
+
+    def introduce(self, voice: Voice) -> None:
+        """Let the name of a voice that is not in the bundle mean it; from any thread."""
+        self._introduced = {**self._introduced, voice.spec.name: voice}
+
+    @property
+    def taps(self) -> tuple[Tap, ...]:
+        """Who is given every chunk."""
+        return self._taps
 
     def add_tap(self, tap: Tap) -> None:
         """Give it every chunk from the next one on; from any thread."""
@@ -247,7 +263,8 @@ class VoiceChain:
             self._stream.settings = dataclasses.replace(self._stream.settings, semitones=self._now_semitones)
         if self.voice != self._now_voice and self._leaving is None:
             self._now_voice = self.voice
-            self._leaving, self._stream = self._stream, self._stream.fork(voice=self._now_voice)
+            target = self._introduced.get(self._now_voice, self._now_voice)
+            self._leaving, self._stream = self._stream, self._stream.fork(voice=target)
             self._arriving_fade = _core.FadeGain(VOICE_FADE_LENGTH, 0.0)
             self._leaving_fade = _core.FadeGain(VOICE_FADE_LENGTH, 1.0)
             self._arriving_fade.set_target(1.0)

@@ -2,100 +2,131 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import logging
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
 
 import numpy as np
 
+from edgevc.bundle import ModelBundle, Voice
 from edgevc.control import controls
 from edgevc.converter import VoiceConverter
-from edgevc.devices.port import AudioPort, PortCounters
-from edgevc.errors import AudioDeviceError
-from edgevc.limits import HOP_LENGTH, SAMPLE_RATE
+from edgevc.devices.port import AudioPort
+from edgevc.errors import AudioDeviceError, ConfigError, ModelError
+from edgevc.limits import CHUNK_HOPS, HOP_LENGTH, SAMPLE_RATE
 from edgevc.live.chain import Converter, VoiceChain
 from edgevc.live.clock import Clock, SystemClock
 from edgevc.live.config import LiveConfig
+from edgevc.live.device_link import STEP_SECONDS, DeviceLink
 from edgevc.live.meters import SILENCE_DB, Meters
 from edgevc.live.realtime import settle, try_realtime
 from edgevc.live.recorder import Recorder
 from edgevc.live.scheduler import FrameScheduler
+from edgevc.live.settings import LIVE
 from edgevc.live.stats import LatencyParts, LiveStats
 from edgevc.live.taps import Tap
 
 _LOG = logging.getLogger(__name__)
 
-STEP_SECONDS = 0.25
-"""The worker looks up at least so often, to see whether it shall stop."""
-ASK_SECONDS = 0.5
-"""A device that goes on is asked so often whether it still works."""
-DEVICE_TIMEOUT_SECONDS = 2.0
-"""A device that brings nothing for so long is opened again."""
 REST_SECONDS = 4.0
 """Muted for so long, the device is given back: its driver's threads cost more than a muted session may."""
 WAKE_SECONDS = 0.1
 """A resting session looks up so often, to see whether it is still muted."""
-FIRST_RETRY_SECONDS = 0.25
-MAX_RETRY_SECONDS = 5.0
+HANG_SECONDS = 10.0
+"""A call of the model that takes so long, and is looked at twice meanwhile, will not come back."""
+SWITCH_SECONDS = 0.0005
+"""A thread that computes shall not keep the worker waiting for the interpreter for Python's 5 ms."""
+CONFIRM_SECONDS = 2.0
+"""Between the two looks."""
 
 _WARM_UP_CALLS = 20
+# `edgevc live` opens what these name, around a session
+_OF_THE_COMMAND = ("control", "metrics", "metrics_any_interface")
 
 
 class LiveSession:
     """Opens a device, converts what it brings, and goes on until it is told to stop.
 
-    A device that fails is opened again, by `open_port`, after a delay that grows from 0.25 to 5 s; what has no device
-    loses its sound meanwhile, never its settings. Each fault is counted in `stats()` and logged once.
+    With the system's microphone and speaker, or those that are named:
 
-    All public methods may be called from any thread.
+        with edgevc.LiveSession(input="USB*", voice="anon") as session:
+            session.apply("mode", "mute")
+
+    While no device is open, audio is lost; settings are kept. A device that fails is opened again. Each fault is
+    counted in `stats()` and logged once. All public methods may be called from any thread.
+
+    Example:
+        >>> import numpy, edgevc
+        >>> from edgevc.testing.simulated_port import FakePort, SimulatedClock
+        >>> clock = SimulatedClock()
+        >>> def device():
+        ...     return FakePort(clock, lambda position, n: numpy.zeros(n, numpy.float32), lambda position, played: None)
+        >>> with edgevc.LiveSession(voice="anon", realtime=False, open_port=device, clock=clock) as session:
+        ...     session.apply("mode", "mute")
+        ...     session.voice, session.mode
+        ('anon', 'mute')
     """
 
     def __init__(
         self,
-        config: LiveConfig,
-        open_port: Callable[[], AudioPort],
-        converters: Mapping[int, Converter],
-        voices: tuple[str, ...],
+        config: LiveConfig | None = None,
+        *,
+        open_port: Callable[[], AudioPort] | None = None,
+        converters: Mapping[int, Converter] | None = None,
         clock: Clock | None = None,
         taps: Sequence[Tap] = (),
+        **settings: object,
     ) -> None:
-        """Prepare; no device is opened yet.
+        """Load the model; no device is opened yet.
 
         Args:
-            config: valid settings.
-            open_port: opens the device anew at each call, by name, and raises AudioDeviceError where it is not there.
-            converters: hops per call to converter; more than `config.chunk_hops` for the policy `batch`.
-            voices: that may be switched to; the first is the default.
+            config: valid settings; None: the defaults.
+            open_port: opens the device anew at each call and raises AudioDeviceError where it is not there; None: the
+                one that the settings name.
+            converters: hops per call to converter; more than `chunk_hops` for the policy `batch`. None: the model that
+                the settings name is loaded.
             clock: of the port; None: the machine's.
             taps: are given every chunk, in the audio thread; see `Tap`.
+            settings: fields of `LiveConfig`, such as voice="anon", on top of `config`.
 
         Raises:
-            ModelError: the voice is not in the bundle.
+            ConfigError: there is no such setting, or a value breaks its rule.
+            ModelError: the model is damaged or has no such voice.
+            EngineError: no engine is installed, or none computes the model correctly here.
             OutputError: a recording cannot be created.
         """
+        for name in _OF_THE_COMMAND:
+            if name in settings:
+                raise ConfigError(f"{name} is served by `edgevc live`, not by a LiveSession; leave it out")
+        config = LIVE.with_values(config or LiveConfig(), settings)
+        if config.virtual_mic:
+            # feedback needs a way from the output to the microphone, which other programs do not give
+            config = dataclasses.replace(config, feedback_guard=False)
         self._config = config
-        self._open_port = open_port
         self._clock = clock or SystemClock()
-        self._converters = converters
-        self.voices = voices
+        self._converters = load_converters(config) if converters is None else converters
+        self.voices = tuple(self._converters[config.chunk_hops].voices)
+        """Names that may be switched to; the first is the default."""
         self._meters = Meters()
         self._recorder = Recorder(config.record, SAMPLE_RATE) if config.record is not None else None
         taps = taps if self._recorder is None else (self._recorder, *taps)
-        self._chain = VoiceChain(converters, config.chunk_hops, config.voice or voices[0], config, taps)
+        voice = config.voice or self.voices[0]
+        self._chain = VoiceChain(self._converters, config.chunk_hops, voice, config, taps)
         self._stop = threading.Event()
+        self.link = DeviceLink(open_port or _device_of(config), self._schedule, self._clock, self._stop)
+        """The device and its scheduler, while they are there; for who wants to look."""
+        self._parts = contextlib.ExitStack()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._state = "starting"
         self._started_at = self._clock.now()
-        self._port: AudioPort | None = None
-        self._scheduler: FrameScheduler | None = None
-        # of the devices before
-        self._counters_before = PortCounters()
-        self._restarts = 0
-        self._retry_seconds = FIRST_RETRY_SECONDS
-        self._heard_at = 0.0
-        self._asked_at = 0.0
         self._silent_since: float | None = None
+        # a call that takes long, and when it was first seen to
+        self._suspect = (0.0, 0.0)
 
     # --- life
 
@@ -105,40 +136,53 @@ class LiveSession:
         Raises:
             AudioDeviceError: the device is not there or refuses; a session that runs would wait for it instead.
         """
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_SECONDS))
         self.open()
         self._thread = threading.Thread(target=self._run, name="edgevc-live", daemon=True)
         self._thread.start()
 
     def open(self) -> None:
         """Do what `start` does, without the worker; whoever calls this calls `step` again and again."""
+        if self._config.virtual_mic:
+            from edgevc.devices.virtual_mic import virtual_microphone
+
+            self._parts.enter_context(virtual_microphone(self._config.output))
         self._warm_up()
         settle()
-        self._connect()
+        self.link.connect()
+        self._state = "live"
+
+    def __enter__(self) -> LiveSession:
+        """Start."""
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop; what ended the worker is raised, unless another error is."""
+        try:
+            self.stop()
+        except BaseException:
+            if kind is None:
+                raise
 
     def step(self) -> None:
         """Take one chunk through, or try to find the device again."""
         if self._state == "resting":
             self._rest()
-        elif self._scheduler is None:
-            self._reconnect()
         elif self._may_rest():
             _LOG.info("muted: the sound device is given back until the session is heard again")
-            self._disconnect()
+            self.link.disconnect()
             self._state = "resting"
-        elif self._scheduler.step(STEP_SECONDS):
-            self._heard_at = self._clock.now()
-            if self._heard_at - self._asked_at >= ASK_SECONDS and self._port is not None:
-                # a device may go on and be of no use: late and at the cost of a core, see PortAudioPort
-                self._asked_at = self._heard_at
-                if self._port.failure is not None:
-                    self._lose(self._port.failure)
-        elif self._port is not None:
-            if self._port.ended:
+        else:
+            self.link.step()
+            if self.link.ended:
                 self._finish()
-            elif self._port.failure is not None:
-                self._lose(self._port.failure)
-            elif self._clock.now() - self._heard_at > DEVICE_TIMEOUT_SECONDS:
-                self._lose(f"it brought nothing for {DEVICE_TIMEOUT_SECONDS:g} s")
 
     def stop(self) -> None:
         """Stop the worker, release the device and complete the recordings; may be called twice.
@@ -147,10 +191,16 @@ class LiveSession:
             EdgevcError: what ended the worker, if it did not end by itself.
         """
         self._stop.set()
+        hangs = False
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+            while self._thread.is_alive() and not hangs:
+                self._thread.join(STEP_SECONDS)
+                hangs = self._worker_hangs()
             self._thread = None
-        self._disconnect()
+        if not hangs:
+            # else the worker may yet come back, and use it
+            self.link.disconnect()
+        self._parts.close()
         if self._recorder is not None:
             self._recorder.close()
         self._state = "stopped"
@@ -186,6 +236,28 @@ class LiveSession:
         finally:
             self._state = "stopped"
 
+    def _worker_hangs(self) -> bool:
+        """Return whether a call of the model will not come back, and end the session then.
+
+        Two looks some seconds apart must see the same call: a process that was stopped and goes on has a long one, too.
+        """
+        since, now = self._meters.busy_since, self._clock.now()
+        if since is None or now - since < HANG_SECONDS:
+            return False
+        if self._suspect[0] != since:
+            self._suspect = (since, now)
+        if now - self._suspect[1] < CONFIRM_SECONDS:
+            return False
+        if not self._stop.is_set() or self._state != "stopped":
+            self._error = ModelError(
+                "a call of the model must take less time than its sound, one has not come back for "
+                f"{now - since:.0f} s; choose another model or engine"
+            )
+            _LOG.error("the live session ends: %s", self._error)
+            self._stop.set()
+            self._state = "stopped"
+        return True
+
     def _warm_up(self) -> None:
         """Let the engine make what it makes at its first calls, before a device waits for them."""
         for hops, converter in self._converters.items():
@@ -193,17 +265,8 @@ class LiveSession:
             for _ in range(_WARM_UP_CALLS if hops == self._config.chunk_hops else 2):
                 stream.process(np.zeros(hops * HOP_LENGTH, np.float32))
 
-    # --- device
-
-    def _connect(self) -> None:
-        port = self._open_port()
-        try:
-            port.start()
-        except AudioDeviceError:
-            port.stop()
-            raise
-        self._port = port
-        self._scheduler = FrameScheduler(
+    def _schedule(self, port: AudioPort) -> FrameScheduler:
+        return FrameScheduler(
             port,
             self._chain,
             self._meters,
@@ -213,36 +276,11 @@ class LiveSession:
             overload=self._config.overload,
             batch_sizes=tuple(sorted(self._converters)),
         )
-        self._heard_at = self._clock.now()
-        self._state = "running"
-
-    def _lose(self, reason: str) -> None:
-        _LOG.warning("the sound device stopped working (%s); it is tried again", reason)
-        self._disconnect()
-        self._state = "reconnecting"
-        self._retry_seconds = FIRST_RETRY_SECONDS
-
-    def _disconnect(self) -> None:
-        port, self._port, self._scheduler = self._port, None, None
-        if port is not None:
-            self._counters_before = _sum(self._counters_before, port.counters())
-            port.stop()
-
-    def _reconnect(self) -> None:
-        if self._clock.sleep(self._retry_seconds, self._stop):
-            return
-        self._retry_seconds = min(2 * self._retry_seconds, MAX_RETRY_SECONDS)
-        try:
-            self._connect()
-        except AudioDeviceError as error:
-            _LOG.debug("not yet: %s", error)
-            return
-        self._restarts += 1
-        _LOG.warning("the sound device works again")
 
     def _may_rest(self) -> bool:
         """Return whether nobody would miss the device: long muted, and nothing listens, records or is mixed in."""
-        if not self._chain.silent or self._recorder is not None or self._port is None or not self._port.paced:
+        port = self.link.port
+        if not self._chain.silent or self._recorder is not None or port is None or not port.paced:
             self._silent_since = None
             return False
         now = self._clock.now()
@@ -255,15 +293,16 @@ class LiveSession:
             self._clock.sleep(WAKE_SECONDS, self._stop)
             return
         self._silent_since = None
+        self._state = "live"
         try:
-            self._connect()
+            self.link.connect()
         except AudioDeviceError as error:
-            self._lose(str(error))
+            self.link.lose(str(error))
 
     def _finish(self) -> None:
         """The input is over: let out what is still inside, and end."""
-        if self._scheduler is not None:
-            self._scheduler.flush(self._chain.latency)
+        if self.link.scheduler is not None:
+            self.link.scheduler.flush(self._chain.latency)
         self._stop.set()
 
     # --- settings
@@ -318,6 +357,11 @@ class LiveSession:
         """Go on hearing while muted or in bypass, so that spoken commands are understood; or rest, as is usual."""
         self.apply("listening", listening)
 
+    @property
+    def taps(self) -> tuple[Tap, ...]:
+        """Who is given every chunk."""
+        return self._chain.taps
+
     def add_tap(self, tap: Tap) -> None:
         """Give `tap` every chunk from now on; see `Tap`."""
         self._chain.add_tap(tap)
@@ -331,12 +375,20 @@ class LiveSession:
         """The target voice."""
         return self._chain.voice
 
-    def set_voice(self, voice: str) -> None:
-        """Speak as another voice of the bundle; the two fade into each other.
+    def set_voice(self, voice: str | Voice) -> None:
+        """Speak as another voice; the two fade into each other.
+
+        Args:
+            voice: a name of the bundle's, or a voice that is not in it, which from now on has its name here, too.
 
         Raises:
             ConfigError: the bundle has no such voice.
         """
+        if isinstance(voice, Voice):
+            self._chain.introduce(voice)
+            if voice.spec.name not in self.voices:
+                self.voices = (*self.voices, voice.spec.name)
+            voice = voice.spec.name
         self.apply("voice", voice)
 
     def next_voice(self) -> str:
@@ -372,13 +424,20 @@ class LiveSession:
 
     # --- what it tells
 
+    @property
+    def state(self) -> str:
+        """starting, running, resting (muted, the device is given back), reconnecting or stopped."""
+        if self._state != "live":
+            return self._state
+        return "reconnecting" if self.link.port is None else "running"
+
     def stats(self) -> LiveStats:
         """Return a snapshot."""
-        meters, port = self._meters, self._port
-        counters = self._counters_before if port is None else _sum(self._counters_before, port.counters())
+        self._worker_hangs()
+        meters, counters, state = self._meters, self.link.counters(), self.state
         return LiveStats(
             seconds=self._clock.now() - self._started_at,
-            state=self._state,
+            state=state,
             mode=self._chain.mode,
             voice=self._chain.voice,
             hops=meters.hops,
@@ -388,7 +447,7 @@ class LiveSession:
             hops_dropped=-(-int(meters.dropped_samples) // HOP_LENGTH),
             hops_bypassed=meters.hops_bypassed,
             drift_corrections=meters.drift_corrections,
-            device_restarts=self._restarts,
+            device_restarts=self.link.restarts,
             worker_stalls=meters.worker_stalls,
             slow_calls=meters.slow_calls,
             bad_samples=meters.bad_samples,
@@ -397,7 +456,7 @@ class LiveSession:
             loud_hops=self._chain.model_guard.loud_hops,
             feedback_events=self._chain.feedback_events,
             recording_errors=self._recorder.errors if self._recorder is not None else 0,
-            input_level=self._chain.input_level.db if self._state != "resting" else SILENCE_DB,
+            input_level=self._chain.input_level.db if state != "resting" else SILENCE_DB,
             output_level=self._chain.output_level.db,
             load=meters.load.value,
             chunk_hops=self._chain.chunk_hops,
@@ -409,7 +468,7 @@ class LiveSession:
 
     def _latency_parts(self) -> LatencyParts:
         """Every sample waits as long as it takes the queues to hold what they hold, the chunk being filled included."""
-        port, scheduler, meters = self._port, self._scheduler, self._meters
+        port, scheduler, meters = self.link.port, self.link.scheduler, self._meters
         if port is None or scheduler is None:
             return LatencyParts()
         ms = 1000 / SAMPLE_RATE
@@ -427,28 +486,21 @@ class LiveSession:
         )
 
 
-def load_converters(config: LiveConfig) -> tuple[dict[int, VoiceConverter], tuple[str, ...]]:
-    """Load the model once for each number of hops per call that the overload policy may need.
-
-    Returns:
-        Hops per call to converter, and the names of the voices.
+def load_converters(config: LiveConfig) -> dict[int, VoiceConverter]:
+    """Load the model once for each number of hops per call that the overload policy may need; return them by it.
 
     Raises:
         ConfigError, EngineError, ModelError: see `VoiceConverter`; ModelError also where the voice is unknown.
     """
-    from edgevc.bundle import ModelBundle
-    from edgevc.limits import CHUNK_HOPS
-
     bundle = ModelBundle.find(config.model)
     if config.voice is not None:
         bundle.voice(config.voice)
     first = VoiceConverter(bundle, config.engine, config.chunk_hops)
     more = [hops for hops in CHUNK_HOPS if hops > config.chunk_hops] if config.overload == "batch" else []
-    converters = {config.chunk_hops: first}
-    for hops in more:
-        converters[hops] = VoiceConverter(bundle, first.engine, hops)
-    return converters, tuple(voice.name for voice in bundle.voices)
+    return {config.chunk_hops: first} | {hops: VoiceConverter(bundle, first.engine, hops) for hops in more}
 
 
-def _sum(a: PortCounters, b: PortCounters) -> PortCounters:
-    return PortCounters._make(before + now for before, now in zip(a, b, strict=True))
+def _device_of(config: LiveConfig) -> Callable[[], AudioPort]:
+    from edgevc.devices.catalogue import open_port
+
+    return lambda: open_port(config)

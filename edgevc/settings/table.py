@@ -9,7 +9,7 @@ import argparse
 import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -172,6 +172,29 @@ class SettingsTable(Generic[C]):
         self._check(config, origins)
         return Resolved(config, origins, path)
 
+    def with_values(self, config: C, values: Mapping[str, object]) -> C:
+        """Return `config` with some of its fields set as a program sets them, each checked by its rule.
+
+        Raises:
+            ConfigError: there is no such setting, or a rule is broken.
+        """
+        checked: dict[str, object] = {}
+        for field, value in values.items():
+            if field not in self._by_field:
+                raise ConfigError(f"unknown setting {field!r}; {nearest(field, self._by_field)}")
+            setting = self._by_field[field]
+            try:
+                if value != self.defaults[field]:
+                    value = setting.kind.from_value(_as_in_toml(value))
+            except (ValueError, TypeError, RuntimeError) as error:
+                raise _broken_rule(field, setting, value, "keyword", "change it") from error
+            checked[field] = value
+        if not checked:
+            return config
+        config = replace(config, **checked)  # type: ignore[type-var]
+        self._check(config, dict.fromkeys(checked, "keyword"))
+        return config
+
     def values_for_toml(self, config: C, names: Sequence[str]) -> dict[str, Any]:
         """Return key to value, as TOML has it, for these fields of a config; fields that are None are left out."""
         chosen = {name: getattr(config, name) for name in names}
@@ -274,6 +297,13 @@ def nearest(name: str, known: Mapping[str, object] | Sequence[str], form: str = 
     # people write the field's or the flag's name as well
     near = difflib.get_close_matches(name.lower().replace("-", "_"), list(known), n=1)
     return f"did you mean {form.format(near[0])}?" if near else f"known: {', '.join(map(form.format, known))}"
+
+
+def _as_in_toml(value: object) -> object:
+    """Return what TOML has for a value of Python: text for a path, lists for tuples."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return [_as_in_toml(part) for part in value] if isinstance(value, (tuple, list)) else value
 
 
 def _broken_rule(name: str, setting: Setting, value: object, where: str, next_step: str) -> ConfigError:

@@ -394,7 +394,7 @@ def test_a_subscriber_is_told_of_every_change_and_of_nothing_else(server, sessio
         ):
             session.apply(name, value)
             assert next(events) == {"event": "state", name: value}
-        session._restarts += 1
+        session.link.restarts += 1
         assert next(events) == {"event": "state", "faults": {"device_restarts": 1}}
         server.close()
         assert list(events) == []
@@ -451,7 +451,7 @@ def queue_of(server):
 
 def test_phones_arrive_as_they_were_heard(tmp_path, session, stopped, rng):
     server = ControlServer(f"unix:{tmp_path}/c.sock", session, stopped.set, PHONES)
-    taps = session._chain._taps
+    taps = session.taps
     hops = rng.standard_normal((12, 40)).astype(np.float32)
     with Connection(server.address) as connection:
         events = connection.subscribe("phones")
@@ -459,8 +459,8 @@ def test_phones_arrive_as_they_were_heard(tmp_path, session, stopped, rng):
             **{"ok": True, "events": ["phones"], "phones": list(PHONES)},
             "encoding": "base64 of float32 log-probabilities, little-endian, hop by hop",
         }
-        wait_until(lambda: len(session._chain._taps) == len(taps) + 1)
-        (queue,) = set(session._chain._taps) - set(taps)
+        wait_until(lambda: len(session.taps) == len(taps) + 1)
+        (queue,) = set(session.taps) - set(taps)
         queue.on_chunk(Chunk(1600, hops[:2]))
         queue.on_chunk(Chunk(1920, hops[2:4]))
         queue.on_chunk(Chunk(2240, None))
@@ -476,7 +476,7 @@ def test_phones_arrive_as_they_were_heard(tmp_path, session, stopped, rng):
             places += [event["position"] + 160 * i for i in range(event["hops"])]
     assert np.array_equal(heard, hops)
     assert places == [1600, 1760, 1920, 2080, *range(19_200, 19_200 + 8 * 160, 160)]
-    wait_until(lambda: session._chain._taps == taps)
+    wait_until(lambda: session.taps == taps)
     server.close()
 
 
@@ -486,7 +486,7 @@ def test_a_session_that_runs_gives_its_phones_to_a_subscriber(tmp_path, stopped)
     with Connection(server.address) as connection:
         events = connection.subscribe("phones")
         next(events)
-        wait_until(lambda: stage.session._chain._taps)
+        wait_until(lambda: stage.session.taps)
         stage.run(1.0)
         heard = 0
         while heard < 90:
@@ -494,7 +494,7 @@ def test_a_session_that_runs_gives_its_phones_to_a_subscriber(tmp_path, stopped)
             heard += event["hops"]
             assert event["position"] % 160 == 0
         server.close()
-        assert stage.session._chain._taps == ()
+        assert stage.session.taps == ()
 
 
 def connect_when_it_listens(address, process):
@@ -582,7 +582,7 @@ def test_a_subscriber_that_does_not_read_loses_phones_and_is_told_how_many(tmp_p
     with Connection(server.address) as connection:
         events = connection.subscribe("phones")
         next(events)
-        wait_until(lambda: queue in session._chain._taps)
+        wait_until(lambda: queue in session.taps)
         # until the socket's buffers and the server's are full
         deadline = time.monotonic() + 30
         while (lost := lost_by_subscribers(server)) < 100 and time.monotonic() < deadline:

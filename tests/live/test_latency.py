@@ -158,7 +158,7 @@ def test_the_parts_of_a_simulated_session_add_up(converter, mode):
     device = device_latency(clock, probe)
     probe.stop()
     config = LiveConfig(mode=mode, feedback_guard=False, realtime=False)
-    session = LiveSession(config, lambda: probe, {1: converter}, ("kathleen",), clock)
+    session = LiveSession(config, open_port=lambda: probe, converters={1: converter}, clock=clock)
     session.open()
     sound, find = sound_and_finder(config, converter, "kathleen", RATE)
     found = measure(probe, 0.25 * sound, find, stepper(clock, session.step), 2)

@@ -56,7 +56,7 @@ def stage_of(samples, at_hops):
     bundle = ModelBundle.default()
     whole = VoiceConverter(bundle, "litert")
     converter = VoiceConverter.of_graphs(bundle, whole.encoder, Poisoned(whole.decoder, at_hops))
-    return Stage(playing(samples), QUIET, {1: converter}, voices=tuple(voice.name for voice in bundle.voices))
+    return Stage(playing(samples), QUIET, {1: converter})
 
 
 def test_a_state_that_became_nan_is_counted_told_and_cleared(caplog):
@@ -143,7 +143,7 @@ def test_a_model_that_works_is_let_through_bit_for_bit(level, voice_index):
     voice = bundle.voices[voice_index].name
     samples = np.float32(level) * speech_like(12.0)
     converter = VoiceConverter(bundle, "litert")
-    stage = Stage(playing(samples), dataclasses.replace(QUIET, voice=voice), {1: converter}, voices=(voice,))
+    stage = Stage(playing(samples), dataclasses.replace(QUIET, voice=voice), {1: converter})
     stage.run(11)
     assert stage.stats.loud_hops == stage.stats.bad_frames == stage.stats.model_resets == 0
     delay = round(stage.stats.latency.total * RATE / 1000) - HOP

@@ -110,13 +110,13 @@ def test_overload_drop_stays_in_time_and_counts_what_it_skips():
     samples = noise(9)
     waits = []
     stage = Stage(playing(samples), cost=overloaded)
-    stage.run(8, lambda: waits.append(stage.session._scheduler.queued()))
+    stage.run(8, lambda: waits.append(stage.session.link.scheduler.queued()))
     stats = stage.stats
     # a third of three seconds cannot be done
     assert 80 <= stats.hops_dropped <= 110
     assert stats.deadlines_missed > 50
     # never more than the target and two blocks
-    assert max(waits) <= stage.session._scheduler.target + 2 * HOP
+    assert max(waits) <= stage.session.link.scheduler.target + 2 * HOP
     delay = expected_delay(stage)
     after = stage.tape.samples[round(5.1 * RATE) :]
     begin = round(5.1 * RATE) - delay
@@ -160,7 +160,7 @@ def test_overload_batch_takes_more_hops_per_call_and_comes_back(shared_clock):
     stats = stage.stats
     assert stats.output_underflows <= 5
     # what the larger chunk needed has been given back
-    assert abs(stage.session._scheduler.queued() - stage.session._scheduler.target) <= 0.001 * RATE
+    assert abs(stage.session.link.scheduler.queued() - stage.session.link.scheduler.target) <= 0.001 * RATE
 
 
 @pytest.mark.parametrize("shared_clock", [True, False])
@@ -189,7 +189,9 @@ def test_two_clocks_are_held_together(skew):
     stage.run(20)
     early = stage.stats
     lags = []
-    stage.run(60, lambda: lags.append((stage.session._scheduler.queued() - stage.session._scheduler.target) / RATE))
+    stage.run(
+        60, lambda: lags.append((stage.session.link.scheduler.queued() - stage.session.link.scheduler.target) / RATE)
+    )
     late = stage.stats
     assert late.output_underflows == early.output_underflows
     # before the skew is known, 1 % empties the queue once or twice
@@ -216,11 +218,8 @@ def test_what_a_device_slips_without_a_word_is_taken_back(samples_gone):
     tone = (0.2 * np.sin(2 * np.pi * 200 * t)).astype(np.float32)
     stage = Stage(playing(tone), shared_clock=True, block_length=320)
     stage.run(2)
-    scheduler = stage.session._scheduler
-    if samples_gone > 0:
-        stage.port._playback.discard(samples_gone)
-    else:
-        stage.port._capture.write(tone[:-samples_gone])
+    scheduler = stage.session.link.scheduler
+    stage.port.slip(samples_gone)
     # after what the change of the input itself does
     seam = len(stage.tape.samples) + 2000
     stage.run(3)
@@ -244,10 +243,10 @@ def test_a_backlog_above_the_cap_is_dropped():
     stage = Stage(playing(samples), dataclasses.replace(QUIET, max_latency_ms=100.0))
     stage.run(1)
     # a device that brings half a second at once, as some do after a hiccup
-    stage.port._capture.write(noise(0.5))
+    stage.port.burst(noise(0.5))
     stage.run(1)
     assert stage.stats.hops_dropped == 50
-    assert stage.session._scheduler.queued() == stage.session._scheduler.target
+    assert stage.session.link.scheduler.queued() == stage.session.link.scheduler.target
 
 
 def test_a_stalled_worker_is_counted_and_comes_back_in_time():

@@ -36,8 +36,7 @@ def default_bundle():
 
 def real_stage(samples, bundle, engine, config=QUIET, **port):
     converters = {hops: VoiceConverter(bundle, engine, hops) for hops in {config.chunk_hops, 1}}
-    voices = tuple(voice.name for voice in bundle.voices)
-    return Stage(playing(samples), config, converters, voices=voices, **port)
+    return Stage(playing(samples), config, converters, **port)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -102,11 +101,11 @@ def test_modes_change_without_a_click(before, after):
 def test_a_session_muted_for_long_gives_the_device_back_until_it_is_heard_again(caplog):
     stage = Stage(playing(TONE))
     stage.run(1)
-    first = stage.session._port
+    first = stage.session.link.port
     stage.session.set_mode("mute")
     stage.run(6)
     assert stage.stats.state == "resting"
-    assert stage.session._port is None
+    assert stage.session.link.port is None
     assert stage.stats.input_level == -120.0
     hops = stage.stats.hops
     stage.run(2)
@@ -114,7 +113,7 @@ def test_a_session_muted_for_long_gives_the_device_back_until_it_is_heard_again(
     stage.session.set_mode("convert")
     stage.run(1)
     assert stage.stats.state == "running"
-    assert stage.session._port is not first
+    assert stage.session.link.port is not first
     assert np.abs(stage.tape.samples[-RATE // 2 :]).max() == pytest.approx(0.1, rel=0.01)
     assert stage.stats.device_restarts == 0
     assert not warnings_of(caplog)
@@ -125,7 +124,7 @@ def test_a_muted_session_does_not_run_the_converter():
     stage.run(1)
     stage.session.set_mode("mute")
     stage.run(1)
-    converter = stage.session._converters[1]
+    converter = stage.converters[1]
     calls = converter.calls
     stage.run(2)
     assert converter.calls == calls
@@ -219,7 +218,7 @@ def test_a_pitch_is_passed_on():
     stage.run(0.5)
     stage.session.set_semitones(3.0)
     stage.run(0.5)
-    assert stage.session._chain._stream.settings.semitones == 3.0
+    assert stage.converters[1].streams[0].settings.semitones == 3.0
 
 
 @pytest.mark.parametrize(
@@ -247,7 +246,7 @@ def test_a_device_that_goes_on_but_says_that_it_is_of_no_use_is_opened_again():
     stage = Stage(playing(TONE))
     stage.run(1)
     # as ALSA's plugin for PulseAudio does after an underrun: blocks come, later and later, at the cost of a core
-    stage.port._failure = "its driver spins"
+    stage.port.complain("its driver spins")
     stage.run(3)
     assert stage.stats.device_restarts == 1
     assert stage.stats.state == "running"
@@ -276,18 +275,11 @@ def test_a_device_that_vanishes_is_found_again(caplog):
 def test_the_delay_between_attempts_grows_to_five_seconds():
     stage = Stage(playing(noise(3)))
     stage.run(1)
-    attempts = []
-    real = stage.open_port
-
-    def attempt():
-        attempts.append(stage.clock.now())
-        return real()
-
-    stage.session._open_port = attempt
     stage.port.vanish()
     stage.plugged_in = False
+    stage.attempts.clear()
     stage.run(30)
-    waits = np.diff(attempts)
+    waits = np.diff(stage.attempts)
     assert waits[:4].tolist() == pytest.approx([0.5, 1.0, 2.0, 4.0])
     assert waits[4:].tolist() == pytest.approx([5.0] * len(waits[4:]))
 
