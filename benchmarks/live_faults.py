@@ -25,13 +25,13 @@ import sys
 import tempfile
 import threading
 import time
+import wave
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from edgevc.audio.reader import read_audio
 from edgevc.cli.live import stop_on_signals
 from edgevc.control.server import ControlServer
 from edgevc.converter.bench import speech_like
@@ -98,6 +98,12 @@ class Machine:
             self.clock.advance(self.seconds)
 
 
+def frames_of(path: Path) -> int:
+    """As the header has it."""
+    with wave.open(str(path)) as file:
+        return file.getnframes()
+
+
 class World:
     """A session on a simulated device, and all that can happen to it."""
 
@@ -148,7 +154,7 @@ class World:
         self.session.stop()
         self.require(not (self.folder / "control").exists(), "the socket is removed")
         if self.recording:
-            lengths = {len(read_audio(path)[0]) for path in sorted(self.folder.glob("*.wav"))}
+            lengths = {frames_of(path) for path in sorted(self.folder.glob("*.wav"))}
             self.require(min(lengths) > 0, "something is recorded")
             if not stats.recording_errors:
                 self.require(lengths == {stats.hops * 160}, f"all is recorded, got {lengths} of {stats.hops} hops")

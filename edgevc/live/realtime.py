@@ -84,6 +84,11 @@ def settle() -> None:
     use_large_pages()
 
 
+def unsettle() -> None:
+    """Let the garbage collector see again what `settle` hid from it: a session that ended is garbage."""
+    gc.unfreeze()
+
+
 def use_large_pages() -> int:
     """Move the heap to pages of 2 MB as far as the system allows; return how many bytes it was asked for.
 

@@ -23,7 +23,7 @@ from edgevc.live.clock import Clock, SystemClock
 from edgevc.live.config import LiveConfig
 from edgevc.live.device_link import STEP_SECONDS, DeviceLink
 from edgevc.live.meters import SILENCE_DB, Meters
-from edgevc.live.realtime import settle, try_realtime
+from edgevc.live.realtime import settle, try_realtime, unsettle
 from edgevc.live.recorder import Recorder
 from edgevc.live.scheduler import FrameScheduler
 from edgevc.live.settings import LIVE
@@ -203,6 +203,7 @@ class LiveSession:
         self._parts.close()
         if self._recorder is not None:
             self._recorder.close()
+        unsettle()
         self._state = "stopped"
         self._raise()
 

@@ -1,9 +1,11 @@
 """A live session as a program uses it: settings by keyword, `with`, controls, voices of its own, models that hang."""
 
 import dataclasses
+import gc
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -82,6 +84,18 @@ def test_a_device_that_is_not_there_ends_the_with_statement_before_it_begins(tmp
         LiveSession(QUIET, open_port=missing, converters={1: PlainConverter()}) as session,
     ):
         pytest.fail(f"{session} began")
+
+
+def test_a_session_that_ended_leaves_nothing_behind():
+    def life():
+        stage = Stage(playing(noise(1)))
+        stage.run(0.5)
+        stage.session.stop()
+        return weakref.ref(stage.session)
+
+    ended = [life() for _ in range(3)]
+    gc.collect()
+    assert [session() for session in ended] == [None, None, None]
 
 
 def test_an_error_inside_counts_more_than_that_of_the_worker():
