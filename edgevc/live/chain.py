@@ -203,6 +203,12 @@ class VoiceChain:
         """Give it nothing more; from any thread. One that is not there is none's loss."""
         self._taps = tuple(other for other in self._taps if other is not tap)
 
+    def close(self) -> None:
+        """Close the accompaniment's file; may be called twice."""
+        backing, self._backing = self._backing, None
+        if backing is not None:
+            backing.close()
+
     def rest(self, dry: NDArray[np.float32]) -> NDArray[np.float32]:
         """Take any number of hops while `silent`, float32 (n * 160,); return as many zeros."""
         self.input_level.add(dry)

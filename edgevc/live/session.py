@@ -201,6 +201,7 @@ class LiveSession:
             # else the worker may yet come back, and use it
             self.link.disconnect()
         self._parts.close()
+        self._chain.close()
         if self._recorder is not None:
             self._recorder.close()
         unsettle()

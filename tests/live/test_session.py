@@ -205,6 +205,7 @@ def test_an_accompaniment_comes_with_the_voice_that_was_sung_to_it(tmp_path):
     config = dataclasses.replace(QUIET, backing=tmp_path / "clicks.wav", backing_gain_db=-6.0)
     stage = Stage(playing(0.5 * clicks), config)
     stage.run(1.5)
+    stage.session.stop()
     output = stage.tape.samples
     places = np.nonzero(np.abs(output) > 0.1)[0]
     # the voice's click and the accompaniment's are one
