@@ -189,8 +189,9 @@ class EngineSearch:
                 trial = replace(trial, problem=TOO_LARGE)
             if timed:
                 trial = self._timed(trial)
-        self.trials.append(trial)
-        return trial
+        # only what may be written is built for more than its figures
+        self.trials.append(trial if trial.acceptable else trial.without_files())
+        return self.trials[-1]
 
     def _timed(self, trial: Trial) -> Trial:
         exact, found = race(
@@ -232,7 +233,7 @@ class EngineSearch:
     def _worst_first(self, start: Trial, damage: Mapping[str, float]) -> list[str]:
         """Return the layers that may return to float, most noise per byte first, of graphs that fail before others."""
         limit = self.wishes.gate.limits.get("tensor", -math.inf)
-        figures = self.model.tensor_figures(self.engine, start.files)
+        figures = self.model.tensor_figures(self.engine, self.build(start.scheme, start.kept))
         failing = {path.partition("/")[0] for path, value in figures.items() if not value >= limit}
         left = [path for path in self.layers if path not in start.kept and damage.get(path, 0) > 0]
         return sorted(

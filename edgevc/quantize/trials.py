@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgevc.quantize import quality_gate
 from edgevc.quantize.calibrate import Activations
@@ -31,6 +31,7 @@ class Trial:
     kept: frozenset[str]
     """Layer paths that stayed float by choice."""
     files: Files
+    """Empty after `without_files`."""
     figures: Mapping[str, float]
     """Empty where the engine does not load it."""
     gate: tuple[GateFigure, ...]
@@ -41,6 +42,12 @@ class Trial:
     """DOES_NOT_LOAD with the engine's words, TOO_LARGE, or nothing."""
     drift: tuple[float, ...] = ()
     """Error in each minute of the long stream; empty where it did not play that."""
+    released_bytes: int = 0
+    """Of the files that it had."""
+
+    def without_files(self) -> Trial:
+        """Return it as a row of the report: dozens are tried, and their files would take most of the memory."""
+        return replace(self, files={}, released_bytes=self.n_bytes)
 
     @property
     def loads(self) -> bool:
@@ -60,7 +67,7 @@ class Trial:
     @property
     def n_bytes(self) -> int:
         """Of all files."""
-        return sizes(self.files)
+        return self.released_bytes or sizes(self.files)
 
     @property
     def price(self) -> float:

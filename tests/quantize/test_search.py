@@ -138,6 +138,13 @@ def test_the_front_holds_what_nothing_beats():
     assert pareto([a, b, c]) == [a, b]
 
 
+def test_only_what_may_be_written_keeps_its_files(poisoned):
+    _, outcome = poisoned
+    assert not any(trial.files for trial in outcome.trials if not trial.acceptable)
+    assert all(trial.n_bytes > 10_000 for trial in outcome.trials)
+    assert outcome.chosen.files
+
+
 def test_layers_are_searched_in_few_steps(poisoned):
     _, outcome = poisoned
     assert len(outcome.trials) <= 1 + 2 + searching.MAX_SECOND_THOUGHTS
