@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections import Counter
@@ -59,6 +60,8 @@ def summary(rows: list[dict[str, Any]], named: Collection[str]) -> dict[str, Any
         "program_mb": max(row["main_mb"] for row in rows),
         "checking_process_mb": max(row["child_mb"] for row in rows),
         "machine": this_cpu().as_dict(),
+        # times by the clock say little where others compute as well
+        "load_average": [round(load, 1) for load in os.getloadavg()],
         "versions": {name: version(name) for name in ("ai-edge-litert", "onnxruntime", "numpy")},
     }
 
