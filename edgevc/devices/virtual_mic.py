@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 
 from edgevc.errors import AudioDeviceError, ConfigError
 
-_logger = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 NAME = "edgevc"
 """Of the source, as other programs list it."""
@@ -65,7 +65,7 @@ class VirtualMicrophone:
                 raise AudioDeviceError(
                     f"a source named {NAME!r} is there already and is not edgevc's; remove it (`pactl list modules`)"
                 )
-            _logger.info("the virtual microphone %r of an earlier session is used again", NAME)
+            _LOG.info("the virtual microphone %r of an earlier session is used again", NAME)
         else:
             for number in self._find():
                 self._unload(number)
@@ -137,7 +137,7 @@ class VirtualMicrophone:
             self._pactl("unload-module", number)
         except AudioDeviceError as error:
             # the server is gone, and the module with it
-            _logger.debug("module %s: %s", number, error)
+            _LOG.debug("module %s: %s", number, error)
 
     def _find(self) -> list[str]:
         """Return the numbers of edgevc's modules, in the order in which they were loaded."""

@@ -10,7 +10,7 @@ import resource
 from dataclasses import dataclass
 from pathlib import Path
 
-_logger = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 PRIORITY = 40
 """Of SCHED_FIFO: below the kernel's own threads (50) and below what a sound server takes, so that it comes first."""
@@ -54,7 +54,7 @@ def try_realtime(priority: int = PRIORITY) -> RealtimeReport:
     if problems and not _reported:
         _reported = True
         for problem in problems:
-            _logger.warning("%s", problem)
+            _LOG.warning("%s", problem)
     granted = None if thread is not None else os.sched_getparam(0).sched_priority
     return RealtimeReport(granted, memory is None, problems)
 

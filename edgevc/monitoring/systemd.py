@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from edgevc.live.stats import LiveStats
 from edgevc.terminal.status_line import status_line
 
-_logger = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 _SHORTEST_PERIOD_S = 0.05
 
@@ -40,7 +40,7 @@ class Notifier:
         try:
             self._socket.sendto(text.encode(), socket.MSG_DONTWAIT, self._address)
         except OSError as error:
-            _logger.debug("systemd was not told: %s", error)
+            _LOG.debug("systemd was not told: %s", error)
             return False
         return True
 
