@@ -135,6 +135,11 @@ class ModelBundle:
         return cls.open(shipped["default"])
 
     @property
+    def built_in(self) -> bool:
+        """Whether the bundle came with this package, and from nobody else."""
+        return self.path.resolve().parent in _MODEL_FOLDERS
+
+    @property
     def features(self) -> FeatureSpec:
         """The front end that the encoder was trained with."""
         return self._section(self._contents.features, "features")

@@ -70,8 +70,10 @@ class Listener:
             self._high_pass.process_into(chunk, self._filtered)
             chunk = self._filtered
         self._front_end.process_into(chunk, self._log_mel)
+        # before the encoder: after it the tracker finds the caches full of weights and takes a seventh longer
+        pitch = self._tracker.process(chunk)
         content, phones = self.encoder.run(self._state, self._log_mel)
-        return Heard(content, phones, self._tracker.process(chunk))
+        return Heard(content, phones, pitch)
 
     def reset(self) -> None:
         """Forget everything heard so far."""

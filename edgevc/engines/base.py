@@ -83,15 +83,13 @@ class Graph(ABC):
             ModelError: the engine could not run the graph, or took too long again and again.
         """
 
-    def _judge_time(self, started: float) -> None:
+    def _count_slow_call(self, started: float) -> None:
         """Count a call that took too long, `started` by time.perf_counter().
 
         Raises:
             ModelError: MAX_SLOW_CALLS within SLOW_CALLS_WITHIN_S.
         """
         now = time.perf_counter()
-        if now - started <= self._slow_s:
-            return
         self.n_slow_calls += 1
         self._slow_calls.append(now)
         if len(self._slow_calls) == MAX_SLOW_CALLS and now - self._slow_calls[0] <= SLOW_CALLS_WITHIN_S:
