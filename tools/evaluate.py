@@ -1,8 +1,11 @@
 r"""Judges a voice converter: a bundle, or any command line that converts a file.
 
     python tools/evaluate.py --bundle models/default --float FLOAT/default --data DATA --noises ESC-10 \
-        --baselines --out scores.json --jobs 2
+        --clones CLONES --baselines --out scores.json --jobs 2
     python tools/evaluate.py --command 'sox {input} {output} pitch 300' --data DATA --out sox.json
+
+    python tools/evaluate.py --run RUN --data DATA --clones CLONES --out quick.json --voices kathleen \
+        --pair-utterances 0 --skip pocketsphinx phones languages room picture
 
 Every voice from every unseen speaker, and two pairs of trained speakers on unseen prompts; docs/evaluation.md says what
 the figures mean. Beside --out stands a PNG of spectrograms. Where a speaker has no transcript the reference is the
@@ -24,11 +27,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vctrain.data.corpora import VOICES, listed
+from vctrain.data.corpora import VOICES, Clone, listed
 from vctrain.data.shipped import MIXTURES
 from vctrain.errors import UserError
 from vctrain.export.trained import load as load_trained
-from vctrain.judge import languages, noise, picture, tables, trials
+from vctrain.judge import languages, lists, noise, picture, readers, tables, trials
 from vctrain.judge.scoring import level_dbfs, load, loudest_dbfs, score_all
 from vctrain.judge.statistics import summarise
 from vctrain.judge.systems import (
@@ -54,7 +57,9 @@ ROOM_DBFS = (-60.0, -50.0, -40.0)
 JUDGED_ROOM_DBFS, SILENT_DBFS = -50.0, -55.0
 """What the ordinary one may become, at most."""
 WORDS_ONLY = frozenset({"words"})
-PARTS = ("phones", "languages", "room", "picture")
+PARTS = ("pocketsphinx", "readers", "phones", "lists", "languages", "room", "picture")
+JUDGES_OF = {"pocketsphinx": {"words"}, "readers": set(readers.READERS), "phones": {"phones"}}
+"""Part to what it asks of every conversion."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Session:
     @property
     def wanted(self) -> frozenset[str]:
         """What is asked of every conversion."""
-        return trials.ALL - frozenset(self.args.skip)
+        return trials.ALL.difference(*(JUDGES_OF.get(part, ()) for part in self.args.skip))
 
     def trial(self, row: dict, voice: str, system: System) -> Trial:
         """One recording of DATA by one system, everything wanted."""
@@ -146,7 +151,7 @@ def kept(trial: Trial, folder: Path | None) -> Trial:
 
 def in_kitchen(trials_: Sequence[Trial], kitchen: noise.Kitchen) -> list[Trial]:
     """The same trials in noise; unseen speakers only."""
-    return [dataclasses.replace(t, kitchen=kitchen, keep=None) for t in trials_]
+    return [dataclasses.replace(t, scene=kitchen, keep=None) for t in trials_]
 
 
 def judge_baselines(session: Session, known: Known, kitchen: noise.Kitchen | None) -> dict[str, Any]:
@@ -192,6 +197,41 @@ def judge_languages(session: Session, system: System) -> dict[str, Any]:
     copies = [dataclasses.replace(t, system=WorldCopy()) for t in sources]
     copied = tables.language_table(copies, session.score(copies, "unseen languages, WORLD copies"), heard)
     return {language: {**row, "copy_phone_change": copied[language]["phone_change"]} for language, row in table.items()}
+
+
+def judge_lists(session: Session, system: System) -> dict[str, Any]:
+    """Words on the test lists by Whisper, of the system, of the sources, and with --baselines of WORLD's copies."""
+    args = session.args
+    wanted = frozenset(readers.READERS)
+    texts = {(r["speaker"], r["utterance"]): r["text"] for r in session.rows}
+    plain = [r for group in trials.sources(session.rows, args.utterances, args.word_utterances).values() for r in group]
+    scenes = lists.scenes(args.data, args.clones)
+    report: dict[str, Any] = {}
+    known: dict[str, dict[lists.Name, dict[str, Any]]] = {}
+
+    def heard(system: System, name: str, rows: Sequence[dict], voice: str = "") -> list[Trial]:
+        path = args.keep / name.replace(", ", "-").replace(" ", "") if args.keep and voice else None
+        if path:
+            path.mkdir(parents=True, exist_ok=True)
+        jobs = [dataclasses.replace(session.trial(r, voice, system), scene=scenes[name], wanted=wanted) for r in rows]
+        return [kept(job, path) for job in jobs]
+
+    for name in scenes:
+        rows = lists.accented(session.rows) if name == "accent" else plain
+        sources = heard(Natural(), name, rows)
+        known[name] = {t.name: r for t, r in zip(sources, session.score(sources, name), strict=True)}
+        clean = known[name] if name == "accent" else known["clean"]
+        jobs = [job for voice in args.list_voices for job in heard(system, name, rows, voice)]
+        results = session.score(jobs, f"{name}, converted")
+        converted = list(zip(jobs, results, strict=True))
+        entry: dict[str, Any] = {"n": len(rows), "figures": lists.list_figures(converted, known[name], clean, texts)}
+        if args.baselines:
+            copies = heard(WorldCopy(), name, rows)
+            pairs = list(zip(copies, session.score(copies, f"{name}, WORLD copies"), strict=True))
+            entry["copy"] = lists.list_figures(pairs, known[name], clean, texts)
+        entry["utterances"] = ["/".join(t.name) for t in sources]
+        report[name] = entry
+    return report
 
 
 def room_levels(system: System, voices: Sequence[str]) -> dict[str, Any]:
@@ -293,6 +333,8 @@ def evaluate(session: Session, system: System) -> dict[str, Any]:
         }
     if args.baselines:
         report["baselines"] = judge_baselines(session, known, kitchen)
+    if "lists" not in args.skip and args.clones:
+        report["lists"] = {"voices": args.list_voices, "lists": judge_lists(session, system)}
     if "languages" not in args.skip:
         report["languages"] = judge_languages(session, system)
     if "room" not in args.skip:
@@ -371,6 +413,10 @@ def show(report: dict[str, Any]) -> None:
             for key, title, decimals in columns
         ]
         print(f"{name:22s} " + "  ".join(cells) + f"  {row['n']}")
+    for name, entry in report.get("lists", {}).get("lists", {}).items():
+        for recogniser, figures in entry["figures"].items():
+            cells = [f"{key} {f['mean']:.3f} [{f['low']:.3f}, {f['high']:.3f}]" for key, f in figures.items()]
+            print(f"{name:18s} {recogniser:8s} " + ", ".join(cells))
     systems = {report["bundle"]: report["summary"]} if full else {}
     systems |= {name: entry["summary"] for name, entry in report.get("baselines", {}).items()}
     for name, summary in systems.items():
@@ -392,6 +438,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--float", type=Path, help="the bundle before quantization, to be judged beside it")
     parser.add_argument("--noises", type=Path, help="ESC-10: judge in a kitchen too, at 10 dB")
+    parser.add_argument(
+        "--clones", type=Path, help=f"folder of the clone {lists.KITCHEN_CLONE}: judge words on the test lists too"
+    )
+    parser.add_argument("--list-voices", nargs="+", default=["kathleen"], help="voices of the test lists")
     parser.add_argument("--baselines", action="store_true", help="judge what one would use otherwise, and ceilings")
     parser.add_argument(
         "--skip", nargs="+", choices=PARTS, default=[], help="parts that are not wanted; phones are half of the time"
@@ -413,8 +463,12 @@ def main() -> int:
     try:
         if args.noises:
             noise.kitchen_files(args.noises)
+        if args.clones:
+            Clone(args.clones / lists.KITCHEN_CLONE)
         system = judged_system(args)
         rows = listed(args.data)
+        if not {"readers", "lists"} <= set(args.skip) and not args.words_only:
+            readers.unpack(args.data)
         args.voices = chosen_voices(args, rows)
         for folder in filter(None, (args.out.parent, args.keep)):
             folder.mkdir(parents=True, exist_ok=True)

@@ -44,6 +44,7 @@ def main() -> None:
                 "path": str(path.relative_to(args.out)),
                 "seconds": round(len(samples) / corpora.SAMPLE_RATE, 3),
             }
+            | ({} if recording.age is None else {"age": recording.age})
         )
 
     for corpus in corpora.CORPORA:

@@ -15,6 +15,7 @@ from vctrain.data.front_end import HOP_LENGTH, log_mel
 from vctrain.errors import UserError
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
 from vctrain.models.decoder import Decoder, load_decoder
+from vctrain.models.ear import WhisperEar
 
 
 def speak(decoder: Decoder, batch: dict[str, Tensor]) -> Tensor:
@@ -28,11 +29,13 @@ def speak(decoder: Decoder, batch: dict[str, Tensor]) -> Tensor:
     return synthesis(filters.float(), batch["f0"], noise) / batch["gain"]
 
 
-def hear(encoder: ContentEncoder, samples: Tensor) -> tuple[Tensor, Tensor]:
+def hear(encoder: ContentEncoder | WhisperEar, samples: Tensor) -> tuple[Tensor, Tensor]:
     """(B, 160 * N) to content (B, N, content_size) and phone logits (B, N, 40).
 
     The convolutions begin as at the start of a stream, the running averages as after much of the same sound.
     """
+    if isinstance(encoder, WhisperEar):
+        return encoder.hear(samples)
     mels = log_mel(samples)
     with torch.autocast("cpu", torch.bfloat16):
         content, phones, _ = encoder(mels, encoder.settled_state(mels))

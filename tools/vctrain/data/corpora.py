@@ -26,6 +26,7 @@ CLONES = (
     "Walleclipse+Deep_Speaker-speaker_recognition_system",
     "resemble-ai+Resemblyzer",
     "tarepan+npVCC2016Corpus",
+    "jimbozhang+speechocean762",
     "NVIDIA+tacotron2",
 )
 """What prepare_data.py reads."""
@@ -39,6 +40,9 @@ UNSEEN_SPEAKERS = ("ls19", "SF1", "SM1", "TF2", "TM3")
 TEST_PROMPTS = frozenset(f"arctic_b{i:04d}" for i in range(500, 540))
 """CMU ARCTIC prompts that no training hears from anybody."""
 
+SPEECHOCEAN = "oc"
+"""What the names of speechocean762's speakers begin with."""
+
 HELD_OUT_NOISES = re.compile(r"5-.*\.ogg")
 """Names of the ESC-10 recordings that no training hears: the fifth of its five folds, 8 of 40 in each class."""
 
@@ -51,6 +55,10 @@ class Recording:
     utterance: str
     text: str | None
     audio: bytes
+    age: int | None = None
+    """Of the speaker, in years, where the corpus says it."""
+    only_judges: bool = False
+    """No training may hear it, whatever its names say."""
 
     @property
     def prompt(self) -> str:
@@ -61,7 +69,7 @@ class Recording:
     @property
     def split(self) -> str:
         """`test` for everything that no training may hear, else `train`."""
-        held_out = self.speaker in UNSEEN_SPEAKERS or self.prompt in TEST_PROMPTS
+        held_out = self.only_judges or self.speaker in UNSEEN_SPEAKERS or self.prompt in TEST_PROMPTS
         return "test" if held_out else "train"
 
 
@@ -158,6 +166,32 @@ def vcc2016(clones: Path) -> Iterator[Recording]:
             yield Recording(found[1], found[2], None, clone.read(name))
 
 
+def speechocean(clones: Path) -> Iterator[Recording]:
+    """speechocean762: English by native speakers of Mandarin, children among them (jimbozhang/speechocean762).
+
+    Speakers are called oc0001 and so on. The corpus' `test` half, 125 other speakers than its `train` half, only judges.
+    """
+    clone = Clone(clones / "jimbozhang+speechocean762")
+
+    def columns(name: str) -> dict[str, str]:
+        lines = clone.read(name).decode().splitlines()
+        # some of the lists have a tab between key and value, others a space
+        return dict(line.strip().split(maxsplit=1) for line in lines)
+
+    for half in ("train", "test"):
+        texts, ages, speakers = (columns(f"{half}/{name}") for name in ("text", "spk2age", "utt2spk"))
+        for utterance, path in columns(f"{half}/wav.scp").items():
+            speaker = speakers[utterance]
+            yield Recording(
+                f"{SPEECHOCEAN}{speaker}",
+                utterance,
+                texts[utterance],
+                clone.read(path),
+                age=int(ages[speaker]),
+                only_judges=half == "test",
+            )
+
+
 def sentences_to_speak(clones: Path) -> list[str]:
     """The transcripts of the LJ Speech dataset, public domain, as NVIDIA/tacotron2 lists them; none with a number."""
     listing = Clone(clones / "NVIDIA+tacotron2").read("filelists/ljs_audio_text_train_filelist.txt").decode()
@@ -177,7 +211,7 @@ def listed(data: Path, name: str = "utterances") -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-CORPORA = (kathleen, arctic, librispeech_transcribed, librispeech_single, vcc2016)
+CORPORA = (kathleen, arctic, librispeech_transcribed, librispeech_single, vcc2016, speechocean)
 
 
 def decode_audio(data: bytes) -> NDArray[np.float32]:

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vctrain import checkpoint
-from vctrain.models.content_encoder import ContentEncoder, load_encoder
+from vctrain.models.content_encoder import ContentEncoder
 from vctrain.models.decoder import Decoder, load_decoder
+from vctrain.models.ear import WhisperEar, load_hearing
 
 
 @dataclass(frozen=True)
 class Trained:
     """What a run has learnt."""
 
-    encoder: ContentEncoder
+    encoder: ContentEncoder | WhisperEar
     decoder: Decoder
     f0_statistics: dict[str, tuple[float, float]]
     """Voice name to mean and standard deviation of log2(F0 / Hz)."""
@@ -22,5 +23,5 @@ class Trained:
 
 def load(run: Path) -> Trained:
     """Reads RUN/encoder.pt and the averaged weights of RUN/decoder.pt."""
-    encoder, decoder = load_encoder(run / "encoder.pt"), load_decoder(run / "decoder.pt")
+    encoder, decoder = load_hearing(run / "encoder.pt"), load_decoder(run / "decoder.pt")
     return Trained(encoder.eval(), decoder.eval(), checkpoint.load(run / "decoder.pt")["f0_statistics"])

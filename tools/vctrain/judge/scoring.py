@@ -21,12 +21,15 @@ from numpy.typing import NDArray
 from vctrain import metrics
 from vctrain.data.corpora import SAMPLE_RATE, decode_audio
 from vctrain.data.voices import normalise
+from vctrain.judge import readers
 from vctrain.judge.systems import Natural
 from vctrain.judge.trials import Trial
 
 Judge = Callable[[NDArray[np.float32]], Any]
 _JUDGES: dict[str, tuple[Judge, tuple[Callable[..., Any], ...], str]] = {
     "words": (metrics.recognise, (metrics.recognise, metrics._recogniser, metrics._decode), "pocketsphinx"),
+    "base": (readers.read_by_base, (readers.read_by_base, readers.Reader, readers.words), "ctranslate2"),
+    "tiny.en": (readers.read_by_tiny, (readers.read_by_tiny, readers.Reader, readers.words), "ctranslate2"),
     "phones": (
         metrics.recognise_phones,
         (metrics.recognise_phones, metrics._phone_recogniser, metrics._decode),
@@ -42,6 +45,8 @@ _JUDGES: dict[str, tuple[Judge, tuple[Callable[..., Any], ...], str]] = {
 def _version(judge: str) -> str:
     _, functions, package = _JUDGES[judge]
     text = "".join(inspect.getsource(getattr(f, "__wrapped__", f)) for f in functions) + version(package)
+    if judge in readers.READERS:
+        text += readers.READERS[judge].sha256
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -82,7 +87,7 @@ def score(trial: Trial, cache_folder: Path) -> dict[str, Any]:
     """
     os.environ["OMP_NUM_THREADS"] = "1"
     clean = load(trial.path)
-    source = clean if trial.kitchen is None else trial.kitchen.add(clean, f"{trial.speaker}/{trial.utterance}")
+    source = clean if trial.scene is None else trial.scene.add(clean, f"{trial.speaker}/{trial.utterance}")
     try:
         output = trial.system.convert(source, trial.voice)
     except Exception as error:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vctrain import metrics
 from vctrain.data.corpora import UNSEEN_SPEAKERS
+from vctrain.judge import readers
 from vctrain.judge.statistics import Figure, Score, Verification, difference, eer_figure, summarise
 from vctrain.judge.trials import Trial
 
@@ -72,6 +73,22 @@ def word_parts(trial: Trial, heard: list[str], known: Known) -> dict[str, tuple[
     return parts
 
 
+def read_parts(trial: Trial, result: Result, known: Known) -> dict[str, tuple[float, float]]:
+    """What Whisper reads wrong: `wrong_base` and `wrong_tiny.en` of the reference's words, `beyond_...` less the source's.
+
+    The reference is the transcript, or what Whisper base reads in the source; no utterance has more errors than words.
+    """
+    before, text = known.results[trial.name], known.texts.get(trial.name)
+    parts = {}
+    for name in readers.READERS:
+        if name in result:
+            reference = readers.words(text) if text else before["base"]
+            errors, own = (readers.wrong(reference, heard) for heard in (result[name], before[name]))
+            parts[f"wrong_{name}"] = (float(errors), float(len(reference)))
+            parts[f"beyond_{name}"] = (float(errors - own), float(len(reference)))
+    return parts
+
+
 def _plain(value: float) -> tuple[float, float]:
     return (value, 1.0) if math.isfinite(value) else (0.0, 0.0)
 
@@ -82,6 +99,7 @@ class System:
     Every share is (amount, out of):
     `wer`, `source_wer`: see word_parts; `wer_minus_source` only of speakers with transcripts, `words_changed` only of
     those without.
+    `wrong_base`, `beyond_base` and so on: see read_parts.
     `phone_change`: edits between the phones heard in the clean source and in the output, by the number of the former.
     `similarity`: cosine to the centroid of the target's recordings, this one left out; where a voice has none, of its
     conversions of other speakers.
@@ -118,6 +136,7 @@ class System:
         parts["similarity_to_source"] = _plain(float(embedding @ own))
         if "words" in result:
             parts |= word_parts(trial, result["words"], self.known)
+        parts |= read_parts(trial, result, self.known)
         if "phones" in result:
             phones = before["phones"]
             parts["phone_change"] = (float(metrics.edit_errors(phones, result["phones"])), float(len(phones)))
@@ -177,10 +196,11 @@ class System:
         for pair in dict.fromkeys(s.pair for s in self.scores):
             group = [s for s in self.scores if s.pair == pair]
             figures = summarise(group)
+            counted = "wer" if "wer" in figures else "wrong_base"
             row: dict[str, Any] = {key: figures.get(key, {"mean": None})["mean"] for key in TABLE_KEYS}
             row |= {key: figure["mean"] for key, figure in figures.items() if key not in row}
             row["n"] = len(group)
-            row["words"] = int(sum(s.parts["wer"][1] for s in group if "wer" in s.parts))
+            row["words"] = int(sum(s.parts[key][1] for s in group for key in s.parts if key == counted))
             row["interval"] = {key: [f["low"], f["high"]] for key, f in figures.items()}
             group = [s for s in differences if s.pair == pair]
             if group:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vctrain.data.corpora import UNSEEN_SPEAKERS
-from vctrain.judge.noise import Kitchen
 from vctrain.judge.systems import Natural, System
 
 PAIRS = (("bdl", "kathleen"), ("slt", "bdl"))
@@ -21,7 +24,16 @@ CENTROID_UTTERANCES = 20
 ENROLMENT_UTTERANCES = 10
 """Natural recordings, none of them converted, by which a verifier knows a source speaker."""
 
-ALL = frozenset({"words", "phones", "embedding", "dnsmos", "f0"})
+ALL = frozenset({"words", "base", "tiny.en", "phones", "embedding", "dnsmos", "f0"})
+"""`words` are pocketsphinx's, `base` and `tiny.en` those of Whisper."""
+
+
+class Scene(Protocol):
+    """Where speech is heard."""
+
+    def add(self, samples: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+        """(T,) samples there; the same `name` always sounds the same."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,7 @@ class Trial:
     voice: str
     utterance: str
     path: Path
-    kitchen: Kitchen | None = None
+    scene: Scene | None = None
     wanted: frozenset[str] = ALL
     keep: Path | None = None
     """Where the converted file shall stay."""

@@ -1,0 +1,226 @@
+"""The teacher: Whisper's rows of every recording, stored once, and a head from them to the content of a trained model.
+
+    python tools/train_ear.py features --data DATA                        # 15 min of one core
+    python tools/train_ear.py head --data DATA --run RUN --like tools/weights     # 3 min
+    python tools/train_ear.py answers --data DATA --run RUN               # 1 min
+
+`head` learns the code that the decoder of --like speaks, of the clean recordings whose phones that model's own encoder
+names rightly, and the aligned phones of the others; RUN/encoder.pt is then an encoder as any other (`evaluate.py
+--run`, with a decoder.pt beside it). `answers` stores what the teacher makes of every recording that training may hear,
+for `train_encoder.py --answers`. Features and answers that are there already are kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from vctrain import checkpoint
+from vctrain.data.alignment import label_index
+from vctrain.data.corpora import listed
+from vctrain.data.front_end import HOP_LENGTH
+from vctrain.data.speech import IGNORE, Utterance, load_utterances
+from vctrain.data.voices import normalise
+from vctrain.errors import UserError, told_in_a_line
+from vctrain.judge.readers import folder
+from vctrain.models.content_encoder import load_encoder
+from vctrain.models.ear import EarConfig, EarHead, WhisperEar, load_hearing
+from vctrain.models.whisper import LONGEST_ROWS, ROW_LENGTH, WhisperEncoder
+from vctrain.teachers import hear
+
+LONGEST_SECONDS = LONGEST_ROWS * ROW_LENGTH / 16_000
+LABEL_WEIGHT = 0.3
+"""Of the aligned phones' cross-entropy beside the content's distance over its variance."""
+SYNTHETIC = ("flite", "espeak")
+"""What such speakers say is left to the answers; the head learns from people."""
+
+
+def stored(data: Path, kind: str, row: dict) -> Path:
+    """Where the features or answers of a recording of DATA lie."""
+    return (data / kind / row["path"]).with_suffix(".npy")
+
+
+def recordings(data: Path) -> list[dict]:
+    """Those that training may hear and Whisper has positions for, people first."""
+    rows = [r for r in listed(data) if r["split"] == "train" and r["seconds"] < LONGEST_SECONDS - 0.1]
+    return sorted(rows, key=lambda r: r["speaker"].startswith(SYNTHETIC))
+
+
+def keep(path: Path, values: NDArray[np.float16]) -> None:
+    """Writes a file that is whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.save(file, values)
+    part.replace(path)
+
+
+def samples_of(data: Path, row: dict) -> Tensor:
+    """(1, T), at the reference level."""
+    return torch.from_numpy(normalise(sf.read(data / row["path"], dtype="float32")[0]))[None]
+
+
+def store_features(data: Path) -> None:
+    """Whisper's rows of the heard layers, (N, 1024) in half precision, below DATA/features."""
+    ear = WhisperEar(EarConfig())
+    ear.encoder = WhisperEncoder.load(folder("base", data))
+    rows = [r for r in recordings(data) if not stored(data, "features", r).exists()]
+    began, seconds = time.monotonic(), 0.0
+    for i, row in enumerate(rows, 1):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            found = ear.rows(samples_of(data, row))[0]
+        keep(stored(data, "features", row), found.half().numpy())
+        seconds += row["seconds"]
+        if i % 200 == 0 or i == len(rows):
+            print(f"{i}/{len(rows)}, {seconds / 60:.0f} min of sound in {time.monotonic() - began:.0f} s", flush=True)
+
+
+def wanted(like: Path, data: Path, row: dict, aligned: Utterance | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Content (K, 48), labels (K,) and whether the content counts (K,), frame k at sample 160 k."""
+    samples = samples_of(data, row)
+    encoder = load_encoder(like / "encoder.pt").eval() if not hasattr(wanted, "encoder") else wanted.encoder
+    wanted.encoder = encoder
+    ahead = encoder.config.latency // HOP_LENGTH - 1
+    # frame m is the sound at 160 (m + 1) - latency; trailing silence brings the last ones out
+    padded = F.pad(samples, (0, -samples.shape[1] % HOP_LENGTH + HOP_LENGTH * (ahead + 1)))
+    with torch.no_grad():
+        content, phones = (x[0, ahead:] for x in hear(encoder, padded))
+    labels = np.full(len(content), IGNORE, np.int64)
+    counts = torch.ones(len(content), dtype=torch.bool)
+    if aligned is not None:
+        index = label_index(HOP_LENGTH * np.arange(len(content)))
+        inside = (index >= 0) & (index < len(aligned.labels))
+        labels[inside] = aligned.labels[index[inside]]
+        counts = phones.argmax(-1) == torch.from_numpy(labels)
+    return content, torch.from_numpy(labels), counts
+
+
+def train_head(args: argparse.Namespace) -> None:
+    """Writes RUN/encoder.pt."""
+    data, rng = args.data, np.random.default_rng(args.seed)
+    aligned = {(u.speaker, u.prompt): u for u in load_utterances(data)}
+    rows = [r for r in recordings(data) if stored(data, "features", r).exists()]
+    rows = [r for r in rows if not r["speaker"].startswith(SYNTHETIC)]
+    groups: dict[str, list[dict]] = {}
+    for row in rows:
+        own = row["speaker"] if row["speaker"] in ("kathleen", "slt", "bdl") else row["speaker"][:2]
+        groups.setdefault(own, []).append(row)
+    chosen = []
+    for name, group in sorted(groups.items()):
+        order = rng.permutation(len(group))
+        # speakers without an alignment have no label that could say which content is right
+        chosen += [group[i] for i in order[: args.many if name in ("ls", "oc") else args.few]]
+        print(f"{name}: {min(len(group), args.many if name in ('ls', 'oc') else args.few)} recordings", flush=True)
+    like = load_encoder(args.like / "encoder.pt")
+    inputs, content, labels, counts = [], [], [], []
+    for row in chosen:
+        found = torch.from_numpy(np.load(stored(data, "features", row)))
+        goal, label, count = wanted(args.like, data, row, aligned.get((row["speaker"], row["utterance"])))
+        n = min(len(found), len(goal) // 2)
+        if (row["speaker"], row["utterance"]) not in aligned and row["speaker"].startswith("oc"):
+            continue
+        # a silent row between two recordings, so that no neighbour is somebody else's
+        inputs.append(found[:n])
+        content.append(goal[: 2 * n].reshape(n, 2, -1))
+        labels.append(label[: 2 * n].reshape(n, 2))
+        counts.append(count[: 2 * n].reshape(n, 2))
+    x, goal, label, count = (torch.cat(part) for part in (inputs, content, labels, counts))
+    print(
+        f"{len(x)} rows, content counts in {count.float().mean():.3f}, labels in {(label != IGNORE).float().mean():.3f}"
+    )
+    config = EarConfig(content_size=like.config.content_size)
+    head = EarHead(config)
+    middle, variance = goal[count].mean(0), goal[count].var(0)
+    with torch.no_grad():
+        head.content.bias.copy_(middle.repeat(2))
+    edges = torch.from_numpy(np.concatenate([np.arange(len(i)) for i in inputs]))
+    first, last = edges == 0, torch.cat([edges[1:] == 0, torch.ones(1, dtype=torch.bool)])
+    optimizer = torch.optim.AdamW(head.parameters(), args.learning_rate, weight_decay=1e-2)
+    n_steps = args.epochs * (len(x) // args.batch + 1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, n_steps)
+    began = time.monotonic()
+    for epoch in range(args.epochs):
+        sums, order = np.zeros(3), torch.from_numpy(rng.permutation(len(x)))
+        for part in order.split(args.batch):
+            before = torch.where(first[part], part, part - 1)
+            after = torch.where(last[part], part, part + 1)
+            three = torch.stack([x[before], x[part], x[after]], 1).float()
+            three = three * (1 + 0.05 * torch.randn(len(part), 1, 1))
+            with torch.autocast("cpu", torch.bfloat16):
+                found = head(three)[:, 2:4].float()
+            distance = ((found - goal[part]).square() / variance)[count[part]].mean()
+            logits = like.phones(found)
+            named = F.cross_entropy(
+                logits.flatten(0, 1), label[part].flatten(), ignore_index=IGNORE, label_smoothing=0.05
+            )
+            optimizer.zero_grad()
+            (distance + args.label_weight * named).backward()
+            optimizer.step()
+            schedule.step()
+            known = label[part] != IGNORE
+            right = (logits.argmax(-1) == label[part])[known].float().mean()
+            sums += np.array([distance.item(), named.item(), right.item()]) * len(part)
+        told = ", ".join(f"{n} {v:.3f}" for n, v in zip(("distance", "phones", "right"), sums / len(x), strict=True))
+        print(f"epoch {epoch}: {told}, {time.monotonic() - began:.0f} s", flush=True)
+    ear = WhisperEar(config)
+    ear.encoder = WhisperEncoder.load(folder("base", data))
+    ear.head = head
+    ear.phones.load_state_dict(like.phones.state_dict())
+    checkpoint.save(args.run / "encoder.pt", model=ear.state_dict(), ear=asdict(config), step=n_steps, scores={})
+
+
+def store_answers(data: Path, run: Path) -> None:
+    """Content of every recording, (K, 48) in half precision, frame k at sample 160 k, below DATA/answers."""
+    ear = load_hearing(run / "encoder.pt").eval()
+    if not isinstance(ear, WhisperEar):
+        raise UserError(f"{run / 'encoder.pt'} is no ear of train_ear.py; run its step `head` first")
+    rows = [r for r in recordings(data) if stored(data, "features", r).exists()]
+    for i, row in enumerate(rows, 1):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            found = ear.head(torch.from_numpy(np.load(stored(data, "features", row))).float()[None])[0]
+        keep(stored(data, "answers", row), found.half().numpy())
+        if i % 1000 == 0 or i == len(rows):
+            print(f"{i}/{len(rows)} answers", flush=True)
+
+
+@told_in_a_line
+def main() -> None:
+    """Features, head and answers, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=("features", "head", "answers"))
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--like", type=Path, help="a run whose decoder is to be spoken to")
+    parser.add_argument("--many", type=int, default=600, help="recordings of LibriSpeech and of speechocean762, each")
+    parser.add_argument("--few", type=int, default=120, help="recordings of every voice")
+    parser.add_argument("--label-weight", type=float, default=LABEL_WEIGHT)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    if args.step != "features" and args.run is None:
+        raise UserError(f"{args.step} needs --run, the folder of the teacher")
+    if args.step == "features":
+        store_features(args.data)
+    elif args.step == "head":
+        if args.like is None:
+            raise UserError("head needs --like, a run such as tools/weights, whose content is to be learnt")
+        train_head(args)
+    else:
+        store_answers(args.data, args.run)
+
+
+if __name__ == "__main__":
+    main()

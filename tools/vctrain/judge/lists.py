@@ -1,0 +1,193 @@
+"""Test lists for words: who speaks what, where. Everything is fixed by the utterances' names; none is ever trained on.
+
+`clean`: LibriSpeech 19 and npVCC2016, as recorded. `accent`: adults of speechocean762's test half. The others are the
+sounds of `clean` somewhere else: in a real kitchen, among people who talk, in a room of the usual size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile as sf
+import soxr
+from numpy.typing import NDArray
+
+from vctrain import metrics
+from vctrain.data.corpora import SAMPLE_RATE, SPEECHOCEAN, Clone, listed
+from vctrain.data.distortions import unit_power
+from vctrain.data.noise import in_noise, looped
+from vctrain.data.voices import normalise
+from vctrain.judge import readers
+from vctrain.judge.statistics import Figure, Score, summarise
+from vctrain.judge.trials import Trial
+
+KITCHEN_CLONE, KITCHEN_FILE = "Picovoice+speech-to-intent-benchmark", "data/noise/kitchen.wav"
+"""A real kitchen, Apache-2.0, kept for judging."""
+KITCHEN_SNRS = (15.0, 10.0, 5.0)
+BABBLE_SNR = 10.0
+TALKERS = 6
+ACCENTED, ACCENTED_WORDS, ADULT = 40, 6, 18
+"""Speakers, words of a sentence at least, years."""
+RECOGNISERS = {"base": "whisper base", "tiny.en": "whisper tiny.en"}
+"""Judge to how tables call it; the first one's reading of a source is the reference where there is no transcript."""
+
+Name = tuple[str, str]
+"""Speaker and utterance."""
+
+
+def by_hash(text: str) -> int:
+    """An order that nobody chose."""
+    return int(hashlib.sha256(text.encode()).hexdigest()[:16], 16)
+
+
+def accented(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One sentence each of ACCENTED adults of speechocean762's test half."""
+    fitting: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["speaker"].startswith(SPEECHOCEAN) and row["split"] == "test" and row["age"] >= ADULT:
+            if len(metrics.words(row["text"])) >= ACCENTED_WORDS:
+                fitting.setdefault(row["speaker"], []).append(row)
+    speakers = sorted(fitting, key=by_hash)[:ACCENTED]
+    return [min(fitting[s], key=lambda r: by_hash(r["utterance"])) for s in speakers]
+
+
+def talkers(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Recordings for babble: the test half's speakers that `accented` leaves out, adults and children."""
+    taken = {row["speaker"] for row in accented(rows)}
+    found: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda r: by_hash(r["utterance"])):
+        if row["speaker"].startswith(SPEECHOCEAN) and row["split"] == "test" and row["speaker"] not in taken:
+            found.setdefault(row["speaker"], row)
+    return sorted(found.values(), key=lambda r: r["speaker"])
+
+
+@dataclass(frozen=True)
+class RealKitchen:
+    """Speech in Picovoice's recording of a kitchen."""
+
+    clones: Path
+    snr_db: float
+
+    def add(self, samples: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+        """(T,) samples with noise; the same `name` always gets the same piece of it."""
+        noise = looped(_kitchen(self.clones), len(samples), np.random.default_rng(by_hash(name)))
+        return in_noise(samples, unit_power(noise), self.snr_db)
+
+
+@cache
+def _kitchen(clones: Path) -> NDArray[np.float32]:
+    sound, rate = sf.read(io.BytesIO(Clone(clones / KITCHEN_CLONE).read(KITCHEN_FILE)), dtype="float32", always_2d=True)
+    return soxr.resample(sound.mean(1), rate, SAMPLE_RATE).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Babble:
+    """Speech among TALKERS others, who are as loud as each other."""
+
+    data: Path
+    snr_db: float = BABBLE_SNR
+
+    def add(self, samples: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+        """(T,) samples with the others; the same `name` always gets the same ones."""
+        rng = np.random.default_rng(by_hash(name))
+        rows = _talkers(self.data)
+        noise = np.zeros(len(samples), np.float32)
+        for i in rng.choice(len(rows), TALKERS, replace=False):
+            spoken = normalise(sf.read(self.data / rows[i]["path"], dtype="float32")[0])
+            noise += looped(spoken, len(samples), rng)
+        return in_noise(samples, unit_power(noise), self.snr_db)
+
+
+@cache
+def _talkers(data: Path) -> list[dict[str, Any]]:
+    return talkers(listed(data))
+
+
+@dataclass(frozen=True)
+class Room:
+    """Speech `distance` metres away in a shoebox room, by the image-source method (Allen and Berkley, 1979)."""
+
+    distance: float = 1.5
+    size: tuple[float, float, float] = (5.0, 4.0, 2.7)
+    seconds: float = 0.4
+    """In which the sound falls by 60 dB, by Sabine's formula."""
+
+    def add(self, samples: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+        """(T,) samples in the room, delayed by nothing and as loud as before."""
+        response = _response(self)
+        n = len(samples) + len(response)
+        wet = np.fft.irfft(np.fft.rfft(samples, n) * np.fft.rfft(response, n), n)[: len(samples)]
+        rms = np.sqrt((samples.astype(np.float64) ** 2).mean() / max((wet**2).mean(), 1e-20))
+        return (wet * rms).astype(np.float32)
+
+
+@cache
+def _response(room: Room) -> NDArray[np.float64]:
+    """Impulse response that begins with the direct sound."""
+    speed = 343.0
+    size = np.array(room.size)
+    volume, surface = size.prod(), 2 * (size[0] * size[1] + size[0] * size[2] + size[1] * size[2])
+    absorbed = 0.161 * volume / (surface * room.seconds)
+    reflected = np.sqrt(max(0.0, 1 - absorbed))
+    ear = np.array([0.4, 0.45, 0.42]) * size
+    mouth = ear + room.distance * np.array([0.8, 0.55, 0.24]) / np.linalg.norm([0.8, 0.55, 0.24])
+    reach = speed * room.seconds * 1.2
+    order = [np.arange(-int(reach / (2 * s)) - 1, int(reach / (2 * s)) + 2) for s in size]
+    taps = np.zeros(int(SAMPLE_RATE * room.seconds * 1.2) + 80)
+    start = room.distance / speed * SAMPLE_RATE
+    grid = np.stack(np.meshgrid(*order, indexing="ij"), -1).reshape(-1, 3)
+    for mirrored in np.ndindex(2, 2, 2):
+        flip = np.array(mirrored)
+        places = (1 - 2 * flip) * mouth + 2 * grid * size
+        bounces = (np.abs(grid - flip) + np.abs(grid)).sum(1)
+        far = np.linalg.norm(places - ear, axis=1)
+        late = far / speed * SAMPLE_RATE - start
+        near = late < len(taps) - 2
+        gain = reflected ** bounces[near] * room.distance / far[near]
+        index = late[near].astype(int)
+        share = late[near] - index
+        # between two samples
+        np.add.at(taps, index, gain * (1 - share))
+        np.add.at(taps, index + 1, gain * share)
+    return taps
+
+
+def scenes(data: Path, clones: Path) -> dict[str, Any]:
+    """List to where its sounds are heard; all of them but `accent` are those of `clean`."""
+    found: dict[str, Any] = {"clean": None, "accent": None}
+    found |= {f"kitchen, {snr:g} dB": RealKitchen(clones, snr) for snr in KITCHEN_SNRS}
+    return found | {f"babble, {BABBLE_SNR:g} dB": Babble(data), "room, 1.5 m": Room()}
+
+
+def list_figures(
+    converted: Sequence[tuple[Trial, Mapping[str, Any]]],
+    sources: Mapping[Name, Mapping[str, Any]],
+    clean: Mapping[Name, Mapping[str, Any]],
+    texts: Mapping[Name, str | None],
+) -> dict[str, dict[str, Figure]]:
+    """Recogniser to `wrong` (share of words), `source` (the same of the source, in its scene) and `beyond`: their difference.
+
+    The reference is the transcript, or what Whisper base reads in the clean source where there is none. The interval is
+    of a bootstrap over the list's utterances, which count by their words.
+    """
+    first = next(iter(RECOGNISERS))
+    figures: dict[str, dict[str, Figure]] = {}
+    for name in RECOGNISERS:
+        scores = []
+        for trial, result in converted:
+            text = texts.get(trial.name)
+            reference = readers.words(text) if text else list(clean[trial.name][first])
+            errors, own = (readers.wrong(reference, r[name]) for r in (result, sources[trial.name]))
+            amounts = {"wrong": errors, "source": own, "beyond": errors - own}
+            parts = {key: (float(amount), float(len(reference))) for key, amount in amounts.items()}
+            # one group: what is drawn are utterances, whoever speaks
+            scores.append(Score("list", trial.voice, "/".join(trial.name), parts))
+        figures[name] = summarise(scores)
+    return figures

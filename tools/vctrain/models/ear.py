@@ -1,0 +1,129 @@
+"""Whisper's encoder as the ear of a decoder: its rows, and a head from them to content and phones.
+
+A teacher hears whole recordings; `studio` hears in blocks, so that it can follow a stream.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vctrain import checkpoint
+from vctrain.models.content_encoder import PHONES, ContentEncoder, EncoderConfig
+from vctrain.models.whisper import HOP_LENGTH, ROW_LENGTH, WhisperEncoder, block_mask, log_mel
+
+PER_ROW = ROW_LENGTH // HOP_LENGTH
+"""Frames of content for one row."""
+
+
+@dataclass(frozen=True)
+class EarConfig:
+    """Sizes of Whisper's encoder, which of its layers are heard, and how far each row hears."""
+
+    size: int = 512
+    n_layers: int = 6
+    heard: tuple[int, ...] = (3, 5)
+    """Layers whose rows the head gets."""
+    neighbours: int = 1
+    """Rows on either side that the head gets as well."""
+    hidden: int = 512
+    content_size: int = 48
+    n_phones: int = len(PHONES)
+    latency: int = 480
+    """Samples between the newest sample of a frame and the sound that its output belongs to."""
+    block: int = 0
+    """Rows that hear each other to the end; 0: all of them."""
+    back: int = 150
+    """Rows before itself that a row hears, where there are blocks."""
+    loudest: float | None = None
+    """See whisper.log_mel."""
+
+
+class EarHead(nn.Module):
+    """Rows (B, N, inputs) to content, two frames per row: (B, 2 N, content_size)."""
+
+    def __init__(self, config: EarConfig) -> None:
+        super().__init__()
+        self.config = config
+        inputs = config.size * len(config.heard)
+        self.norm = nn.LayerNorm(inputs)
+        wide = inputs * (1 + 2 * config.neighbours)
+        self.hidden = nn.Linear(wide, config.hidden)
+        self.content = nn.Linear(config.hidden, PER_ROW * config.content_size)
+        self.direct = nn.Linear(wide, PER_ROW * config.content_size, bias=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """The first and last rows' missing neighbours are themselves."""
+        x, n = self.norm(rows), self.config.neighbours
+        if n:
+            padded = torch.cat([x[:, :1].expand(-1, n, -1), x, x[:, -1:].expand(-1, n, -1)], 1)
+            x = torch.cat([padded[:, i : i + x.shape[1]] for i in range(2 * n + 1)], -1)
+        content = self.content(F.gelu(self.hidden(x))) + self.direct(x)
+        return content.unflatten(-1, (PER_ROW, -1)).flatten(1, 2)
+
+
+class WhisperEar(nn.Module):
+    """Samples to content and phone logits, in one piece. Frame k of the head belongs to sample 160 k."""
+
+    def __init__(self, config: EarConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = WhisperEncoder(config.size, config.n_layers)
+        self.head = EarHead(config)
+        self.phones = nn.Linear(config.content_size, config.n_phones)
+
+    def rows(self, samples: Tensor) -> Tensor:
+        """(B, T) to (B, 1 + T // 320, size * len(heard)): row j is centred at sample 320 j."""
+        mels = log_mel(samples, self.config.loudest)
+        n_rows = (mels.shape[-1] + 1) // 2
+        mask = block_mask(n_rows, self.config.block, self.config.back) if self.config.block else None
+        return torch.cat(self.encoder.rows(mels, mask, self.config.heard)[1], -1)
+
+    def on_grid(self, samples: Tensor) -> Tensor:
+        """(B, T) to content (B, K, content_size): frame k belongs to sample 160 k."""
+        return self.head(self.rows(samples))
+
+    def hear(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 160 * N) to content (B, N, content_size) and phone logits (B, N, 40), as teachers.hear."""
+        with torch.autocast("cpu", torch.bfloat16):
+            content = self.on_grid(samples)
+        hops = samples.shape[-1] // HOP_LENGTH
+        places = torch.arange(1, hops + 1) - self.config.latency / HOP_LENGTH
+        content = between(content.float(), places)
+        return content, self.phones(content)
+
+
+def between(rows: Tensor, places: Tensor) -> Tensor:
+    """(..., K, C) at fractional places (N,), linearly; the first and the last row go on for ever. (..., N, C)."""
+    places = places.clamp(0, rows.shape[-2] - 1)
+    low = places.floor().long()
+    share = (places - low)[:, None].to(rows.dtype)
+    return rows[..., low, :] * (1 - share) + rows[..., (low + 1).clamp(max=rows.shape[-2] - 1), :] * share
+
+
+def load_hearing(path: Path) -> ContentEncoder | WhisperEar:
+    """The judged weights of a run's encoder.pt, whatever kind of encoder it is.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    saved = checkpoint.load(path)
+    if saved is None:
+        raise FileNotFoundError(f"expected {path}; run tools/train_encoder.py first")
+    encoder: ContentEncoder | WhisperEar
+    if "ear" in saved:
+        encoder = WhisperEar(ear_config(saved["ear"]))
+    else:
+        encoder = ContentEncoder(EncoderConfig(**saved["config"]))
+    encoder.load_state_dict(saved["model"])
+    return encoder
+
+
+def ear_config(saved: dict[str, Any]) -> EarConfig:
+    """As a checkpoint keeps it."""
+    return EarConfig(**saved | {"heard": tuple(saved["heard"])})
