@@ -225,7 +225,7 @@ def judge_lists(session: Session, system: System) -> dict[str, Any]:
         results = session.score(jobs, f"{name}, converted")
         converted = list(zip(jobs, results, strict=True))
         entry: dict[str, Any] = {"n": len(rows), "figures": lists.list_figures(converted, known[name], clean, texts)}
-        if args.baselines:
+        if args.baselines or args.copies:
             copies = heard(WorldCopy(), name, rows)
             pairs = list(zip(copies, session.score(copies, f"{name}, WORLD copies"), strict=True))
             entry["copy"] = lists.list_figures(pairs, known[name], clean, texts)
@@ -441,6 +441,7 @@ def main() -> int:
     parser.add_argument(
         "--clones", type=Path, help=f"folder of the clone {lists.KITCHEN_CLONE}: judge words on the test lists too"
     )
+    parser.add_argument("--copies", action="store_true", help="beside each list WORLD's copies, as --baselines does")
     parser.add_argument("--list-voices", nargs="+", default=["kathleen"], help="voices of the test lists")
     parser.add_argument("--baselines", action="store_true", help="judge what one would use otherwise, and ceilings")
     parser.add_argument(

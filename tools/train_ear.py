@@ -71,7 +71,7 @@ def samples_of(data: Path, row: dict) -> Tensor:
 def store_features(data: Path) -> None:
     """Whisper's rows of the heard layers, (N, 1024) in half precision, below DATA/features."""
     ear = WhisperEar(EarConfig())
-    ear.encoder = WhisperEncoder.load(folder("base", data))
+    ear.begin_with(WhisperEncoder.load(folder("base", data)))
     rows = [r for r in recordings(data) if not stored(data, "features", r).exists()]
     began, seconds = time.monotonic(), 0.0
     for i, row in enumerate(rows, 1):
@@ -133,9 +133,8 @@ def train_head(args: argparse.Namespace) -> None:
         labels.append(label[: 2 * n].reshape(n, 2))
         counts.append(count[: 2 * n].reshape(n, 2))
     x, goal, label, count = (torch.cat(part) for part in (inputs, content, labels, counts))
-    print(
-        f"{len(x)} rows, content counts in {count.float().mean():.3f}, labels in {(label != IGNORE).float().mean():.3f}"
-    )
+    shares = count.float().mean(), (label != IGNORE).float().mean()
+    print(f"{len(x)} rows, content counts in {shares[0]:.3f} of the frames, {shares[1]:.3f} have a label", flush=True)
     config = EarConfig(content_size=like.config.content_size)
     head = EarHead(config)
     middle, variance = goal[count].mean(0), goal[count].var(0)
@@ -143,6 +142,7 @@ def train_head(args: argparse.Namespace) -> None:
         head.content.bias.copy_(middle.repeat(2))
     edges = torch.from_numpy(np.concatenate([np.arange(len(i)) for i in inputs]))
     first, last = edges == 0, torch.cat([edges[1:] == 0, torch.ones(1, dtype=torch.bool)])
+    cross_entropy = torch.nn.CrossEntropyLoss(ignore_index=IGNORE, label_smoothing=0.05)
     optimizer = torch.optim.AdamW(head.parameters(), args.learning_rate, weight_decay=1e-2)
     n_steps = args.epochs * (len(x) // args.batch + 1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, n_steps)
@@ -158,9 +158,7 @@ def train_head(args: argparse.Namespace) -> None:
                 found = head(three)[:, 2:4].float()
             distance = ((found - goal[part]).square() / variance)[count[part]].mean()
             logits = like.phones(found)
-            named = F.cross_entropy(
-                logits.flatten(0, 1), label[part].flatten(), ignore_index=IGNORE, label_smoothing=0.05
-            )
+            named = cross_entropy(logits.flatten(0, 1), label[part].flatten())
             optimizer.zero_grad()
             (distance + args.label_weight * named).backward()
             optimizer.step()
@@ -171,7 +169,7 @@ def train_head(args: argparse.Namespace) -> None:
         told = ", ".join(f"{n} {v:.3f}" for n, v in zip(("distance", "phones", "right"), sums / len(x), strict=True))
         print(f"epoch {epoch}: {told}, {time.monotonic() - began:.0f} s", flush=True)
     ear = WhisperEar(config)
-    ear.encoder = WhisperEncoder.load(folder("base", data))
+    ear.begin_with(WhisperEncoder.load(folder("base", data)))
     ear.head = head
     ear.phones.load_state_dict(like.phones.state_dict())
     checkpoint.save(args.run / "encoder.pt", model=ear.state_dict(), ear=asdict(config), step=n_steps, scores={})

@@ -3,9 +3,12 @@
     GOMP_SPINCOUNT=30000 python tools/train_encoder.py --data DATA --noises ESC-10 --run RUN --compile
     ... --run TEACHER --variant teacher --in-noise 0.5
     ... --run TINY --variant tiny --teacher TEACHER/encoder.pt
+    ... --run RUN --start-from tools/weights/encoder.pt --answers EAR/encoder.pt
 
 With a teacher the encoder also learns what the teacher makes of the clean recording: its content, and its phone
-probabilities, which know more than one aligned label.
+probabilities, which know more than one aligned label. With --answers what it learns is stored below DATA/answers
+(train_ear.py), so that a large teacher costs nothing; recordings that nobody aligned are heard as well, and people who
+talk are a part of the noise.
 
 Stops at any time; the same command goes on from the last checkpoint. Progress: tensorboard --logdir RUN
 """
@@ -14,7 +17,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +27,14 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from vctrain import checkpoint
 from vctrain.data.alignment import label_index
+from vctrain.data.corpora import SPEECHOCEAN
 from vctrain.data.front_end import HOP_LENGTH, log_mel
 from vctrain.data.noise import Noises
-from vctrain.data.speech import IGNORE, IN_NOISE, EncoderSampler, Utterance, load_utterances
+from vctrain.data.speech import IGNORE, IN_NOISE, EncoderSampler, Utterance, load_utterances, load_with_answers
 from vctrain.errors import told_in_a_line
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
 from vctrain.progress import Progress
-from vctrain.teachers import ContentTeacher, further_ahead
+from vctrain.teachers import ContentTeacher, StoredTeacher, further_ahead
 from vctrain.variants import MODELS
 
 EMA = 0.998
@@ -95,6 +99,8 @@ def main() -> None:
     parser.add_argument("--variant", choices=MODELS, default="default")
     parser.add_argument("--start-from", type=Path, help="another run's encoder.pt, whose weights are taken at step 0")
     parser.add_argument("--teacher", type=Path, help="another run's encoder.pt, whose answers are learnt as well")
+    parser.add_argument("--answers", type=Path, help="encoder.pt of train_ear.py, whose stored answers are learnt")
+    parser.add_argument("--label-weight", type=float, default=LABEL_WEIGHT, help="of aligned labels beside a teacher")
     parser.add_argument("--in-noise", type=float, default=IN_NOISE, metavar="SHARE", help="of speech that is in noise")
     parser.add_argument("--steps", type=int, default=10000)
     parser.add_argument("--batch", type=int, default=8)
@@ -111,13 +117,18 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
 
-    utterances = load_utterances(args.data)
+    utterances = load_with_answers(args.data) if args.answers else load_utterances(args.data)
+    noises = Noises.load(args.noises)
+    if args.answers:
+        noises = replace(noises, people=[u.samples for u in utterances if u.split == "train"])
     unseen = [u for u in utterances if u.speaker == "ls19"][::6]
+    accented = [u for u in utterances if u.split == "test" and u.speaker.startswith(SPEECHOCEAN)][::25]
     seen = [u for u in utterances if u.split == "test" and u.speaker == "bdl"]
     encoder = ContentEncoder(MODELS[args.variant].encoder)
     latency = encoder.config.latency
     if args.start_from is not None:
         encoder.begin_as(load_encoder(args.start_from))
+    stored = StoredTeacher(args.answers) if args.answers is not None else None
     teacher = ContentTeacher(args.teacher) if args.teacher is not None else None
     if teacher is not None:
         further_ahead(teacher.encoder, latency)
@@ -137,14 +148,14 @@ def main() -> None:
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
         step = saved["step"]
-    sampler = EncoderSampler(utterances, Noises.load(args.noises), latency, args.seed + step, args.in_noise)
+    sampler = EncoderSampler(utterances, noises, latency, args.seed + step, args.in_noise)
     n_parameters = sum(p.numel() for p in encoder.parameters())
     print(f"{n_parameters / 1e6:.2f} M parameters, {len(utterances)} utterances, from step {step}", flush=True)
 
     writer = SummaryWriter(args.run / "tensorboard")
     progress, saved_at = Progress(writer), time.monotonic()
     while step < args.steps:
-        distorted, clean, labels = sampler.batch(args.batch, args.frames)
+        distorted, clean, labels, answers = sampler.batch(args.batch, args.frames)
         mels = mask_mels(warp_mels(log_mel(torch.from_numpy(distorted)), sampler.rng), sampler.rng)
         target = torch.from_numpy(labels)
         heard = target != IGNORE
@@ -153,7 +164,9 @@ def main() -> None:
         content, logits = content.float(), logits.float()
         loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=IGNORE, label_smoothing=0.05)
         if teacher is not None:
-            loss = LABEL_WEIGHT * loss + teacher.loss(torch.from_numpy(clean), content, logits, heard, latency)
+            loss = args.label_weight * loss + teacher.loss(torch.from_numpy(clean), content, logits, heard, latency)
+        if stored is not None:
+            loss = args.label_weight * loss + stored.loss(torch.from_numpy(answers), content, logits)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
@@ -168,6 +181,8 @@ def main() -> None:
         if time.monotonic() - saved_at > CHECKPOINT_SECONDS or step == args.steps:
             judged = average.module
             scores = {"ls19": frame_accuracy(judged, unseen), "bdl, unseen prompts": frame_accuracy(judged, seen)}
+            if accented:
+                scores["speechocean762, test half"] = frame_accuracy(judged, accented)
             for name, score in scores.items():
                 writer.add_scalar(f"frame accuracy/{name}", score, step)
             print(f"{step} frame accuracy {scores}", flush=True)

@@ -63,7 +63,7 @@ def test_a_crops_labels_are_of_what_was_heard_a_latency_ago(latency):
     utterance = Utterance("anna", "u", "train", samples, labels, np.arange(0, 800, 40, dtype=np.int32))
     sampler = EncoderSampler([utterance], None, latency, seed=3, in_noise=0)
     for _ in range(10):
-        _, clean, found = sampler.crop(200)
+        _, clean, found, _ = sampler.crop(200)
         heard = found != IGNORE
         assert heard.tolist() == [m >= 2 + -(-latency // HOP_LENGTH) for m in range(200)]
         centres = HOP_LENGTH * (np.arange(200)[heard] + 1) - latency

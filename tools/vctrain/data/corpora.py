@@ -169,7 +169,7 @@ def vcc2016(clones: Path) -> Iterator[Recording]:
 def speechocean(clones: Path) -> Iterator[Recording]:
     """speechocean762: English by native speakers of Mandarin, children among them (jimbozhang/speechocean762).
 
-    Speakers are called oc0001 and so on. The corpus' `test` half, 125 other speakers than its `train` half, only judges.
+    Speakers are called oc0001 and so on. The corpus' `test` half, 125 other speakers, only judges.
     """
     clone = Clone(clones / "jimbozhang+speechocean762")
 

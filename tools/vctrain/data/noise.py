@@ -21,6 +21,9 @@ KITCHEN = {"Rain": 0.0, "Fire crackling": -3.0, "Clock tick": -6.0}
 KITCHEN_SHARE, RECORDED_SHARE, HISS_SHARE = 0.45, 0.2, 0.12
 """Shares of what training hears: kitchens, other recordings, coloured noise. The rest is `household`."""
 
+BABBLE_SHARE, TALKERS = 0.2, (3, 8)
+"""Share of noise that is people who talk, where there are some, and how many of them at least and at most."""
+
 Sounds = Sequence[tuple[float, Sequence[NDArray[np.float32]]]]
 """(gain, recordings of unit power) per class."""
 
@@ -96,6 +99,8 @@ class Noises:
 
     recordings: Sequence[NDArray[np.float32]]
     kitchen: Sounds
+    people: Sequence[NDArray[np.int16]] = ()
+    """Speech of any level that babble is made of."""
 
     @classmethod
     def load(cls, folder: Path) -> Noises:
@@ -104,6 +109,8 @@ class Noises:
 
     def draw(self, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """(n_samples,) of unit power, another one each time."""
+        if self.people and rng.random() < BABBLE_SHARE:
+            return self._babble(n_samples, rng)
         kind = rng.random()
         if self.kitchen and kind < KITCHEN_SHARE:
             gains = 10 ** (rng.normal(0, 4, len(self.kitchen)) / 20)
@@ -118,6 +125,13 @@ class Noises:
         else:
             return unit_power(shape_spectrum(rng.standard_normal(n_samples).astype(np.float32), rng))
         return unit_power(shape_spectrum(noise, rng) if rng.random() < 0.7 else noise)
+
+    def _babble(self, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
+        noise = np.zeros(n_samples, np.float32)
+        for _ in range(rng.integers(TALKERS[0], TALKERS[1] + 1)):
+            spoken = self.people[rng.integers(len(self.people))].astype(np.float32)
+            noise += np.float32(10 ** (rng.normal(0, 3) / 20)) * unit_power(varied(spoken, n_samples, rng))
+        return unit_power(noise)
 
     def _recorded(self, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
         return varied(self.recordings[rng.integers(len(self.recordings))], n_samples, rng)

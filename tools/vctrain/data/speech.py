@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,26 +11,28 @@ import soxr
 from numpy.typing import NDArray
 
 from vctrain.data.alignment import LABEL_CENTRE, aligned, label_index
-from vctrain.data.corpora import SAMPLE_RATE
+from vctrain.data.corpora import SAMPLE_RATE, SPEECHOCEAN, listed
 from vctrain.data.distortions import companded, reverberate, shape_spectrum
 from vctrain.data.front_end import HOP_LENGTH, WIN_LENGTH
 from vctrain.data.noise import Noises, draw_snr, in_noise
 from vctrain.models.content_encoder import PHONE_INDEX
 
 SPEAKER_WEIGHTS = {
-    "kathleen": 0.08,
-    "slt": 0.06,
-    "bdl": 0.07,
-    "ls26": 0.07,
-    "ls27": 0.07,
-    "flite-rms": 0.08,
-    "flite-awb": 0.08,
-    "flite-slt": 0.07,
+    "kathleen": 0.07,
+    "slt": 0.05,
+    "bdl": 0.06,
+    "ls26": 0.06,
+    "ls27": 0.06,
+    "flite-rms": 0.05,
+    "flite-awb": 0.05,
+    "flite-slt": 0.04,
     "flite-kal16": 0.02,
-    "espeak": 0.03,
-    "others": 0.37,
+    "espeak": 0.02,
+    SPEECHOCEAN: 0.22,
+    "others": 0.30,
 }
-"""How often training hears each speaker; `others` are the many LibriSpeech speakers with one utterance each."""
+"""How often training hears each speaker, or all of speechocean762; `others` are the many LibriSpeech speakers with one
+utterance each."""
 
 SPLICED = 0.5
 """Share of crops whose words follow each other at random: of real sentences training has too few."""
@@ -57,7 +59,51 @@ class Utterance:
     samples: NDArray[np.int16]
     labels: NDArray[np.int8]
     words: NDArray[np.int32]
-    """First frame of every word, and of the silences between them."""
+    """First frame of every word, and of the silences between them; empty where nothing was aligned."""
+    answers: NDArray[np.float16] | None = None
+    """Content (K, 48) that a teacher hears in each of the frames, at least as many as there are labels."""
+
+
+ANSWERS = "answers"
+"""Folder of DATA in which train_ear.py stores a teacher's content: frame k of an .npy file belongs to sample 160 k."""
+
+
+def load_answers(data: Path, path: str) -> NDArray[np.float16] | None:
+    """A teacher's content of one recording in the aligner's frames (K, 48); None where there is none."""
+    file = (data / ANSWERS / path).with_suffix(".npy")
+    if not file.exists():
+        return None
+    found = np.load(file).astype(np.float32)
+    # frames of the aligner are centred at LABEL_CENTRE + 160 k
+    places = np.arange(len(found)) + LABEL_CENTRE / HOP_LENGTH
+    return interpolated(found, places).astype(np.float16)
+
+
+def interpolated(rows: NDArray[np.floating], places: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Rows (K, C) at fractional places (N,), linearly; the first and the last go on for ever. (N, C)."""
+    places = np.clip(places, 0, len(rows) - 1)
+    low = np.floor(places).astype(np.intp)
+    share = (places - low)[:, None].astype(np.float32)
+    return rows[low] * (1 - share) + rows[np.minimum(low + 1, len(rows) - 1)] * share
+
+
+def load_with_answers(data: Path) -> list[Utterance]:
+    """Every aligned utterance, with a teacher's answers where there are any, and those that have answers only.
+
+    The latter have no label that counts and no words.
+    """
+    utterances = []
+    known = set()
+    for (row, _), utterance in zip(aligned(data), load_utterances(data), strict=True):
+        known.add(row["path"])
+        utterances.append(replace(utterance, answers=load_answers(data, row["path"])))
+    for row in listed(data):
+        if row["path"] not in known and (answers := load_answers(data, row["path"])) is not None:
+            samples = sf.read(data / row["path"], dtype="int16")[0]
+            labels = np.full(len(samples) // HOP_LENGTH + 5, IGNORE, np.int8)
+            none = np.zeros(0, np.int32)
+            utterances.append(Utterance(row["speaker"], row["utterance"], row["split"], samples, labels, none, answers))
+    return utterances
 
 
 def load_utterances(data: Path) -> list[Utterance]:
@@ -75,7 +121,7 @@ def load_utterances(data: Path) -> list[Utterance]:
 
 def splice(utterances: list[Utterance], n_samples: int, rng: np.random.Generator) -> Utterance:
     """At least `n_samples` of one speaker's words, two to five of them as they were spoken, then others."""
-    pieces, labels = [np.zeros(FIRST_EDGE, np.int16)], []
+    pieces, labels, answers = [np.zeros(FIRST_EDGE, np.int16)], [], []
     length = 0
     while length < n_samples:
         utterance = utterances[rng.integers(len(utterances))]
@@ -89,10 +135,25 @@ def splice(utterances: list[Utterance], n_samples: int, rng: np.random.Generator
         piece[len(piece) - len(fade) :] *= fade[::-1]
         pieces.append(piece.astype(np.int16))
         labels.append(utterance.labels[start:stop])
+        if utterance.answers is not None:
+            answers.append(interpolated(utterance.answers, np.arange(start, stop, dtype=float)))
         length += len(piece)
     of = utterances[0]
     everything = np.concatenate(labels)
-    return Utterance(of.speaker, "spliced", of.split, np.concatenate(pieces), everything, np.zeros(0, np.int32))
+    # one recording without answers, and none of the frames could be told from another's
+    heard = np.concatenate(answers).astype(np.float16) if len(answers) == len(labels) else None
+    return Utterance(of.speaker, "spliced", of.split, np.concatenate(pieces), everything, np.zeros(0, np.int32), heard)
+
+
+Crop = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
+
+
+def _group(speaker: str) -> str:
+    """The name in SPEAKER_WEIGHTS under which a speaker counts."""
+    for several in ("espeak", SPEECHOCEAN):
+        if speaker.startswith(several):
+            return several
+    return speaker if speaker in SPEAKER_WEIGHTS else "others"
 
 
 class EncoderSampler:
@@ -105,17 +166,20 @@ class EncoderSampler:
         self.latency = latency
         self.in_noise = in_noise
         self.noises = noises
+        known = next((u.answers for u in utterances if u.answers is not None), None)
+        self.content_size = 0 if known is None else known.shape[1]
         groups: dict[str, list[Utterance]] = {}
         for utterance in utterances:
             if utterance.split == "train":
-                name = utterance.speaker.split("-")[0] if "espeak" in utterance.speaker else utterance.speaker
-                groups.setdefault(name if name in SPEAKER_WEIGHTS else "others", []).append(utterance)
+                groups.setdefault(_group(utterance.speaker), []).append(utterance)
         self.names = sorted(groups)
         self.groups = groups
         self.speakers: dict[str, list[Utterance]] = {}
         for group in groups.values():
             for utterance in group:
-                self.speakers.setdefault(utterance.speaker, []).append(utterance)
+                # what was not aligned cannot be cut into words
+                if len(utterance.words):
+                    self.speakers.setdefault(utterance.speaker, []).append(utterance)
         weights = np.array([SPEAKER_WEIGHTS[name] for name in self.names])
         self.weights = weights / weights.sum()
         self.lengths = {
@@ -123,8 +187,11 @@ class EncoderSampler:
             for name, group in groups.items()
         }
 
-    def crop(self, n_frames: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-        """Distorted and clean samples (160 * n_frames,), and each output frame's label or IGNORE."""
+    def crop(self, n_frames: int) -> Crop:
+        """Distorted and clean samples (160 * n_frames,), each output frame's label or IGNORE, and a teacher's content.
+
+        The last is (n_frames, 48), and NaN where no teacher has heard the recording.
+        """
         rng = self.rng
         group = self.names[rng.choice(len(self.names), p=self.weights)]
         utterance = self.groups[group][rng.choice(len(self.groups[group]), p=self.lengths[group])]
@@ -132,7 +199,7 @@ class EncoderSampler:
         stretch = float(np.exp(rng.uniform(-0.24, 0.24))) if rng.random() < 0.8 else 1.0
         wanted = n_frames * HOP_LENGTH
         needed = int(wanted / stretch) + 64
-        if rng.random() < SPLICED:
+        if rng.random() < SPLICED and utterance.speaker in self.speakers:
             utterance = splice(self.speakers[utterance.speaker], needed, rng)
         start = int(rng.integers(-needed // 4, max(1, len(utterance.samples) - 3 * needed // 4)))
         piece = np.zeros(needed, np.float32)
@@ -149,7 +216,12 @@ class EncoderSampler:
         labels[inside] = utterance.labels[index[inside]]
         # what comes before the crop was not heard
         labels[: WIN_LENGTH // HOP_LENGTH + -(-self.latency // HOP_LENGTH)] = IGNORE
-        return self._distort(piece), piece, labels
+        answers = np.full((n_frames, self.content_size), np.nan, np.float32)
+        if utterance.answers is not None and len(utterance.answers):
+            answers = interpolated(utterance.answers, (centres - LABEL_CENTRE) / HOP_LENGTH)
+            # before the recording and behind it is silence that the teacher was not asked about
+            answers[(centres < 0) | (centres > len(utterance.samples))] = np.nan
+        return self._distort(piece), piece, labels, answers
 
     def _distort(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         rng = self.rng
@@ -169,7 +241,7 @@ class EncoderSampler:
             samples = companded(samples)
         return np.clip(samples, -1, 1).astype(np.float32)
 
-    def batch(self, size: int, n_frames: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-        """Distorted and clean samples, (B, 160 * N) each, and labels (B, N)."""
-        distorted, clean, labels = zip(*(self.crop(n_frames) for _ in range(size)), strict=True)
-        return np.stack(distorted), np.stack(clean), np.stack(labels)
+    def batch(self, size: int, n_frames: int) -> Crop:
+        """Distorted and clean samples, (B, 160 * N) each, labels (B, N), and answers (B, N, 48); see crop."""
+        distorted, clean, labels, answers = zip(*(self.crop(n_frames) for _ in range(size)), strict=True)
+        return np.stack(distorted), np.stack(clean), np.stack(labels), np.stack(answers)

@@ -74,7 +74,7 @@ def word_parts(trial: Trial, heard: list[str], known: Known) -> dict[str, tuple[
 
 
 def read_parts(trial: Trial, result: Result, known: Known) -> dict[str, tuple[float, float]]:
-    """What Whisper reads wrong: `wrong_base` and `wrong_tiny.en` of the reference's words, `beyond_...` less the source's.
+    """What Whisper reads wrong: `wrong_base`, `wrong_tiny.en` of the reference's words; `beyond_...` less the source's.
 
     The reference is the transcript, or what Whisper base reads in the source; no utterance has more errors than words.
     """

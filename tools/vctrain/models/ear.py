@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vctrain import checkpoint
 from vctrain.models.content_encoder import PHONES, ContentEncoder, EncoderConfig
-from vctrain.models.whisper import HOP_LENGTH, ROW_LENGTH, WhisperEncoder, block_mask, log_mel
+from vctrain.models.whisper import HOP_LENGTH, ROW_LENGTH, WhisperEncoder, block_mask, endless_positions, log_mel
 
 PER_ROW = ROW_LENGTH // HOP_LENGTH
 """Frames of content for one row."""
@@ -42,6 +42,8 @@ class EarConfig:
     """Rows before itself that a row hears, where there are blocks."""
     loudest: float | None = None
     """See whisper.log_mel."""
+    endless: bool = False
+    """Positions that come again, for a stream: see whisper.endless_positions."""
 
 
 class EarHead(nn.Module):
@@ -74,19 +76,28 @@ class WhisperEar(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = WhisperEncoder(config.size, config.n_layers)
+        if config.endless:
+            self.encoder.positions = endless_positions(config.size)
         self.head = EarHead(config)
         self.phones = nn.Linear(config.content_size, config.n_phones)
 
-    def rows(self, samples: Tensor) -> Tensor:
-        """(B, T) to (B, 1 + T // 320, size * len(heard)): row j is centred at sample 320 j."""
+    def rows(self, samples: Tensor, first: int = 0) -> Tensor:
+        """(B, T) to (B, 1 + T // 320, size * len(heard)): row j is centred at sample 320 j. first: row 0's position."""
         mels = log_mel(samples, self.config.loudest)
         n_rows = (mels.shape[-1] + 1) // 2
         mask = block_mask(n_rows, self.config.block, self.config.back) if self.config.block else None
-        return torch.cat(self.encoder.rows(mels, mask, self.config.heard)[1], -1)
+        return torch.cat(self.encoder.rows(mels, mask, self.config.heard, first)[1], -1)
 
-    def on_grid(self, samples: Tensor) -> Tensor:
-        """(B, T) to content (B, K, content_size): frame k belongs to sample 160 k."""
-        return self.head(self.rows(samples))
+    def on_grid(self, samples: Tensor, first: int = 0) -> Tensor:
+        """(B, T) to content (B, K, content_size): frame k belongs to sample 160 k. first: row 0's position."""
+        return self.head(self.rows(samples, first))
+
+    def begin_with(self, encoder: WhisperEncoder) -> None:
+        """Takes Whisper's weights, and its positions where the config does not want others."""
+        weights = encoder.state_dict()
+        if self.config.endless:
+            weights["positions"] = self.encoder.positions
+        self.encoder.load_state_dict(weights)
 
     def hear(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 160 * N) to content (B, N, content_size) and phone logits (B, N, 40), as teachers.hear."""

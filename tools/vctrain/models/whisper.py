@@ -135,7 +135,10 @@ class WhisperEncoder(nn.Module):
             for name, value in read_ctranslate2(folder / "model.bin").items()
             if name.startswith("encoder/")
         }
-        n_layers = 1 + max(int(number[1]) for name in found if (number := re.match(r"layer_(\d+)/", name)))
+        layers = [int(number[1]) for name in found if (number := re.match(r"layer_(\d+)/", name))]
+        if not layers:
+            raise UserError(f"{folder / 'model.bin'} holds no encoder of Whisper; see docs/training.md")
+        n_layers = 1 + max(layers)
         encoder = cls(len(found["conv1/bias"]), n_layers)
         weights = {"positions": found["position_encodings/encodings"]}
 
@@ -158,10 +161,15 @@ class WhisperEncoder(nn.Module):
         encoder.load_state_dict(weights)
         return encoder
 
-    def rows(self, mels: Tensor, mask: Tensor | None = None, keep: tuple[int, ...] = ()) -> tuple[Tensor, list[Tensor]]:
-        """Rows after the last layer, not yet normalised, and those after the layers in `keep`."""
+    def rows(
+        self, mels: Tensor, mask: Tensor | None = None, keep: tuple[int, ...] = (), first: int = 0
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Rows after the last layer, not yet normalised, and those after the layers in `keep`.
+
+        first: the first row's position; behind the last position comes the first one again.
+        """
         x = F.gelu(self.conv2(F.gelu(self.conv1(mels)))).transpose(1, 2)
-        x = x + self.positions[: x.shape[1]]
+        x = x + self.positions[(first + torch.arange(x.shape[1])) % LONGEST_ROWS]
         kept = []
         for i, layer in enumerate(self.layers):
             x = layer(x, mask)
@@ -175,7 +183,19 @@ class WhisperEncoder(nn.Module):
 
 
 def block_mask(n_rows: int, block: int, back: int) -> Tensor:
-    """(n_rows, n_rows): a row hears its own block of `block` rows to the end, and `back` rows before itself."""
+    """(n_rows, n_rows): a row hears the whole of its own block of `block` rows, and `back` rows before that."""
     row = torch.arange(n_rows)
-    ends = (row // block + 1) * block
-    return (row[None] < ends[:, None]) & (row[None] > row[:, None] - back)
+    begins = (row // block * block)[:, None]
+    return (row[None] < begins + block) & (row[None] >= begins - back)
+
+
+def endless_positions(size: int, n_rows: int = LONGEST_ROWS) -> Tensor:
+    """Whisper's sinusoids (n_rows, size), their frequencies rounded so that the last row is followed by the first.
+
+    A stream has no end. Waves longer than twice all rows, which say how late in the recording it is, stand still.
+    """
+    half = size // 2
+    radians = 10_000.0 ** (-torch.arange(half) / (half - 1))
+    turns = (radians * n_rows / (2 * torch.pi)).round()
+    angles = torch.arange(n_rows)[:, None] * turns * (2 * torch.pi / n_rows)
+    return torch.cat([angles.sin(), angles.cos()], 1)

@@ -1,0 +1,164 @@
+"""The ear of `studio`: Whisper's encoder, tuned to follow a stream in blocks and to hear in noise.
+
+    python tools/tune_ear.py --data DATA --noises ESC-10 --answers EAR/encoder.pt --run STUDIO
+
+It learns what the teacher of train_ear.py, which hears whole recordings, made of the clean ones (DATA/answers), while
+it hears them distorted, and 220 ms at a time. STUDIO/encoder.pt is an encoder as any other (`evaluate.py --run`, with a
+decoder.pt beside it). Stops at any time; the same command goes on from the last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from vctrain import checkpoint
+from vctrain.data.alignment import label_index
+from vctrain.data.corpora import SPEECHOCEAN
+from vctrain.data.front_end import HOP_LENGTH
+from vctrain.data.noise import Noises
+from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_with_answers
+from vctrain.data.voices import normalise
+from vctrain.errors import told_in_a_line
+from vctrain.judge.readers import folder
+from vctrain.models.ear import EarConfig, WhisperEar
+from vctrain.models.whisper import LONGEST_ROWS, WhisperEncoder
+from vctrain.progress import Progress
+from vctrain.teachers import StoredTeacher
+
+STUDIO = EarConfig(neighbours=0, block=11, back=132, latency=3840, loudest=1.5, endless=True)
+"""240 ms behind the newest sample: a block of 220 ms, and what window and convolutions hear ahead."""
+EMA = 0.995
+CHECKPOINT_SECONDS = 240
+HEAD_RATE = 10.0
+"""How much faster the head learns, which begins with nothing, than Whisper's own layers."""
+
+
+def frame_accuracy(ear: WhisperEar, utterances: list[Utterance]) -> float:
+    """Share of frames whose most likely phone is the aligned one."""
+    right = total = 0
+    with torch.no_grad():
+        for utterance in utterances:
+            samples = torch.from_numpy(normalise(utterance.samples / np.float32(32768)))[None]
+            found = ear.phones(ear.on_grid(samples).float())[0].argmax(-1).numpy()
+            index = label_index(HOP_LENGTH * np.arange(len(found)))
+            inside = (index >= 0) & (index < len(utterance.labels))
+            right += int((found[inside] == utterance.labels[index[inside]]).sum())
+            total += int(inside.sum())
+    return right / total if total else float("nan")
+
+
+def hide(samples: Tensor, rng: np.random.Generator) -> Tensor:
+    """Silences up to 60 ms of every other recording (B, T): what a row does not hear, its neighbours tell."""
+    samples = samples.clone()
+    for row in samples:
+        if rng.random() < 0.5:
+            length = int(rng.integers(0, 960))
+            start = int(rng.integers(0, len(row) - length))
+            row[start : start + length] = 0
+    return samples
+
+
+@told_in_a_line
+def main() -> None:
+    """Writes RUN/encoder.pt and TensorBoard logs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--noises", type=Path, required=True)
+    parser.add_argument("--answers", type=Path, required=True, help="encoder.pt of train_ear.py")
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--in-noise", type=float, default=0.7, metavar="SHARE", help="of speech that is in noise")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--frames", type=int, default=528, help="a whole number of blocks, of 22 frames each")
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--label-weight", type=float, default=0.3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--compile", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    utterances = load_with_answers(args.data)
+    noises = replace(Noises.load(args.noises), people=[u.samples for u in utterances if u.split == "train"])
+    judged_on = {
+        "ls19": [u for u in utterances if u.speaker == "ls19"][::12],
+        "speechocean762, test half": [
+            u for u in utterances if u.split == "test" and u.speaker.startswith(SPEECHOCEAN) and len(u.words)
+        ][::50],
+    }
+    teacher = StoredTeacher(args.answers)
+    ear = WhisperEar(STUDIO)
+    ear.begin_with(WhisperEncoder.load(folder("base", args.data)))
+    ear.phones.load_state_dict(teacher.phones.state_dict())
+    own = [p for name, p in ear.named_parameters() if not name.startswith("encoder.")]
+    taken = [p for name, p in ear.named_parameters() if name.startswith("encoder.")]
+    rates = [args.learning_rate, HEAD_RATE * args.learning_rate]
+    optimizer = torch.optim.AdamW([{"params": taken}, {"params": own}], weight_decay=0.01, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, args.steps, pct_start=0.1)
+    average = torch.optim.swa_utils.AveragedModel(ear, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA))
+    path, step = args.run / "encoder.pt", 0
+    settings = {"ear": asdict(STUDIO) | {"heard": list(STUDIO.heard)}, "steps": args.steps}
+    if (saved := checkpoint.resume(path, ("trained", "average", "optimizer", "schedule"), settings)) is not None:
+        ear.load_state_dict(saved["trained"])
+        average.load_state_dict(saved["average"])
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        step = saved["step"]
+    # frame k of the ear belongs to sample 160 k of the crop
+    sampler = EncoderSampler(utterances, noises, HOP_LENGTH, args.seed + step, args.in_noise)
+    print(
+        f"{sum(p.numel() for p in ear.parameters()) / 1e6:.2f} M parameters, {len(utterances)} utterances", flush=True
+    )
+    if args.compile:
+        ear.encoder.compile(dynamic=False)
+    writer = SummaryWriter(args.run / "tensorboard")
+    progress, saved_at = Progress(writer), time.monotonic()
+    while step < args.steps:
+        distorted, _, labels, answers = sampler.batch(args.batch, args.frames)
+        samples = hide(torch.from_numpy(distorted[:, : HOP_LENGTH * args.frames - 1]), sampler.rng)
+        target = torch.from_numpy(labels)
+        with torch.autocast("cpu", torch.bfloat16):
+            content = ear.on_grid(samples, int(sampler.rng.integers(LONGEST_ROWS))).float()
+        logits = ear.phones(content)
+        taught = teacher.loss(torch.from_numpy(answers), content, logits)
+        named = F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=IGNORE, label_smoothing=0.05)
+        loss = taught + args.label_weight * torch.nan_to_num(named)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(ear.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        average.update_parameters(ear)
+        step += 1
+        heard = target != IGNORE
+        right = (logits.argmax(-1) == target)[heard].float().mean()
+        progress.add({"loss": loss.item(), "taught": taught.item(), "accuracy": torch.nan_to_num(right).item()})
+        if step % 50 == 0:
+            progress.tell(step)
+        if time.monotonic() - saved_at > CHECKPOINT_SECONDS or step == args.steps:
+            scores = {name: frame_accuracy(average.module, group) for name, group in judged_on.items()}
+            print(f"{step} frame accuracy {scores}", flush=True)
+            checkpoint.save(
+                path,
+                model=average.module.state_dict(),
+                trained=ear.state_dict(),
+                average=average.state_dict(),
+                optimizer=optimizer.state_dict(),
+                schedule=schedule.state_dict(),
+                step=step,
+                scores=scores,
+                **settings,
+            )
+            saved_at = time.monotonic()
+
+
+if __name__ == "__main__":
+    main()
