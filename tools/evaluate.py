@@ -465,7 +465,8 @@ def main() -> int:
         if args.noises:
             noise.kitchen_files(args.noises)
         if args.clones:
-            Clone(args.clones / lists.KITCHEN_CLONE)
+            with Clone(args.clones / lists.KITCHEN_CLONE):
+                pass
         system = judged_system(args)
         rows = listed(args.data)
         if not {"readers", "lists"} <= set(args.skip) and not args.words_only:

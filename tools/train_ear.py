@@ -31,7 +31,7 @@ from vctrain.data.speech import IGNORE, Utterance, load_utterances
 from vctrain.data.voices import normalise
 from vctrain.errors import UserError, told_in_a_line
 from vctrain.judge.readers import folder
-from vctrain.models.content_encoder import load_encoder
+from vctrain.models.content_encoder import ContentEncoder, load_encoder
 from vctrain.models.ear import EarConfig, EarHead, WhisperEar, load_hearing
 from vctrain.models.whisper import LONGEST_ROWS, ROW_LENGTH, WhisperEncoder
 from vctrain.teachers import hear
@@ -83,16 +83,16 @@ def store_features(data: Path) -> None:
             print(f"{i}/{len(rows)}, {seconds / 60:.0f} min of sound in {time.monotonic() - began:.0f} s", flush=True)
 
 
-def wanted(like: Path, data: Path, row: dict, aligned: Utterance | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Content (K, 48), labels (K,) and whether the content counts (K,), frame k at sample 160 k."""
-    samples = samples_of(data, row)
-    encoder = load_encoder(like / "encoder.pt").eval() if not hasattr(wanted, "encoder") else wanted.encoder
-    wanted.encoder = encoder
-    ahead = encoder.config.latency // HOP_LENGTH - 1
+def wanted(like: ContentEncoder, samples: Tensor, aligned: Utterance | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Of samples (1, T): content (K, 48), labels (K,), whether the content counts (K,); frame k at sample 160 k.
+
+    It counts where `like` names the aligned phone, and everywhere in what nobody aligned.
+    """
+    ahead = like.config.latency // HOP_LENGTH - 1
     # frame m is the sound at 160 (m + 1) - latency; trailing silence brings the last ones out
     padded = F.pad(samples, (0, -samples.shape[1] % HOP_LENGTH + HOP_LENGTH * (ahead + 1)))
     with torch.no_grad():
-        content, phones = (x[0, ahead:] for x in hear(encoder, padded))
+        content, phones = (x[0, ahead:] for x in hear(like, padded))
     labels = np.full(len(content), IGNORE, np.int64)
     counts = torch.ones(len(content), dtype=torch.bool)
     if aligned is not None:
@@ -119,11 +119,11 @@ def train_head(args: argparse.Namespace) -> None:
         # speakers without an alignment have no label that could say which content is right
         chosen += [group[i] for i in order[: args.many if name in ("ls", "oc") else args.few]]
         print(f"{name}: {min(len(group), args.many if name in ('ls', 'oc') else args.few)} recordings", flush=True)
-    like = load_encoder(args.like / "encoder.pt")
+    like = load_encoder(args.like / "encoder.pt").eval()
     inputs, content, labels, counts = [], [], [], []
     for row in chosen:
         found = torch.from_numpy(np.load(stored(data, "features", row)))
-        goal, label, count = wanted(args.like, data, row, aligned.get((row["speaker"], row["utterance"])))
+        goal, label, count = wanted(like, samples_of(data, row), aligned.get((row["speaker"], row["utterance"])))
         n = min(len(found), len(goal) // 2)
         if (row["speaker"], row["utterance"]) not in aligned and row["speaker"].startswith("oc"):
             continue

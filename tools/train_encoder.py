@@ -122,7 +122,7 @@ def main() -> None:
     if args.answers:
         noises = replace(noises, people=[u.samples for u in utterances if u.split == "train"])
     unseen = [u for u in utterances if u.speaker == "ls19"][::6]
-    accented = [u for u in utterances if u.split == "test" and u.speaker.startswith(SPEECHOCEAN)][::25]
+    accented = [u for u in utterances if u.split == "test" and u.speaker.startswith(SPEECHOCEAN)][::50]
     seen = [u for u in utterances if u.split == "test" and u.speaker == "bdl"]
     encoder = ContentEncoder(MODELS[args.variant].encoder)
     latency = encoder.config.latency

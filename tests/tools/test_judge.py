@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import subprocess
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -463,6 +464,8 @@ def quick_judges(monkeypatch):
 
     said = {
         "words": lambda x: ["the", "words"] if level(x) > 0.02 else ["a"],
+        "base": lambda x: ["the", "words"] if level(x) > 0.02 else ["a"],
+        "tiny.en": lambda x: ["the", "word"] if level(x) > 0.02 else ["a"],
         "phones": lambda x: ["DH", "AH"] if level(x) > 0.02 else ["AH"],
         "embedding": lambda x: unit(*np.histogram(x, 8, (-0.2, 0.2))[0] + 1.0),
         "dnsmos": lambda x: {"ovrl": 3.0, "sig": 3.5, "bak": 4.0 + level(x)},
@@ -470,6 +473,7 @@ def quick_judges(monkeypatch):
     for name, judge in said.items():
         monkeypatch.setitem(scoring._JUDGES, name, (judge, *scoring._JUDGES[name][1:]))
     monkeypatch.setattr(evaluate, "ProcessPoolExecutor", ThreadPoolExecutor)
+    monkeypatch.setattr(evaluate.readers, "unpack", lambda data: None)
     monkeypatch.setattr(evaluate, "ROOM_SECONDS", 2.0)
     monkeypatch.setattr(evaluate.languages, "TIMBRES", ("+m1",))
     monkeypatch.setattr(evaluate.languages, "SENTENCES", {k: v[1:] for k, v in evaluate.languages.SENTENCES.items()})
@@ -525,6 +529,47 @@ def test_one_command_judges_everything(monkeypatch, data, esc10, quick_judges):
     assert report["trials"]["sources"]["SF1"] == [r["utterance"] for r in trials.choose(rows_of(data), "SF1", 2)]
     assert (data / "scores.png").read_bytes().startswith(b"\x89PNG")
     assert make_results.judged_parts(report)
+
+
+@pytest.fixture
+def clones(tmp_path, data, sentence, monkeypatch):
+    """A clone with a kitchen, and 50 speakers of speechocean762's test half."""
+    rows = []
+    for i in range(50):
+        path = f"oc{i:04d}.flac"
+        sf.write(data / path, sentence[1000 * i : 1000 * i + RATE], RATE)
+        rows.append(row(f"oc{i:04d}", f"u{i}", 3.0, "the words the words the words") | {"path": path, "age": 30})
+    with (data / "utterances.jsonl").open("a") as file:
+        file.write("".join(json.dumps(r) + "\n" for r in rows))
+    repository = tmp_path / "clones" / evaluate.lists.KITCHEN_CLONE
+    (repository / "data" / "noise").mkdir(parents=True)
+    sf.write(repository / evaluate.lists.KITCHEN_FILE, 0.1 * np.random.default_rng(1).standard_normal(RATE), RATE)
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=b", "commit", "-qm", "c"]):
+        subprocess.run(["git", "-C", str(repository), *command], check=True)
+    return tmp_path / "clones"
+
+
+def test_the_lists_are_judged_by_whisper_beside_everything(monkeypatch, data, quick_judges, clones):
+    options = ["--clones", str(clones), "--copies", "--voices", "bdl", "--list-voices", "bdl", "--pair-utterances", "1"]
+    options += ["--skip", "pocketsphinx", "phones", "languages", "room", "picture"]
+    status, report = run_evaluate(monkeypatch, data, "--command", "cp {input} {output}", *options)
+    assert status == 0
+    found = report["lists"]["lists"]
+    scenes = {"kitchen, 15 dB", "kitchen, 10 dB", "kitchen, 5 dB", "babble, 10 dB", "room, 1.5 m"}
+    assert set(found) == {"clean", "accent", *scenes}
+    assert report["lists"]["voices"] == ["bdl"]
+    assert found["accent"]["n"] == len(set(found["accent"]["utterances"])) == 40
+    for entry in found.values():
+        assert entry["figures"]["base"]["beyond"]["mean"] == 0
+        assert set(entry["copy"]) == {"base", "tiny.en"}
+    # base says "the words" three times in a transcript of six: it hears two
+    assert found["accent"]["figures"]["base"]["wrong"]["mean"] == pytest.approx(4 / 6)
+    assert found["accent"]["figures"]["tiny.en"]["wrong"]["mean"] == pytest.approx(5 / 6)
+    # SF1 has no transcript: base's own reading counts
+    assert report["table"]["SF1 -> bdl"]["wrong_base"] == 0
+    assert report["table"]["SF1 -> bdl"]["wrong_tiny.en"] == 0.5
+    assert report["table"]["SF1 -> bdl"]["wer"] is None
+    assert report["table"]["ls19 -> bdl"]["words"] > 0
 
 
 def test_a_figure_that_was_skipped_has_no_column(capsys):

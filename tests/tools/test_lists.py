@@ -92,6 +92,12 @@ def kitchen(tmp_path, monkeypatch):
         def __init__(self, path):
             assert path.name == lists.KITCHEN_CLONE
 
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
         def read(self, name):
             assert name == lists.KITCHEN_FILE
             return (tmp_path / "kitchen.wav").read_bytes()

@@ -85,6 +85,13 @@ class Clone:
         self._git = ["git", "--git-dir", str(found)]
         self._cat = subprocess.Popen([*self._git, "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
+    def __enter__(self) -> Clone:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends git, which otherwise waits as long as this process lives."""
+        self._cat.communicate()
+
     def names(self) -> list[str]:
         """Every path of the newest commit."""
         listing = subprocess.check_output([*self._git, "ls-tree", "-r", "--name-only", "-z", "HEAD"])

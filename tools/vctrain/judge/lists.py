@@ -81,7 +81,8 @@ class RealKitchen:
 
 @cache
 def _kitchen(clones: Path) -> NDArray[np.float32]:
-    sound, rate = sf.read(io.BytesIO(Clone(clones / KITCHEN_CLONE).read(KITCHEN_FILE)), dtype="float32", always_2d=True)
+    with Clone(clones / KITCHEN_CLONE) as clone:
+        sound, rate = sf.read(io.BytesIO(clone.read(KITCHEN_FILE)), dtype="float32", always_2d=True)
     return soxr.resample(sound.mean(1), rate, SAMPLE_RATE).astype(np.float32)
 
 
