@@ -39,7 +39,7 @@ from vctrain.variants import MODELS
 
 EMA = 0.998
 """The judged and exported weights are this moving average."""
-CHECKPOINT_SECONDS = 180
+CHECKPOINT_SECONDS = 420
 """Between two checkpoints; what is learnt since the last one is lost where a training is stopped."""
 LABEL_WEIGHT = 0.7
 """Of the aligned labels beside a teacher's probabilities."""

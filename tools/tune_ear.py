@@ -33,10 +33,12 @@ from vctrain.models.whisper import LONGEST_ROWS, WhisperEncoder
 from vctrain.progress import Progress
 from vctrain.teachers import StoredTeacher
 
-STUDIO = EarConfig(neighbours=0, block=11, back=132, latency=3840, loudest=1.5, endless=True)
-"""240 ms behind the newest sample: a block of 220 ms, and what window and convolutions hear ahead."""
+STUDIO = EarConfig(neighbours=0, block=11, back=132, latency=3680, loudest=1.5, front_end="edgevc", endless=True)
+"""230 ms behind the newest sample: a block of 220 ms, and what frames and convolutions hear ahead of its last row."""
 EMA = 0.995
-CHECKPOINT_SECONDS = 240
+CHECKPOINT_SECONDS = 420
+FITTED = 150
+"""Recordings, at most, by which the runtime's log-mels are first brought near Whisper's."""
 HEAD_RATE = 10.0
 """How much faster the head learns, which begins with nothing, than Whisper's own layers."""
 
@@ -98,6 +100,10 @@ def main() -> None:
     ear = WhisperEar(STUDIO)
     ear.begin_with(WhisperEncoder.load(folder("base", args.data)))
     ear.phones.load_state_dict(teacher.phones.state_dict())
+    if not (args.run / "encoder.pt").exists():
+        speech = [u for u in utterances if u.split == "train"][:: len(utterances) // FITTED + 1]
+        missed = ear.begin_hearing(torch.from_numpy(normalise(u.samples / np.float32(32768)))[None] for u in speech)
+        print(f"front end fitted to {len(speech)} recordings: {missed:.4f} of the variance is missed", flush=True)
     own = [p for name, p in ear.named_parameters() if not name.startswith("encoder.")]
     taken = [p for name, p in ear.named_parameters() if name.startswith("encoder.")]
     rates = [args.learning_rate, HEAD_RATE * args.learning_rate]

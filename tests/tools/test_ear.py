@@ -1,12 +1,14 @@
 """Whisper's encoder as an ear: read from its file, heard in blocks, and answers stored for others to learn."""
 
 import struct
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import soundfile as sf
 import torch
+import tune_ear
+from scipy.signal import lfilter
 from vctrain import checkpoint
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_answers, splice
@@ -121,10 +123,10 @@ def test_endless_positions_go_on_as_they_began():
     assert (positions[100] - own).abs().max() < 0.25
 
 
-@pytest.mark.parametrize("block", [3, 11])
-def test_nothing_beyond_the_stated_latency_is_heard(noise, block):
-    latency = (block - 1) * 320 + ROW_AHEAD
-    ear = ear_of(block=block, back=2 * block, neighbours=0, latency=latency, loudest=1.5)
+@pytest.mark.parametrize(("block", "front_end", "ahead"), [(3, "whisper", ROW_AHEAD), (11, "edgevc", 480)])
+def test_nothing_beyond_the_stated_latency_is_heard(noise, block, front_end, ahead):
+    latency = (block - 1) * 320 + ahead
+    ear = ear_of(block=block, back=2 * block, neighbours=0, latency=latency, loudest=1.5, front_end=front_end)
     changed_from = 20_000
     other = noise.clone()
     other[:, changed_from:] *= -3
@@ -136,6 +138,38 @@ def test_nothing_beyond_the_stated_latency_is_heard(noise, block):
     assert differ.any()
     assert HOP_LENGTH * first > changed_from - latency - HOP_LENGTH
     assert HOP_LENGTH * first < changed_from
+
+
+def test_the_ear_of_studio_hears_no_further_than_it_says(noise):
+    torch.manual_seed(2)
+    ear = WhisperEar(replace(tune_ear.STUDIO, **SMALL)).eval()
+    other = noise.clone()
+    other[:, 30_000:] *= -3
+    with torch.no_grad():
+        content = [hear(ear, x)[0][0] for x in (noise, other)]
+    # frame m is out when sample 160 (m + 1) has come
+    same = (content[0] == content[1]).all(-1)
+    assert same[: 30_000 // HOP_LENGTH].all()
+    assert not same[30_000 // HOP_LENGTH + 22 :].all()
+
+
+def test_the_runtimes_front_end_is_brought_near_whispers():
+    rng = np.random.default_rng(5)
+    ear = ear_of(front_end="edgevc", loudest=1.5)
+
+    def speech_like(seed):
+        rng = np.random.default_rng(seed)
+        colour = lfilter([1], [1, -1.6 * np.cos(rng.uniform(0.2, 2)), 0.8], rng.standard_normal(32_000))
+        loud = np.abs(np.sin(np.arange(32_000) / 2000)) ** 2 + 1e-3
+        return torch.from_numpy((0.01 * colour * loud).astype(np.float32))[None]
+
+    missed = ear.begin_hearing([speech_like(i) for i in range(30)])
+    assert missed < 0.1
+    other = speech_like(int(rng.integers(100, 200)))
+    with torch.no_grad():
+        found, wanted = ear.mels(other)[0], log_mel(other, 1.5)[0]
+    n = min(found.shape[1], wanted.shape[1])
+    assert (found[:, :n] - wanted[:, :n]).square().mean() < 0.15 * wanted.var()
 
 
 def test_whole_attention_hears_everything(noise):

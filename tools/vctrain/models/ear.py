@@ -5,6 +5,7 @@ A teacher hears whole recordings; `studio` hears in blocks, so that it can follo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vctrain import checkpoint
-from vctrain.models.content_encoder import PHONES, ContentEncoder, EncoderConfig
-from vctrain.models.whisper import HOP_LENGTH, ROW_LENGTH, WhisperEncoder, block_mask, endless_positions, log_mel
+from vctrain.data.front_end import log_mel
+from vctrain.models.content_encoder import PHONES, ContentEncoder, EncoderConfig, scaled
+from vctrain.models.whisper import HOP_LENGTH, N_MELS, ROW_LENGTH, WhisperEncoder, block_mask, endless_positions
+from vctrain.models.whisper import log_mel as whisper_log_mel
 
 PER_ROW = ROW_LENGTH // HOP_LENGTH
 """Frames of content for one row."""
@@ -42,6 +45,8 @@ class EarConfig:
     """Rows before itself that a row hears, where there are blocks."""
     loudest: float | None = None
     """See whisper.log_mel."""
+    front_end: str = "whisper"
+    """Whose log-mels are heard: `whisper`, or `edgevc`, the runtime's own, through one Linear layer."""
     endless: bool = False
     """Positions that come again, for a stream: see whisper.endless_positions."""
 
@@ -78,12 +83,20 @@ class WhisperEar(nn.Module):
         self.encoder = WhisperEncoder(config.size, config.n_layers)
         if config.endless:
             self.encoder.positions = endless_positions(config.size)
+        # frame k of the runtime ends with sample 160 (k + 1) and is centred 2.5 ms before Whisper's frame k
+        self.adapt = nn.Linear(N_MELS, N_MELS) if config.front_end == "edgevc" else None
         self.head = EarHead(config)
         self.phones = nn.Linear(config.content_size, config.n_phones)
 
+    def mels(self, samples: Tensor) -> Tensor:
+        """(B, T) to log-mels (B, 80, N) as Whisper's convolutions take them: frame k belongs to sample 160 k."""
+        if self.adapt is None:
+            return whisper_log_mel(samples, self.config.loudest)
+        return self.adapt(scaled(log_mel(samples))).transpose(1, 2)
+
     def rows(self, samples: Tensor, first: int = 0) -> Tensor:
         """(B, T) to (B, 1 + T // 320, size * len(heard)): row j is centred at sample 320 j. first: row 0's position."""
-        mels = log_mel(samples, self.config.loudest)
+        mels = self.mels(samples)
         n_rows = (mels.shape[-1] + 1) // 2
         mask = block_mask(n_rows, self.config.block, self.config.back) if self.config.block else None
         return torch.cat(self.encoder.rows(mels, mask, self.config.heard, first)[1], -1)
@@ -91,6 +104,28 @@ class WhisperEar(nn.Module):
     def on_grid(self, samples: Tensor, first: int = 0) -> Tensor:
         """(B, T) to content (B, K, content_size): frame k belongs to sample 160 k. first: row 0's position."""
         return self.head(self.rows(samples, first))
+
+    def begin_hearing(self, recordings: Iterable[Tensor]) -> float:
+        """Fits `adapt`, so that of these (1, T) Whisper's own log-mels come out: least squares, no training.
+
+        Returns the share of their variance that is missed.
+        """
+        if self.adapt is None:
+            raise ValueError("an ear with Whisper's front end has nothing to fit")
+        heard, wanted = [], []
+        for samples in recordings:
+            ours, theirs = scaled(log_mel(samples))[0], whisper_log_mel(samples, self.config.loudest)[0].T
+            n = min(len(ours), len(theirs))
+            heard.append(F.pad(ours[:n], (0, 1), value=1.0))
+            wanted.append(theirs[:n])
+        x, y = torch.cat(heard).double(), torch.cat(wanted).double()
+        # a thousandth of the frames' own power keeps neighbouring bands from fighting
+        power = x.T @ x
+        solved = torch.linalg.solve(power + 1e-3 * power.diagonal().mean() * torch.eye(len(power)), x.T @ y)
+        with torch.no_grad():
+            self.adapt.weight.copy_(solved[:-1].T.float())
+            self.adapt.bias.copy_(solved[-1].float())
+        return float((x @ solved - y).square().mean() / y.var(0).mean())
 
     def begin_with(self, encoder: WhisperEncoder) -> None:
         """Takes Whisper's weights, and its positions where the config does not want others."""
