@@ -36,6 +36,15 @@ TALKERS = 6
 ACCENTED, ACCENTED_WORDS, ADULT = 40, 6, 18
 """Speakers, words of a sentence at least, years."""
 
+NAMES = (
+    "clean",
+    "accent",
+    *(f"kitchen, {snr:g} dB" for snr in KITCHEN_SNRS),
+    f"babble, {BABBLE_SNR:g} dB",
+    "room, 1.5 m",
+)
+"""What the lists are called."""
+
 Name = tuple[str, str]
 """Speaker and utterance."""
 
@@ -161,9 +170,8 @@ def _response(room: Room) -> NDArray[np.float64]:
 
 def scenes(data: Path, clones: Path) -> dict[str, Any]:
     """List to where its sounds are heard; all of them but `accent` are those of `clean`."""
-    found: dict[str, Any] = {"clean": None, "accent": None}
-    found |= {f"kitchen, {snr:g} dB": RealKitchen(clones, snr) for snr in KITCHEN_SNRS}
-    return found | {f"babble, {BABBLE_SNR:g} dB": Babble(data), "room, 1.5 m": Room()}
+    kitchens = (RealKitchen(clones, snr) for snr in KITCHEN_SNRS)
+    return dict(zip(NAMES, (None, None, *kitchens, Babble(data), Room()), strict=True))
 
 
 def list_figures(
