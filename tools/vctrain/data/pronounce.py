@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from functools import cache
 
-_PAIRS = """
+_TABLE = """
 ɑ AA æ AE ʌ AH ə AH ɔ AO aʊ AW aɪ AY ɛ EH ɚ ER eɪ EY ɪ IH i IY oʊ OW ɔɪ OY ʊ UH u UW
 b B t͡ʃ CH d D ð DH f F ɡ G h HH d͡ʒ JH k K l L m M n N ŋ NG p P ɹ R s S ʃ SH t T θ TH v V w W j Y z Z ʒ ZH
-""".split()  # noqa: RUF001
+"""  # noqa: RUF001
+_PAIRS = _TABLE.split()
 IPA_TO_ARPABET = dict(zip(_PAIRS[::2], _PAIRS[1::2], strict=True))
 """Phones of gruut's US English, stress marks left out, to those of pocketsphinx's dictionary."""
 
