@@ -7,6 +7,8 @@ where one file then serves any number of frames per call.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -281,7 +283,15 @@ class DecoderGraph(nn.Module):
         )
 
 
-def names(graph: EncoderGraph | DecoderGraph) -> tuple[list[str], list[str]]:
+class Streamed(Protocol):
+    """A graph with states."""
+
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    state_names: list[str]
+
+
+def names(graph: Streamed) -> tuple[list[str], list[str]]:
     """Input and output names, states included."""
     inputs = [*graph.input_names, *(f"state_{name}_in" for name in graph.state_names)]
     outputs = [*graph.output_names, *(f"state_{name}_out" for name in graph.state_names)]
