@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 import soundfile as sf
-from vctrain.data import corpora, synthetic
+from vctrain.data import corpora, kokoro, synthetic
 from vctrain.errors import UserError, told_in_a_line
 
 
@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--clones", type=Path, required=True, help="folder that holds the clones as OWNER+NAME")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--synthetic", type=int, default=700, help="sentences per synthetic voice (0: none)")
+    parser.add_argument("--kokoro", type=int, default=0, help="sentences by Kokoro: 4 s each, a third of that to make")
     args = parser.parse_args()
     # rather than after minutes
     for name in corpora.CLONES:
@@ -56,6 +57,8 @@ def main() -> None:
     before = len(rows)
     texts = corpora.sentences_to_speak(args.clones) if args.synthetic else []
     for recording in synthetic.recordings(texts, args.synthetic):
+        keep(recording)
+    for recording in kokoro.recordings(corpora.sentences_to_speak(args.clones), args.kokoro) if args.kokoro else ():
         keep(recording)
     print(f"synthetic: {len(rows) - before} utterances", flush=True)
     part = args.out / "utterances.part"

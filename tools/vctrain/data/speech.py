@@ -29,10 +29,13 @@ SPEAKER_WEIGHTS = {
     "flite-kal16": 0.02,
     "espeak": 0.02,
     SPEECHOCEAN: 0.22,
+    "kokoro": 0.12,
     "others": 0.30,
 }
-"""How often training hears each speaker, or all of speechocean762; `others` are the many LibriSpeech speakers with one
-utterance each."""
+"""How often training hears each speaker, or all of espeak-ng's, Kokoro's and speechocean762's.
+
+`others` are the many LibriSpeech speakers with one utterance each.
+"""
 
 SPLICED = 0.5
 """Share of crops whose words follow each other at random: of real sentences training has too few."""
@@ -150,7 +153,7 @@ Crop = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], NDArra
 
 def _group(speaker: str) -> str:
     """The name in SPEAKER_WEIGHTS under which a speaker counts."""
-    for several in ("espeak", SPEECHOCEAN):
+    for several in ("espeak", "kokoro", SPEECHOCEAN):
         if speaker.startswith(several):
             return several
     return speaker if speaker in SPEAKER_WEIGHTS else "others"
