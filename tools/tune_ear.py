@@ -28,7 +28,7 @@ from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_with_ans
 from vctrain.data.voices import normalise
 from vctrain.errors import told_in_a_line
 from vctrain.judge.readers import folder
-from vctrain.models.ear import EarConfig, WhisperEar
+from vctrain.models.ear import EarConfig, WhisperEar, load_hearing
 from vctrain.models.whisper import LONGEST_ROWS, WhisperEncoder
 from vctrain.progress import Progress
 from vctrain.teachers import StoredTeacher
@@ -100,6 +100,8 @@ def main() -> None:
     ear = WhisperEar(STUDIO)
     ear.begin_with(WhisperEncoder.load(folder("base", args.data)))
     ear.phones.load_state_dict(teacher.phones.state_dict())
+    if isinstance(whole := load_hearing(args.answers), WhisperEar):
+        ear.head.begin_as(whole.head)
     if not (args.run / "encoder.pt").exists():
         speech = [u for u in utterances if u.split == "train"][:: len(utterances) // FITTED + 1]
         missed = ear.begin_hearing(torch.from_numpy(normalise(u.samples / np.float32(32768)))[None] for u in speech)

@@ -195,6 +195,15 @@ def test_frames_line_up_with_a_converters(noise, latency):
     assert content[0, m].detach().numpy() == pytest.approx(wanted.numpy(), abs=1e-5)
 
 
+def test_a_head_without_neighbours_begins_as_one_with_them():
+    wide, narrow = ear_of().head, ear_of(neighbours=0).head
+    narrow.begin_as(wide)
+    # where rows do not change, both say the same
+    rows = torch.randn(1, 1, 128).expand(1, 9, 128)
+    with torch.no_grad():
+        assert narrow(rows).numpy() == pytest.approx(wide(rows).numpy(), abs=1e-5)
+
+
 def test_the_first_and_the_last_row_go_on():
     rows = torch.arange(4.0)[:, None]
     assert between(rows, torch.tensor([-3.0, 0.25, 2.5, 9.0]))[:, 0].tolist() == [0, 0.25, 2.5, 3]

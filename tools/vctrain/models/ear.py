@@ -64,6 +64,14 @@ class EarHead(nn.Module):
         self.content = nn.Linear(config.hidden, PER_ROW * config.content_size)
         self.direct = nn.Linear(wide, PER_ROW * config.content_size, bias=False)
 
+    def begin_as(self, other: EarHead) -> None:
+        """Takes the weights of one that gets neighbours as well; rows change slowly, so their weights are added up."""
+        weights = other.state_dict()
+        parts = (1 + 2 * other.config.neighbours) // (1 + 2 * self.config.neighbours)
+        for name in ("hidden.weight", "direct.weight"):
+            weights[name] = weights[name].unflatten(1, (parts, -1)).sum(1)
+        self.load_state_dict(weights)
+
     def forward(self, rows: Tensor) -> Tensor:
         """The first and last rows' missing neighbours are themselves."""
         x, n = self.norm(rows), self.config.neighbours
