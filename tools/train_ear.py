@@ -16,6 +16,7 @@ import argparse
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -43,12 +44,12 @@ SYNTHETIC = ("flite", "espeak")
 """What such speakers say is left to the answers; the head learns from people."""
 
 
-def stored(data: Path, kind: str, row: dict) -> Path:
+def stored(data: Path, kind: str, row: dict[str, Any]) -> Path:
     """Where the features or answers of a recording of DATA lie."""
     return (data / kind / row["path"]).with_suffix(".npy")
 
 
-def recordings(data: Path) -> list[dict]:
+def recordings(data: Path) -> list[dict[str, Any]]:
     """Those that training may hear and Whisper has positions for, people first."""
     rows = [r for r in listed(data) if r["split"] == "train" and r["seconds"] < LONGEST_SECONDS - 0.1]
     return sorted(rows, key=lambda r: r["speaker"].startswith(SYNTHETIC))
@@ -63,7 +64,7 @@ def keep(path: Path, values: NDArray[np.float16]) -> None:
     part.replace(path)
 
 
-def samples_of(data: Path, row: dict) -> Tensor:
+def samples_of(data: Path, row: dict[str, Any]) -> Tensor:
     """(1, T), at the reference level."""
     return torch.from_numpy(normalise(sf.read(data / row["path"], dtype="float32")[0]))[None]
 
@@ -109,7 +110,7 @@ def train_head(args: argparse.Namespace) -> None:
     aligned = {(u.speaker, u.prompt): u for u in load_utterances(data)}
     rows = [r for r in recordings(data) if stored(data, "features", r).exists()]
     rows = [r for r in rows if not r["speaker"].startswith(SYNTHETIC)]
-    groups: dict[str, list[dict]] = {}
+    groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         own = row["speaker"] if row["speaker"] in ("kathleen", "slt", "bdl") else row["speaker"][:2]
         groups.setdefault(own, []).append(row)
@@ -127,7 +128,6 @@ def train_head(args: argparse.Namespace) -> None:
         n = min(len(found), len(goal) // 2)
         if (row["speaker"], row["utterance"]) not in aligned and row["speaker"].startswith("oc"):
             continue
-        # a silent row between two recordings, so that no neighbour is somebody else's
         inputs.append(found[:n])
         content.append(goal[: 2 * n].reshape(n, 2, -1))
         labels.append(label[: 2 * n].reshape(n, 2))
@@ -148,8 +148,8 @@ def train_head(args: argparse.Namespace) -> None:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, n_steps)
     began = time.monotonic()
     for epoch in range(args.epochs):
-        sums, order = np.zeros(3), torch.from_numpy(rng.permutation(len(x)))
-        for part in order.split(args.batch):
+        sums, shuffled = np.zeros(3), torch.from_numpy(rng.permutation(len(x)))
+        for part in shuffled.split(args.batch):
             before = torch.where(first[part], part, part - 1)
             after = torch.where(last[part], part, part + 1)
             three = torch.stack([x[before], x[part], x[after]], 1).float()

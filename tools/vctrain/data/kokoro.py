@@ -45,7 +45,8 @@ def _folder(package: str) -> Path:
 
 @cache
 def _vocabulary() -> dict[str, int]:
-    return json.loads((_folder(PACKAGE) / "data" / "vocab.json").read_text())["vocab"]
+    known: dict[str, int] = json.loads((_folder(PACKAGE) / "data" / "vocab.json").read_text())["vocab"]
+    return known
 
 
 @cache
