@@ -26,7 +26,7 @@ from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.noise import Noises
 from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_with_answers
 from vctrain.data.voices import normalise
-from vctrain.errors import told_in_a_line
+from vctrain.errors import UserError, told_in_a_line
 from vctrain.judge.readers import folder
 from vctrain.models.ear import EarConfig, WhisperEar, load_hearing
 from vctrain.models.whisper import LONGEST_ROWS, WhisperEncoder
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("--noises", type=Path, required=True)
     parser.add_argument("--answers", type=Path, required=True, help="encoder.pt of train_ear.py")
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--start-from", type=Path, help="another run's encoder.pt, whose weights are taken at step 0")
     parser.add_argument("--in-noise", type=float, default=0.7, metavar="SHARE", help="of speech that is in noise")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=4)
@@ -102,7 +103,12 @@ def main() -> None:
     ear.phones.load_state_dict(teacher.phones.state_dict())
     if isinstance(whole := load_hearing(args.answers), WhisperEar):
         ear.head.begin_as(whole.head)
-    if not (args.run / "encoder.pt").exists():
+    if args.start_from is not None:
+        begun = load_hearing(args.start_from)
+        if not isinstance(begun, WhisperEar) or begun.config != STUDIO:
+            raise UserError(f"--start-from: {args.start_from} is no ear of tune_ear.py; leave it out or give one")
+        ear.load_state_dict(begun.state_dict())
+    elif not (args.run / "encoder.pt").exists():
         speech = [u for u in utterances if u.split == "train"][:: len(utterances) // FITTED + 1]
         missed = ear.begin_hearing(torch.from_numpy(normalise(u.samples / np.float32(32768)))[None] for u in speech)
         print(f"front end fitted to {len(speech)} recordings: {missed:.4f} of the variance is missed", flush=True)
