@@ -13,8 +13,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import result_plots
-
 from edgevc.bundle import ENGINES, ModelBundle, shipped_models
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -65,6 +63,10 @@ docs/evaluation.md says what each figure is and which way is better.
 TITLES = {
     "live_virtual": "A live session through virtual sound devices (private PulseAudio, no hardware)",
     "live_soak": "Hours of a live session, faster than real time (simulated device, real everything else)",
+    "words": "Words by Whisper, on the test lists",
+    "live_faults": "Half days of a simulated live session under random faults",
+    "hostile": "Models made to do harm",
+    "high_pass": "The high-pass in front of the model",
     "commands": "Spoken commands: the coffee machine of Picovoice's speech-to-intent benchmark (docs/commands.md)",
     "converter": "The whole chain: time, memory, start",
     "encoder.default": "What the phone head can do (docs/training.md)",
@@ -277,6 +279,20 @@ def judged_parts(evaluation: dict) -> list[str]:
     return lines
 
 
+READERS = {"base": "Whisper base", "tiny.en": "Whisper tiny.en"}
+"""Key of a reading in words.json to its name."""
+
+
+def words_table(content: dict, readers: dict[str, str]) -> list[str]:
+    """Share of words that are wrong beyond the source's own; a column for each reader."""
+    lines = ["| | list | n | " + " | ".join(readers.values()) + " |", "|---" * (len(readers) + 3) + "|"]
+    for system, entry in content["systems"].items():
+        for name, found in entry["lists"].items():
+            cells = [with_interval(found["figures"].get(reader, {}).get("beyond"), 3) for reader in readers]
+            lines.append(f"| {system} | {name} | {found['n']} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
 def page(title: str, lines: list[str]) -> str:
     """One page of tables."""
     head = [f"# {title}", "", "Made by `python benchmarks/make_results.py`; [all figures](../results.md).", ""]
@@ -287,15 +303,21 @@ def subject_page(stem: str, content: Any) -> tuple[str, list[str]]:
     """Title and lines of one measurement's page."""
     if isinstance(content, list):
         return TITLES[stem], rows_table(content)
+    if "systems" in content:
+        return TITLES[stem], [f"`{content['command']}`", "", *words_table(content, READERS)]
     title = f"Voices of {content['bundle']}, judged"
     return title, [*VOICES_NOTE.split("\n"), *voices_table(content), "", *judged_parts(content)]
 
 
 def main() -> None:
     """Rewrites docs/results.md, its plots and the pages behind it."""
+    # matplotlib, which who only wants a table need not have
+    import result_plots
+
     folder = DOCS / "results"
     results = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
-    results = {stem: content for stem, content in results.items() if isinstance(content, list) or "table" in content}
+    known = ("table", "systems")
+    results = {k: v for k, v in results.items() if isinstance(v, list) or any(key in v for key in known)}
     pages = {stem: subject_page(stem, content) for stem, content in results.items()}
     for stem, (title, lines) in pages.items():
         (folder / f"{stem}.md").write_text(page(title, lines), encoding="utf-8")
@@ -315,6 +337,12 @@ def main() -> None:
         "",
         "![Similarity, words and quality of each model, with their intervals](results/quality.svg)",
         "",
+        "## Words, as Whisper reads them",
+        "",
+        "Share of the words that are wrong after conversion to kathleen, beyond those that are wrong in the source:",
+        "speakers whom no training has heard, clean, with an accent, and in a real kitchen (docs/evaluation.md).",
+        "",
+        *words_table(results["words"], {"base": "Whisper base"}),
         "## Size and work",
         "",
         "`edgevc info MODEL`; in brackets the most that it may be.",
