@@ -1,5 +1,6 @@
 """Fixtures for every test: a seeded generator, a tiny bundle, and a cache folder of the test's own."""
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,18 @@ from edgevc.limits import SAMPLE_RATE
 @pytest.fixture
 def rng():
     return np.random.default_rng(20240)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_as_a_terminal_has_them():
+    """Programs that tests start obey every signal, also where the tests run in the background or under nohup."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)}
+    for number, handler in before.items():
+        if handler == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

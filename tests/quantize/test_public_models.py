@@ -84,7 +84,9 @@ def test_a_public_model_passes_the_gate_and_becomes_smaller(silero, quantized):
     out, report, text = quantized
     assert report["passed"]
     # the file also holds a second network, for 8 kHz, that --feed sr=16000 removes
-    assert out.stat().st_size < 0.75 * report["bytes_float"]["onnx"] < 0.5 * silero.stat().st_size
+    # against the file that was given, not what folding makes of it
+    assert report["bytes_float"]["onnx"] == silero.stat().st_size
+    assert out.stat().st_size < 0.5 * silero.stat().st_size
     (chosen,) = [candidate for candidate in report["candidates"] if candidate["chosen"]]
     figures = {figure["name"]: figure for figure in chosen["gate"]}
     assert figures["tensor"]["value"] >= 35
