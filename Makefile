@@ -7,7 +7,7 @@ export VENV
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edgevc models -type f -not -name '*.so' -not -name '*.pyc')
 CORE_PYTHON := $(or $(PYTHON),$(wildcard $(VENV)/bin/python),python3)
 
-.PHONY: docs demo test sanitize hostile fuzz audit lint format core aarch64 test-tools clean help
+.PHONY: everything docs demo test sanitize hostile fuzz audit lint format core aarch64 test-tools clean help
 
 demo: $(VENV)/installed  ## convert a sentence that ships with the project into demo/, with a picture
 	sh scripts/demo.sh
@@ -56,6 +56,9 @@ fuzz: $(VENV)/installed-dev  ## fuzz every reader and the C++ core for FUZZ_SECO
 	$(VENV)/bin/python -m pip install -q "atheris>=2.3"
 	$(VENV)/bin/python tests/fuzz/run.py --seconds $(or $(FUZZ_SECONDS),20)
 	sh scripts/fuzz.sh $(or $(FUZZ_SECONDS),20)
+
+everything: test hostile fuzz sanitize docs aarch64 test-tools  ## all tests in their longest form; hours, for before a release
+	$(VENV)/bin/python benchmarks/live_faults.py --hours 24
 
 audit: $(VENV)/installed  ## look up known vulnerabilities of what is installed; asks a vulnerability database
 	$(VENV)/bin/python -m pip install -q "pip-audit>=2.7"
