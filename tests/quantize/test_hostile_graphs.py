@@ -21,8 +21,15 @@ from edgevc.quantize.schemes.litert import LitertQuantizer
 from edgevc.quantize.schemes.repack import repack
 
 ODD = ["*_in=*_out"]
-PEAK = "import resource; from edgevc.cli import main; import sys; code = main(sys.argv[1:]); "
-PEAK += "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024); sys.exit(code)"
+# ru_maxrss would begin with what the process had that started this one
+PEAK = """
+import sys
+from edgevc.cli import main
+code = main(sys.argv[1:])
+(line,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM:")]
+print("peak", int(line.split()[1]) // 1024)
+sys.exit(code)
+"""
 
 
 def command(*words, timeout=100):
