@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from edgevc.errors import EdgevcError, EngineError
+from edgevc.limits import HOP_MS
 from edgevc.live.config import LiveConfig
 
 BLOCKS_MS = (5.0, 10.0, 20.0, 40.0)
@@ -17,7 +18,6 @@ BLOCKS_MS = (5.0, 10.0, 20.0, 40.0)
 MAX_RTF = 0.5
 MAX_SHARE = 0.5
 """The 99th percentile of a call's time over the audio that the call takes: half is left for the rest of the machine."""
-HOP_MS = 10.0
 _STEP_MS = 2.5
 _MIN_PREROLL_MS = 5.0
 _MAX_PREROLL_MS = 80.0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgevc.cli.common import complain, help_text
 from edgevc.cli.progress import Progress
 from edgevc.errors import ConfigError, EngineError, MissingPackageError, ModelError, OutputError
+from edgevc.limits import HOP_MS
 
 if TYPE_CHECKING:
     from edgevc.board.tune import Trial
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{'engine':8s} {'hops':>4s} {'p99 ms':>8s} {'of ms':>6s} {'RTF':>8s}")
     for speed in speeds:
         print(
-            f"{speed.engine:8s} {speed.chunk_hops:4d} {speed.p99_ms:8.3f} {tune.HOP_MS * speed.chunk_hops:6.0f} "
+            f"{speed.engine:8s} {speed.chunk_hops:4d} {speed.p99_ms:8.3f} {HOP_MS * speed.chunk_hops:6.0f} "
             f"{speed.rtf:8.4f}{'' if speed.fits else '   too slow'}"
         )
     print(f"a thread wakes up {lateness.p50:.2f} ms late, {lateness.p999:.2f} at worst")

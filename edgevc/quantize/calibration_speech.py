@@ -25,9 +25,6 @@ from edgevc.errors import AudioFileError, ConfigError
 SAMPLE_RATE = 16_000
 """Hertz, of all clips."""
 
-LICENCE = "Apache-2.0"
-"""Of the packaged set."""
-
 MIN_SECONDS = 5.0
 """Less speech than this does not reach the values that a model meets later."""
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from edgevc.control.controls import Controlled
 from edgevc.errors import ConfigError
+from edgevc.limits import HOP_MS
 from edgevc.live.config import LiveConfig
 from edgevc.live.stats import LiveStats
 from edgevc.terminal.advice import advice
@@ -35,7 +36,6 @@ _ADVICE_WINDOW_S = 10.0
 _ADVICE_FOR_S = 15.0
 _REPORT_S = 600.0
 """Between plain lines where there is no terminal: a journal shall stay short."""
-_HOP_MS = 10.0
 
 
 def run_view(
@@ -371,7 +371,7 @@ def _screen_loop(
     while not _ended(stats := session.stats(), stop):
         sentence = watch.add(stats)
         height, width = window.getmaxyx()
-        scene = Scene(session.voices, tuple(watch.loads), tuple(notes.lines), sentence, _HOP_MS)
+        scene = Scene(session.voices, tuple(watch.loads), tuple(notes.lines), sentence, HOP_MS)
         window.erase()
         for row, line in enumerate(render(stats, width, height, scene, unicode=unicode)):
             column = 0
