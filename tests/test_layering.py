@@ -42,6 +42,10 @@ ALLOWED = {
     "converter": {"_core", "bundle", "dsp", "engines"},
     # what was said; the posteriors come from a converter's listener
     "recognition": {"_core", "bundle", "converter", "engines"},
+    # the relay is a process of its own: it sees a live session through the control socket's client only
+    "relay": {"audio", "bundle", "control", "converter", "devices", "dsp", "recognition", "settings", "wyoming"},
+    # Wyoming's events, and the services that speak them
+    "wyoming": {"bundle", "converter", "dsp", "engines", "recognition", "settings"},
     "convert": {"_core", "audio", "bundle", "converter", "dsp"},
     "plot": {"_core", "dsp"},
     "settings": set(),
