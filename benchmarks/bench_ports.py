@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "live"))
+sys.path.append(str(ROOT / "tests"))
 
-from pulse import stop, to_pcm, virtual_sound  # noqa: E402
+from helpers.pulse import stop, to_pcm, virtual_sound  # noqa: E402
 
 from edgevc.audio.reader import read_audio  # noqa: E402
 from edgevc.devices.catalogue import open_port  # noqa: E402

@@ -39,7 +39,8 @@ from edgevc.converter.stream import BAD_CHUNKS
 from edgevc.engines.base import Graph, GraphState
 from edgevc.errors import AudioDeviceError
 from edgevc.live.config import LiveConfig
-from edgevc.live.session import LiveSession, load_converters
+from edgevc.live.converters import load_converters
+from edgevc.live.session import LiveSession
 from edgevc.live.stats import LiveStats
 from edgevc.live.taps import Chunk
 from edgevc.testing.simulated_port import FakePort, SimulatedClock

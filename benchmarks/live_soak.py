@@ -21,7 +21,8 @@ import numpy as np
 
 from edgevc.converter.bench import speech_like
 from edgevc.live.config import LiveConfig
-from edgevc.live.session import LiveSession, load_converters
+from edgevc.live.converters import load_converters
+from edgevc.live.session import LiveSession
 from edgevc.testing.simulated_port import FakePort, SimulatedClock
 
 RATE = 16_000

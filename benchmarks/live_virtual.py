@@ -4,7 +4,7 @@
     python benchmarks/live_virtual.py --only latency,cpu
     python benchmarks/live_virtual.py --only long --preroll-ms 20 --out docs/results/live_virtual.json
 
-Run it on a machine that does nothing else. The devices are those of tests/live/pulse.py: a private PulseAudio without
+Run it on a machine that does nothing else. The devices are of tests/helpers/pulse.py: a private PulseAudio without
 hardware at 16 kHz. Each row of the output is {name, value, unit, command, bar}; bar is the largest allowed value.
 """
 
@@ -23,10 +23,10 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests" / "live")]
+sys.path.append(str(ROOT / "tests"))
 
-from live_process import Live, equal_share  # noqa: E402
-from pulse import VirtualSound, to_pcm, virtual_sound  # noqa: E402
+from helpers.live_process import Live, equal_share  # noqa: E402
+from helpers.pulse import VirtualSound, to_pcm, virtual_sound  # noqa: E402
 from stalls import STALL_MS, sentinels  # noqa: E402
 
 from edgevc.audio.reader import read_audio  # noqa: E402

@@ -21,9 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "live")]
+sys.path.append(str(ROOT / "tests"))
 
-from pulse import virtual_sound  # noqa: E402
+from helpers.pulse import virtual_sound  # noqa: E402
 
 from edgevc.board.service import UNIT, WATCHDOG_S  # noqa: E402
 from edgevc.control.client import send_command  # noqa: E402

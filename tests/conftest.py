@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import SECONDS, Outcome
+from helpers.command_line import SECONDS, Outcome
 
 import edgevc
 from edgevc import cli
@@ -55,7 +55,7 @@ def same_edgevc_in_child_processes(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_bundle_path(tmp_path_factory):
     """A bundle with graphs for both engines; read only, copy it to change it."""
-    from tiny_bundle import write_tiny_bundle
+    from helpers.tiny_bundle import write_tiny_bundle
 
     folder = tmp_path_factory.mktemp("bundle") / "tiny"
     write_tiny_bundle(folder)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from command_line import (
+from helpers.command_line import (
     TIME_LIMIT_S,
     Outcome,
     environment,

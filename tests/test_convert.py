@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import N_SAMPLES, TIME_LIMIT_S, finish, names_in, raw, start, write_stereo
+from helpers.command_line import N_SAMPLES, TIME_LIMIT_S, finish, names_in, raw, start, write_stereo
 
 from edgevc.audio.reader import read_audio
 from edgevc.audio.wav_writer import write_wav

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from command_line import N_SAMPLES, TIME_LIMIT_S, environment, finish, names_in, obey_permissions, raw, start
+from helpers.command_line import N_SAMPLES, TIME_LIMIT_S, environment, finish, names_in, obey_permissions, raw, start
 
 from edgevc.audio.reader import read_audio
 from edgevc.audio.wav_writer import write_wav

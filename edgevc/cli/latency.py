@@ -132,7 +132,7 @@ def _measure_once(
 
 
 def _load(config: LiveConfig) -> dict[int, VoiceConverter]:
-    from edgevc.live.session import load_converters
+    from edgevc.live.converters import load_converters
 
     return load_converters(config)
 

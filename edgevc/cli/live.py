@@ -59,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run `edgevc live`."""
-    from edgevc.live.session import LiveSession, load_converters
+    from edgevc.live.converters import load_converters
+    from edgevc.live.session import LiveSession
     from edgevc.monitoring.systemd import told_to_systemd
     from edgevc.terminal.view import run_view
 

@@ -10,24 +10,24 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
-import numpy as np
-
-from edgevc.bundle import ModelBundle, Voice
+from edgevc.bundle import Voice
 from edgevc.control import controls
-from edgevc.converter import VoiceConverter
 from edgevc.devices.port import AudioPort
 from edgevc.errors import AudioDeviceError, ConfigError, ModelError
-from edgevc.limits import CHUNK_HOPS, HOP_LENGTH, SAMPLE_RATE
+from edgevc.limits import SAMPLE_RATE
 from edgevc.live.chain import Converter, VoiceChain
 from edgevc.live.clock import Clock, SystemClock
 from edgevc.live.config import LiveConfig
+from edgevc.live.converters import load_converters, warm_up
 from edgevc.live.device_link import STEP_SECONDS, DeviceLink
-from edgevc.live.meters import SILENCE_DB, Meters
+from edgevc.live.hang_watch import HangWatch
+from edgevc.live.meters import Meters
 from edgevc.live.realtime import settle, try_realtime, unsettle
 from edgevc.live.recorder import Recorder
 from edgevc.live.scheduler import FrameScheduler
 from edgevc.live.settings import LIVE
-from edgevc.live.stats import LatencyParts, LiveStats
+from edgevc.live.snapshot import snapshot
+from edgevc.live.stats import LiveStats
 from edgevc.live.taps import Tap
 
 _LOG = logging.getLogger(__name__)
@@ -36,14 +36,9 @@ REST_SECONDS = 4.0
 """Muted for so long, the device is given back: its driver's threads cost more than a muted session may."""
 WAKE_SECONDS = 0.1
 """A resting session looks up so often, to see whether it is still muted."""
-HANG_SECONDS = 10.0
-"""A call of the model that takes so long, and is looked at twice meanwhile, will not come back."""
 SWITCH_SECONDS = 0.0005
 """A thread that computes shall not keep the worker waiting for the interpreter for Python's 5 ms."""
-CONFIRM_SECONDS = 2.0
-"""Between the two looks."""
 
-_WARM_UP_CALLS = 20
 # `edgevc live` opens what these name, around a session
 _OF_THE_COMMAND = ("control", "metrics", "metrics_any_interface")
 
@@ -125,8 +120,7 @@ class LiveSession:
         self._state = "starting"
         self._started_at = self._clock.now()
         self._silent_since: float | None = None
-        # a call that takes long, and when it was first seen to
-        self._suspect = (0.0, 0.0)
+        self._hang_watch = HangWatch(self._clock)
 
     # --- life
 
@@ -147,7 +141,7 @@ class LiveSession:
             from edgevc.devices.virtual_mic import virtual_microphone
 
             self._parts.enter_context(virtual_microphone(self._config.output))
-        self._warm_up()
+        warm_up(self._converters, self._config.chunk_hops, self._chain.voice)
         settle()
         self.link.connect()
         self._state = "live"
@@ -239,33 +233,19 @@ class LiveSession:
             self._state = "stopped"
 
     def _worker_hangs(self) -> bool:
-        """Return whether a call of the model will not come back, and end the session then.
-
-        Two looks some seconds apart must see the same call: a process that was stopped and goes on has a long one, too.
-        """
-        since, now = self._meters.busy_since, self._clock.now()
-        if since is None or now - since < HANG_SECONDS:
-            return False
-        if self._suspect[0] != since:
-            self._suspect = (since, now)
-        if now - self._suspect[1] < CONFIRM_SECONDS:
+        """Return whether a call of the model will not come back, and end the session then."""
+        seconds = self._hang_watch.look(self._meters.busy_since)
+        if not seconds:
             return False
         if not self._stop.is_set() or self._state != "stopped":
             self._error = ModelError(
                 "a call of the model must take less time than its sound, one has not come back for "
-                f"{now - since:.0f} s; choose another model or engine"
+                f"{seconds:.0f} s; choose another model or engine"
             )
             _LOG.error("the live session ends: %s", self._error)
             self._stop.set()
             self._state = "stopped"
         return True
-
-    def _warm_up(self) -> None:
-        """Let the engine make what it makes at its first calls, before a device waits for them."""
-        for hops, converter in self._converters.items():
-            stream = converter.stream(self._chain.voice)
-            for _ in range(_WARM_UP_CALLS if hops == self._config.chunk_hops else 2):
-                stream.process(np.zeros(hops * HOP_LENGTH, np.float32))
 
     def _schedule(self, port: AudioPort) -> FrameScheduler:
         return FrameScheduler(
@@ -436,70 +416,8 @@ class LiveSession:
     def stats(self) -> LiveStats:
         """Return a snapshot."""
         self._worker_hangs()
-        meters, counters, state = self._meters, self.link.counters(), self.state
-        return LiveStats(
-            seconds=self._clock.now() - self._started_at,
-            state=state,
-            mode=self._chain.mode,
-            voice=self._chain.voice,
-            hops=meters.hops,
-            input_overflows=counters.input_overflows,
-            output_underflows=counters.output_underflows,
-            deadlines_missed=meters.deadlines_missed,
-            hops_dropped=-(-int(meters.dropped_samples) // HOP_LENGTH),
-            hops_bypassed=meters.hops_bypassed,
-            drift_corrections=meters.drift_corrections,
-            device_restarts=self.link.restarts,
-            worker_stalls=meters.worker_stalls,
-            slow_calls=meters.slow_calls,
-            bad_samples=meters.bad_samples,
-            bad_frames=self._chain.model_guard.bad_frames,
-            model_resets=self._chain.model_guard.resets,
-            loud_hops=self._chain.model_guard.loud_hops,
-            feedback_events=self._chain.feedback_events,
-            recording_errors=self._recorder.errors if self._recorder is not None else 0,
-            input_level=self._chain.input_level.db if state != "resting" else SILENCE_DB,
-            output_level=self._chain.output_level.db,
-            load=meters.load.value,
-            chunk_hops=self._chain.chunk_hops,
-            clock_ratio=meters.clock_ratio,
-            processing_ms=meters.processing_ms.percentiles(),
-            playback_fill_ms=meters.playback_fill_ms.percentiles(),
-            latency=self._latency_parts(),
-        )
-
-    def _latency_parts(self) -> LatencyParts:
-        """Every sample waits as long as it takes the queues to hold what they hold, the chunk being filled included."""
-        port, scheduler, meters = self.link.port, self.link.scheduler, self._meters
-        if port is None or scheduler is None:
-            return LatencyParts()
-        ms = 1000 / SAMPLE_RATE
-        chunk = self._chain.chunk_hops * HOP_LENGTH
-        capture = max(0.0, meters.capture_wait - chunk)
-        return LatencyParts(
-            input_device=1000 * port.input_latency,
-            capture_queue=ms * capture,
-            input_resampler=ms * scheduler.input_resampler_latency,
-            model=ms * (self._chain.converter_latency + chunk),
-            output_resampler=ms * scheduler.output_resampler_latency,
-            post_chain=ms * self._chain.post_latency,
-            playback_queue=ms * max(0.0, meters.queued - chunk - capture),
-            output_device=1000 * port.output_latency,
-        )
-
-
-def load_converters(config: LiveConfig) -> dict[int, VoiceConverter]:
-    """Load the model once for each number of hops per call that the overload policy may need; return them by it.
-
-    Raises:
-        ConfigError, EngineError, ModelError: see `VoiceConverter`; ModelError also where the voice is unknown.
-    """
-    bundle = ModelBundle.find(config.model)
-    if config.voice is not None:
-        bundle.voice(config.voice)
-    first = VoiceConverter(bundle, config.engine, config.chunk_hops)
-    more = [hops for hops in CHUNK_HOPS if hops > config.chunk_hops] if config.overload == "batch" else []
-    return {config.chunk_hops: first} | {hops: VoiceConverter(bundle, first.engine, hops) for hops in more}
+        seconds = self._clock.now() - self._started_at
+        return snapshot(self._chain, self.link, self._meters, self._recorder, state=self.state, seconds=seconds)
 
 
 def _device_of(config: LiveConfig) -> Callable[[], AudioPort]:

@@ -21,7 +21,7 @@ import traceback
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent), str(HERE)]
+sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 FOUND = HERE / "found"
 LONGEST_S = 5.0
 """One input may take; every reader is linear in its bytes."""
@@ -33,7 +33,7 @@ class Fuzzer:
 
     def __init__(self, target: str, seconds: float) -> None:
         """Start the clock."""
-        from targets import TARGETS
+        from fuzz.targets import TARGETS
 
         self.target, self.run, self.end = target, TARGETS[target], time.monotonic() + seconds
         self.count, self.longest, self.kinds = 0, 0.0, set[str]()
@@ -84,7 +84,7 @@ def fuzz(target: str, seconds: float) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["edgevc"]):
-        from targets import TARGETS, seeds
+        from fuzz.targets import TARGETS, seeds
 
         for data in seeds(target):
             # imports what the target needs, so that it is instrumented
@@ -102,7 +102,7 @@ def fuzz(target: str, seconds: float) -> None:
 
 def main() -> int:
     """Fuzz each target that is named in a process of its own."""
-    from targets import TARGETS
+    from fuzz.targets import TARGETS
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("targets", nargs="*", choices=[*TARGETS, []], help="default: all")

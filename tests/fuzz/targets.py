@@ -100,7 +100,7 @@ def _control(data: bytes) -> None:
 
 @functools.cache
 def _server():
-    from live_doubles import QUIET, Stage, noise, playing
+    from helpers.live_doubles import QUIET, Stage, noise, playing
 
     from edgevc.control.server import ControlServer
 
@@ -123,7 +123,7 @@ def seeds(target: str) -> Iterator[bytes]:
 
 
 def _good(target: str) -> Iterator[bytes]:
-    from tiny_bundle import TinyNet, onnx_encoder, tflite_encoder
+    from helpers.tiny_bundle import TinyNet, onnx_encoder, tflite_encoder
 
     if target == "manifest":
         yield (ROOT / "models" / "tiny" / "manifest.json").read_bytes()

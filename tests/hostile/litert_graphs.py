@@ -3,8 +3,8 @@
 import struct
 
 import numpy as np
-from hostile_bundles import change_tflite, moving_arena, take_golden_outputs, write_bundle
-from tiny_bundle import N_CONTENT, N_MELS, N_PHONES, TfliteFile, TfliteGraph, TinyNet, tflite, tflite_encoder
+from helpers.hostile_bundles import change_tflite, moving_arena, take_golden_outputs, write_bundle
+from helpers.tiny_bundle import N_CONTENT, N_MELS, N_PHONES, TfliteFile, TfliteGraph, TinyNet, tflite, tflite_encoder
 
 from hostile import case
 

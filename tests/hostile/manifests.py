@@ -10,8 +10,8 @@ import warnings
 import zipfile
 
 import numpy as np
-from hostile_bundles import seal, write_bundle
-from tiny_bundle import N_VOICE
+from helpers.hostile_bundles import seal, write_bundle
+from helpers.tiny_bundle import N_VOICE
 
 from hostile import case
 

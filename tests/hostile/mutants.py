@@ -9,9 +9,9 @@ import shutil
 
 import numpy as np
 import onnx
-from hostile_bundles import change_tflite, seal, write_bundle
+from helpers.hostile_bundles import change_tflite, seal, write_bundle
+from helpers.tiny_bundle import TinyNet, onnx_decoder, onnx_encoder, tflite, tflite_decoder, tflite_encoder
 from onnx import TensorProto
-from tiny_bundle import TinyNet, onnx_decoder, onnx_encoder, tflite, tflite_decoder, tflite_encoder
 
 from hostile import Case
 from hostile.manifests import write_sealed

@@ -1,9 +1,9 @@
 """Hostile graphs for ONNX Runtime, in the place of the tiny bundle's encoder or decoder."""
 
 import numpy as np
-from hostile_bundles import take_golden_outputs, write_bundle
+from helpers.hostile_bundles import take_golden_outputs, write_bundle
+from helpers.tiny_bundle import N_CONTENT, N_FILTERS, N_MELS, N_PHONES, N_VOICE, TinyNet
 from onnx import TensorProto, helper, numpy_helper
-from tiny_bundle import N_CONTENT, N_FILTERS, N_MELS, N_PHONES, N_VOICE, TinyNet
 
 from hostile import case
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from live_doubles import QUIET, Stage, noise, playing
+from helpers.live_doubles import QUIET, Stage, noise, playing
 
 from edgevc.bundle import ModelBundle
 from edgevc.cli import main

@@ -13,8 +13,8 @@ import time
 import wave
 
 import pytest
-from live_process import TIME_LIMIT_S, Live
-from pulse import virtual_sound
+from helpers.live_process import TIME_LIMIT_S, Live
+from helpers.pulse import virtual_sound
 
 from edgevc.devices.virtual_mic import PROPERTY
 

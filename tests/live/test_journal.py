@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from live_doubles import QUIET, RATE, PlainConverter, PlainStream, Stage, noise, playing
-from test_model_guard import stage_of
+from helpers.live_doubles import QUIET, RATE, PlainConverter, PlainStream, Stage, noise, playing
+from helpers.poisoned import stage_of
 
 from edgevc.cli import common
 from edgevc.converter.bench import speech_like

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from pulse import patiently, virtual_sound
+from helpers.pulse import patiently, virtual_sound
 
 from edgevc import cli
 from edgevc.bundle import ModelBundle

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from pulse import virtual_sound
+from helpers.pulse import virtual_sound
 
 from edgevc.devices.catalogue import open_port
 from edgevc.live.config import LiveConfig

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pulse import patiently, to_pcm, virtual_sound
+from helpers.pulse import patiently, to_pcm, virtual_sound
 
 from edgevc.audio.reader import read_audio
 from edgevc.devices.catalogue import list_devices, open_port

@@ -7,7 +7,7 @@ import wave
 
 import numpy as np
 import pytest
-from live_doubles import QUIET, RATE, Stage, noise, playing
+from helpers.live_doubles import QUIET, RATE, Stage, noise, playing
 
 from edgevc.audio.reader import read_audio
 from edgevc.audio.wav_writer import WavWriter, write_wav

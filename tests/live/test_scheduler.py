@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from live_doubles import HOP, QUIET, RATE, Stage, delay_of, noise, playing
+from helpers.live_doubles import HOP, QUIET, RATE, Stage, delay_of, noise, playing
 
 from edgevc.errors import ModelError
 from edgevc.live.meters import Meters

@@ -9,7 +9,7 @@ import time
 
 import numpy as np
 import pytest
-from live_doubles import HOP, QUIET, RATE, PlainConverter, Stage, noise, playing
+from helpers.live_doubles import HOP, QUIET, RATE, PlainConverter, Stage, noise, playing
 
 from edgevc.audio.reader import read_audio
 from edgevc.audio.wav_writer import write_wav
@@ -19,7 +19,7 @@ from edgevc.converter.bench import speech_like
 from edgevc.dsp.features import LogMel
 from edgevc.errors import AudioDeviceError, ConfigError, ModelError, OutputError
 from edgevc.live.chain import VoiceChain
-from edgevc.live.session import load_converters
+from edgevc.live.converters import load_converters
 
 # A sample of full scale at the limiter's ceiling; nothing in these tests comes near it.
 CEILING = 10 ** (-0.3 / 20)

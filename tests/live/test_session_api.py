@@ -9,16 +9,16 @@ import weakref
 
 import numpy as np
 import pytest
-from live_doubles import HOP, QUIET, RATE, PlainConverter, Stage, noise, playing
+from helpers.live_doubles import HOP, QUIET, RATE, PlainConverter, Stage, noise, playing
 
 import edgevc
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
 from edgevc.converter.bench import speech_like
 from edgevc.errors import AudioDeviceError, ConfigError, ModelError
-from edgevc.live import session as module
+from edgevc.live import hang_watch
 from edgevc.live.config import LiveConfig
-from edgevc.live.session import LiveSession
+from edgevc.live.session import SWITCH_SECONDS, LiveSession
 from edgevc.testing.simulated_port import FakePort, SimulatedClock
 
 TIME_LIMIT_S = 30.0
@@ -37,7 +37,7 @@ def test_a_with_statement_is_all_that_is_needed():
         session.apply("mode", "mute")
         assert session.stats().mode == "mute"
         assert (session.voice, session.gain_db) == ("anon", -3.0)
-        assert sys.getswitchinterval() <= module.SWITCH_SECONDS
+        assert sys.getswitchinterval() <= SWITCH_SECONDS
     assert session.stats().state == "stopped"
     assert not [thread for thread in threading.enumerate() if thread.name == "edgevc-live"]
 
@@ -164,8 +164,8 @@ class Hanging(PlainConverter):
 
 
 def test_a_call_that_does_not_come_back_ends_the_session(monkeypatch):
-    monkeypatch.setattr(module, "HANG_SECONDS", 0.5)
-    monkeypatch.setattr(module, "CONFIRM_SECONDS", 0.2)
+    monkeypatch.setattr(hang_watch, "HANG_SECONDS", 0.5)
+    monkeypatch.setattr(hang_watch, "CONFIRM_SECONDS", 0.2)
     converter = Hanging(calls=30)
     started = time.monotonic()
 
@@ -189,7 +189,7 @@ def test_a_call_that_does_not_come_back_ends_the_session(monkeypatch):
 
 
 def test_a_process_that_was_stopped_in_a_call_goes_on(monkeypatch):
-    monkeypatch.setattr(module, "HANG_SECONDS", 5.0)
+    monkeypatch.setattr(hang_watch, "HANG_SECONDS", 5.0)
     stage = Stage(playing(noise(60)), cost=lambda now, hops: 20.0 if 2.0 <= now < 2.01 else 0.001)
     seen = []
 

@@ -5,7 +5,7 @@ import logging
 
 import numpy as np
 import pytest
-from live_doubles import HOP, QUIET, RATE, Stage, noise, playing
+from helpers.live_doubles import HOP, QUIET, RATE, Stage, noise, playing
 
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter

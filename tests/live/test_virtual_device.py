@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from live_process import Live, equal_share
-from pulse import patiently, to_pcm, virtual_sound
+from helpers.live_process import Live, equal_share
+from helpers.pulse import patiently, to_pcm, virtual_sound
 
 from edgevc.audio.reader import read_audio
 from edgevc.bundle import ModelBundle

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from pulse import virtual_sound
+from helpers.pulse import virtual_sound
 
 from edgevc.devices.virtual_mic import NAME, SINK, VirtualMicrophone, virtual_microphone
 from edgevc.errors import AudioDeviceError, ConfigError

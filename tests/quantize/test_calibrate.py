@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import streaming_nets as nets
+from helpers import streaming_nets as nets
 
 from edgevc.audio.wav_writer import write_wav
 from edgevc.dsp.features import LogMel

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from command_line import obey_permissions
+from helpers.command_line import obey_permissions
 
 import edgevc
 from edgevc.audio.wav_writer import write_wav

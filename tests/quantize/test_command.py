@@ -8,8 +8,8 @@ import time
 
 import onnx
 import pytest
-import streaming_nets as nets
-from tiny_bundle import write_tiny_bundle
+from helpers import streaming_nets as nets
+from helpers.tiny_bundle import write_tiny_bundle
 
 from edgevc.bundle import ModelBundle
 from edgevc.cli import main

@@ -7,7 +7,7 @@ import json
 
 import onnx
 import pytest
-import streaming_nets as nets
+from helpers import streaming_nets as nets
 
 from edgevc.cli import main
 

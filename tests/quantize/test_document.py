@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from helpers.tiny_bundle import write_tiny_bundle
 from onnx import TensorProto, helper, numpy_helper
-from tiny_bundle import write_tiny_bundle
 
 from edgevc.audio.wav_writer import write_wav
 from edgevc.dsp.features import LogMel

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import streaming_nets as nets
+from helpers import streaming_nets as nets
 
 from edgevc.errors import ConfigError, ModelError
 from edgevc.quantize.dataset import Dataset

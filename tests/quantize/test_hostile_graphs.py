@@ -7,10 +7,10 @@ import time
 import numpy as np
 import onnx
 import pytest
-import streaming_nets as nets
-from hostile_bundles import without_inputs, write_bundle
+from helpers import streaming_nets as nets
+from helpers.hostile_bundles import without_inputs, write_bundle
+from helpers.tiny_bundle import write_tiny_bundle
 from onnx import TensorProto, helper, numpy_helper
-from tiny_bundle import write_tiny_bundle
 
 from edgevc.bundle import ModelBundle
 from edgevc.cli import main

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-import streaming_nets as nets
+from helpers import streaming_nets as nets
 from onnx import TensorProto, helper, numpy_helper
 
 from edgevc.errors import ConfigError, ModelError

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from xml.etree import ElementTree
 
 import pytest
-import sample_result
+from helpers import sample_result
 
 from edgevc.errors import ConfigError, OutputError
 from edgevc.quantize.report.charts import Axis, Bars, Point, bar_chart, line_chart, number, scatter

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-import streaming_nets as nets
+from helpers import streaming_nets as nets
 
 from edgevc.errors import ConfigError
 from edgevc.quantize.graph_file import find_states

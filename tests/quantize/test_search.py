@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import streaming_nets as nets
+from helpers import streaming_nets as nets
 
 from edgevc.quantize import search as searching
 from edgevc.quantize.dataset import Dataset

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 import pytest
-from synthetic_speech import GRAMMAR, LEXICON, PHONE_INDEX, PHONES, UNIFORM, sound
+from helpers.synthetic_speech import GRAMMAR, LEXICON, PHONE_INDEX, PHONES, UNIFORM, sound
 
 from edgevc import _core
 from edgevc.recognition.automaton import compile_grammar

@@ -4,7 +4,7 @@ import sys
 import time
 
 import pytest
-from synthetic_speech import LEXICON, PHONES
+from helpers.synthetic_speech import LEXICON, PHONES
 
 from edgevc.errors import ConfigError, MissingPackageError
 from edgevc.recognition import automaton

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from synthetic_speech import GRAMMAR, LEXICON, PHONES, sound
+from helpers.synthetic_speech import GRAMMAR, LEXICON, PHONES, sound
 
 from edgevc.errors import ConfigError
 from edgevc.recognition.automaton import compile_grammar

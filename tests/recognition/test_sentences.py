@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hassil.parse_expression import parse_sentence
 from hassil.sample import sample_sentence
-from synthetic_speech import GRAMMAR, PHONES, sound
+from helpers.synthetic_speech import GRAMMAR, PHONES, sound
 
 from edgevc.recognition.automaton import compile_grammar, meaning
 from edgevc.recognition.emissions import SearchSettings

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-import streaming_nets as nets
+from helpers import streaming_nets as nets
 
 import edgevc
 

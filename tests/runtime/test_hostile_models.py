@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hostile_bundles import change_tflite, moving_arena, take_golden_outputs, write_bundle
+from helpers.hostile_bundles import change_tflite, moving_arena, take_golden_outputs, write_bundle
+from helpers.tiny_bundle import TinyNet, tflite_encoder
 from onnx import TensorProto, helper, numpy_helper
-from tiny_bundle import TinyNet, tflite_encoder
 
 from edgevc.bundle import ModelBundle
 from edgevc.engines import litert, load_graph

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from hostile_bundles import without_inputs
+from helpers.hostile_bundles import without_inputs
+from helpers.tiny_bundle import TinyNet, onnx_encoder, tflite_encoder
 from onnx import TensorProto, helper, numpy_helper
-from tiny_bundle import TinyNet, onnx_encoder, tflite_encoder
 
 from edgevc import children
 from edgevc.engines.probe import GROWTH_LIMIT_BYTES, probe_graphs

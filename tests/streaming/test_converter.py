@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_bundle import LevelNet, write_tiny_bundle
+from helpers.tiny_bundle import LevelNet, write_tiny_bundle
 
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter, VoiceSettings

@@ -13,8 +13,8 @@ import tracemalloc
 import numpy as np
 import pytest
 import soundfile
-from command_line import write_stereo
-from wav_bytes import GOOD_DATA, SUBFORMAT_TAIL, UNKNOWN_SIZE, chunk, encode, fmt, riff
+from helpers.command_line import write_stereo
+from helpers.wav_bytes import GOOD_DATA, SUBFORMAT_TAIL, UNKNOWN_SIZE, chunk, encode, fmt, riff
 
 from edgevc.audio.reader import AudioReader, read_audio
 from edgevc.errors import AudioFileError, MissingPackageError

@@ -13,7 +13,7 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
-from tiny_bundle import N_VOICE, VOICES, write_tiny_bundle
+from helpers.tiny_bundle import N_VOICE, VOICES, write_tiny_bundle
 
 import edgevc
 from edgevc.bundle import ModelBundle, write_manifest

@@ -11,7 +11,7 @@ import threading
 import numpy as np
 import onnx
 import pytest
-from tiny_bundle import N_CONTENT, N_FILTERS, N_MELS, TinyNet, onnx_encoder, tflite, tflite_encoder
+from helpers.tiny_bundle import N_CONTENT, N_FILTERS, N_MELS, TinyNet, onnx_encoder, tflite, tflite_encoder
 
 from edgevc import children, engines
 from edgevc.bundle import ModelBundle, write_manifest

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import reference
+from helpers import reference
 
 from edgevc.dsp.feature_config import FeatureConfig, MfccConfig
 from edgevc.dsp.features import LogMel, Mfcc

@@ -4,7 +4,7 @@ import json
 import shutil
 
 import pytest
-from tiny_bundle import write_tiny_bundle
+from helpers.tiny_bundle import write_tiny_bundle
 
 from edgevc.bundle import write_manifest
 from edgevc.bundle.specs import PitchSpec

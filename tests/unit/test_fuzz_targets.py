@@ -3,15 +3,10 @@
 `make fuzz` looks further, led by coverage.
 """
 
-import sys
-from pathlib import Path
-
 import pytest
+from fuzz.targets import TARGETS, seeds
 
 from edgevc.errors import EdgevcError
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "fuzz"))
-from targets import TARGETS, seeds
 
 N_CHANGES = 150
 

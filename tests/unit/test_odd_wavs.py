@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 import pytest
-from wav_bytes import SUBFORMAT_TAIL, chunk, fmt, riff
+from helpers.wav_bytes import SUBFORMAT_TAIL, chunk, fmt, riff
 
 from edgevc.audio.reader import AudioReader
 from edgevc.errors import AudioFileError

@@ -10,7 +10,7 @@ import wave
 import numpy as np
 import pytest
 import soundfile
-from wav_bytes import GOOD_DATA, fmt, riff
+from helpers.wav_bytes import GOOD_DATA, fmt, riff
 
 from edgevc.audio.reader import AudioReader, read_audio
 from edgevc.audio.wav_writer import WavWriter, write_wav

@@ -5,11 +5,11 @@ import json
 
 import flatbuffers
 import numpy as np
-from tiny_bundle import TfliteFile, TfliteGraph, tflite, write_tiny_bundle
 
 from edgevc.bundle import ModelBundle, pack_golden
 from edgevc.dsp.features import LogMel
 from edgevc.engines.trust import golden_outputs
+from helpers.tiny_bundle import TfliteFile, TfliteGraph, tflite, write_tiny_bundle
 
 
 def write_bundle(folder, engine, phones=None, **files):

@@ -1,0 +1,1 @@
+"""What the fuzzers run, and the program that runs them."""
