@@ -187,6 +187,21 @@ class ConverterStream:
         self._samples_out += len(output)
         return output
 
+    def hear(self, samples: NDArray[np.float32]) -> None:
+        """Take whole chunks and say nothing: `phones` go on, at the cost of the encoder alone.
+
+        What `process` gives next is as after a pause, wrong for some 100 ms: the decoder has not heard these chunks.
+
+        Args:
+            samples: float32 (n * chunk_hops * 160,), finite; between two calls of `process` that left nothing here.
+        """
+        for start in range(0, len(samples), self._chunk_samples):
+            self._heard = self.listener.hear(samples[start : start + self._chunk_samples])
+            if np.isnan(self._heard.phones).any():
+                self._judge_model(self._samples_out + start)
+        self._samples_in += len(samples)
+        self._samples_out += len(samples)
+
     def flush(self) -> NDArray[np.float32]:
         """Return what is still inside, so that samples out = samples in + latency; the stream is fresh after it.
 

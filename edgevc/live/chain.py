@@ -36,6 +36,10 @@ class Stream(Protocol):
         """See `ConverterStream.process`."""
         ...
 
+    def hear(self, samples: NDArray[np.float32]) -> None:
+        """See `ConverterStream.hear`."""
+        ...
+
     settings: VoiceSettings
     """See `ConverterStream.settings`."""
 
@@ -83,7 +87,7 @@ class VoiceChain:
     """Converter, modes, voices, gain, equaliser, limiter and feedback guard; one thread calls `process`.
 
     The dry voice is delayed by the converter's latency, so the two fade into each other in step. While nothing of the
-    converter is to be heard it does not run, unless the session is `listening`: then it does, for the taps.
+    converter is to be heard it does not run, unless the session is `listening`: then its encoder does, for the taps.
 
     The attributes `mode`, `listening`, `voice`, `semitones` and `gain_db` are wishes: any thread may set them (to
     values that are known to be right), and the next chunk follows.
@@ -241,12 +245,19 @@ class VoiceChain:
         late, self._delay = line[: len(dry)], line[len(dry) :]
         # another thread may change it at any moment
         mode = self.mode
-        converting = mode == "convert" or self.listening or self._fades.wet_needed
-        self._fades.choose(mode, len(dry) // HOP_LENGTH, converting=converting, convert=convert)
-        wet = self._convert(dry) if convert and converting else None
+        speaking = mode == "convert" or self._fades.wet_needed
+        hearing = convert and (speaking or self.listening)
+        self._fades.choose(mode, len(dry) // HOP_LENGTH, converting=speaking, convert=convert)
+        wet = None
+        if convert and speaking:
+            wet = self._convert(dry)
+        elif hearing:
+            self._stream.hear(dry)
+            # who was leaving fades no more
+            self._leaving = None
         output = self._after(dry, self._fades.mix(wet, late, convert=convert))
         self.output_level.add(output)
-        self._tell(dry, output, heard=wet is not None)
+        self._tell(dry, output, heard=hearing)
         return output
 
     def _tell(self, dry: NDArray[np.float32], output: NDArray[np.float32], *, heard: bool) -> None:

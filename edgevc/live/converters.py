@@ -12,7 +12,7 @@ from edgevc.limits import CHUNK_HOPS, HOP_LENGTH
 from edgevc.live.chain import Converter
 from edgevc.live.config import LiveConfig
 
-_WARM_UP_CALLS = 20
+WARM_UP_CALLS = 20
 
 
 def load_converters(config: LiveConfig) -> dict[int, VoiceConverter]:
@@ -39,5 +39,5 @@ def warm_up(converters: Mapping[int, Converter], chunk_hops: int, voice: str) ->
     """
     for hops, converter in converters.items():
         stream = converter.stream(voice)
-        for _ in range(_WARM_UP_CALLS if hops == chunk_hops else 2):
+        for _ in range(WARM_UP_CALLS if hops == chunk_hops else 2):
             stream.process(np.zeros(hops * HOP_LENGTH, np.float32))

@@ -33,6 +33,10 @@ class PlainStream:
         self.line = line[len(samples) :]
         return line[: len(samples)] * np.float32(self.converter.voices[self.voice])
 
+    def hear(self, samples):
+        self.converter.heard += 1
+        self.phones = np.abs(samples).reshape(-1, HOP).max(1, keepdims=True)
+
     def fork(self, voice=None, converter=None):
         twin = copy.copy(self)
         twin.converter = converter or self.converter
@@ -48,7 +52,7 @@ class PlainConverter:
     def __init__(self, chunk_hops=1, latency=480, clock=None, cost=None):
         self.chunk_hops, self.latency = chunk_hops, latency
         self.clock, self.cost = clock, cost
-        self.calls = 0
+        self.calls = self.heard = 0
         self.streams = []
 
     def work(self, hops):

@@ -1,4 +1,4 @@
-"""A real model whose decoder goes wrong when the test says so."""
+"""A real model, one of whose graphs goes wrong when the test says so."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class PoisonedState:
 
 
 class Poisoned(Graph):
-    """A decoder whose state becomes NaN by itself after so many hops, as a counter in a hostile graph may do it."""
+    """A graph whose state becomes NaN by itself after so many hops, as a counter in a hostile graph may do it."""
 
     def __init__(self, graph, at_hops):
         super().__init__(graph.spec, graph.engine, graph.engine_version, graph.chunk_hops)
@@ -38,8 +38,8 @@ class Poisoned(Graph):
     def run(self, state, *inputs):
         state.hops += self.chunk_hops
         state.bad |= state.hops in self.at_hops
-        (filters,) = self.graph.run(state.real, *inputs)
-        return ((np.full_like(filters, np.nan) if state.bad else filters),)
+        outputs = self.graph.run(state.real, *inputs)
+        return tuple(np.full_like(output, np.nan) for output in outputs) if state.bad else outputs
 
 
 def stage_of(samples, at_hops):
