@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgevc.errors import ConfigError
+from edgevc.recognition.armed import ArmedRecognizer, WakeSettings
 from edgevc.recognition.automaton import Automaton, compile_grammar
 from edgevc.recognition.emissions import SearchSettings
 from edgevc.recognition.grammar import Grammar, GrammarError
@@ -15,7 +16,9 @@ from edgevc.recognition.lexicon import Lexicon, lexicon_of, read_dictionary
 from edgevc.recognition.network import Network, build_network
 from edgevc.recognition.recognizer import LEAST_CERTAINTY, LISTENING, CommandRecognizer
 from edgevc.recognition.rhino import parse_rhino
+from edgevc.recognition.sentences import Rule
 from edgevc.recognition.toml_grammar import parse_toml
+from edgevc.recognition.wake import wake_phrases
 
 MAX_BYTES = 4_000_000
 """Of a grammar file; Home Assistant's own English sentences have a tenth."""
@@ -71,6 +74,8 @@ class CommandSet:
     network: Network
     phones: tuple[str, ...]
     """Names of the posteriors' columns."""
+    wake: CommandSet | None = None
+    """Phrases of which one must be heard before a command; None: commands are always heard."""
 
     @classmethod
     def read(
@@ -79,6 +84,7 @@ class CommandSet:
         phones: Sequence[str],
         dictionaries: Iterable[Path] = (),
         names: Mapping[str, Iterable[str]] | None = None,
+        wake: Sequence[str] = (),
     ) -> CommandSet:
         """Compile a grammar file.
 
@@ -87,22 +93,28 @@ class CommandSet:
             phones: of the encoder that will hear, `ModelBundle.phones`.
             dictionaries: files of pronunciations beside the CMU dictionary's.
             names: as `read_grammar`.
+            wake: phrases in place of those that the file names.
 
         Raises:
             ConfigError: a file cannot be read.
             GrammarError: the grammar or a dictionary is none, or a word has no pronunciation.
             MissingPackageError: the extra `recognition` is not installed.
         """
-        return cls.of_grammar(read_grammar(path, names), phones, [read_dictionary(one) for one in dictionaries])
+        grammar = read_grammar(path, names)
+        if wake:
+            grammar = replace(grammar, wake=wake_phrases([Rule("wake", 1, phrase) for phrase in wake]))
+        return cls.of_grammar(grammar, phones, [read_dictionary(one) for one in dictionaries])
 
     @classmethod
     def of_grammar(
         cls, grammar: Grammar, phones: Sequence[str], dictionaries: Iterable[Mapping[str, Iterable[str]]] = ()
     ) -> CommandSet:
         """Compile a grammar; see `read`."""
+        dictionaries = tuple(dictionaries)
         automaton = compile_grammar(grammar)
         lexicon: Lexicon = lexicon_of({arc.label.word for arc in automaton.arcs}, dictionaries)
-        return cls(automaton, build_network(automaton, lexicon, phones), tuple(phones))
+        wake = cls.of_grammar(Grammar(grammar.wake), phones, dictionaries) if grammar.wake else None
+        return cls(automaton, build_network(automaton, lexicon, phones), tuple(phones), wake)
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -115,5 +127,13 @@ class CommandSet:
     def recognizer(
         self, settings: SearchSettings = LISTENING, least_certainty: float = LEAST_CERTAINTY
     ) -> CommandRecognizer:
-        """Return what hears one stream of posteriors."""
+        """Return what hears commands in one stream of posteriors, always."""
         return CommandRecognizer(self.network, self.phones, settings, least_certainty)
+
+    def armed_recognizer(
+        self, least_certainty: float = LEAST_CERTAINTY, settings: WakeSettings | None = None
+    ) -> ArmedRecognizer:
+        """Return what hears one stream of posteriors: commands behind a wake phrase, or always where there is none."""
+        chosen = settings if settings is not None else WakeSettings()
+        wake = None if self.wake is None else self.wake.recognizer(least_certainty=chosen.least_certainty)
+        return ArmedRecognizer(self.recognizer(least_certainty=least_certainty), wake, chosen)

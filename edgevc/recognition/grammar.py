@@ -64,3 +64,5 @@ class Grammar:
     """Key to the intent, and to the slots that all its sentences have."""
     reported: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Key of a list to what is reported for spoken words; what is not in it is reported as it was spoken."""
+    wake: Mapping[str, Node] = field(default_factory=dict)
+    """Phrases as they are written, to what may be said for each: one of them must be heard before a command."""

@@ -34,12 +34,14 @@ class Heard:
     """A sentence that has ended."""
 
     recognition: Recognition | None
-    """Best sentence of the grammar; frames count from the last sentence's end. None where there is none."""
+    """Best sentence of the grammar; its frames count from `begin`. None where there is none."""
     evidence: Evidence | None
     end: int
     """Frame of the stream with which the end was noticed."""
     refusal: Refusal | None
     """None: it is a command."""
+    begin: int = 0
+    """Frame of the stream that the recognition's frames count from."""
 
 
 class CommandRecognizer:
@@ -74,29 +76,51 @@ class CommandRecognizer:
         self._kept = np.empty((3 * settings.max_sentence_frames, len(phones)), np.float32)
         self._n_kept = 0
         self._n_frames = 0
+        self._state = SearchState.WAITING
+        self.longest_end = max(settings.closed_end_frames, settings.open_end_frames, settings.unsure_end_frames)
+        """Frames by which an end may be noticed late."""
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a sentence has begun and not ended."""
+        return self._state is SearchState.SPEAKING
 
     def process(self, log_posteriors: NDArray[np.float32]) -> list[Heard]:
         """Hear frames (L, n_phones), any L; return the sentences that ended in them."""
         heard: list[Heard] = []
         start = 0
+        while start < len(log_posteriors):
+            taken, sentence = self.hear(log_posteriors[start:])
+            start += taken
+            if sentence is not None:
+                heard.append(sentence)
+        return heard
+
+    def hear(self, log_posteriors: NDArray[np.float32]) -> tuple[int, Heard | None]:
+        """Hear frames (L, n_phones), any L, up to the end of a sentence; return how many, and the sentence."""
         # not more at once than what a sentence may need of the past leaves room for
         step = len(self._kept) // 3
+        start = 0
         while start < len(log_posteriors):
-            taken, state = self._search.process(log_posteriors[start : start + step])
+            taken, self._state = self._search.process(log_posteriors[start : start + step])
             self._keep(log_posteriors[start : start + taken])
             start += taken
             self._n_frames += taken
-            if state in (SearchState.ENDED, SearchState.TIMED_OUT):
-                heard.append(self._sentence(state))
-                self._search.reset()
-                self._n_kept = 0
-        return heard
+            if self._state in (SearchState.ENDED, SearchState.TIMED_OUT):
+                sentence = self._sentence(self._state)
+                self._start_anew()
+                return start, sentence
+        return start, None
 
-    def reset(self) -> None:
-        """Forget everything heard, like a new object."""
+    def reset(self, at: int = 0) -> None:
+        """Forget everything heard, like a new object; the next frame is number `at` of the stream."""
+        self._start_anew()
+        self._n_frames = at
+
+    def _start_anew(self) -> None:
         self._search.reset()
+        self._state = SearchState.WAITING
         self._n_kept = 0
-        self._n_frames = 0
 
     def _keep(self, frames: NDArray[np.float32]) -> None:
         room = len(self._kept) - self._n_kept
@@ -118,4 +142,4 @@ class CommandRecognizer:
             refusal = Refusal.TIMED_OUT
         elif evidence is None or evidence.certainty < self._least_certainty:
             refusal = Refusal.UNCERTAIN
-        return Heard(found, evidence, self._n_frames - 1, refusal)
+        return Heard(found, evidence, self._n_frames - 1, refusal, self._n_frames - self._search.n_frames)

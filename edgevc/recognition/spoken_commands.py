@@ -13,8 +13,9 @@ from edgevc.converter.fits import require_fit
 from edgevc.converter.listener import Listener
 from edgevc.engines import choose_engine, load_graph
 from edgevc.limits import HOP_LENGTH, SAMPLE_RATE
+from edgevc.recognition.armed import ArmedRecognizer, WakeSettings
 from edgevc.recognition.command_set import CommandSet
-from edgevc.recognition.recognizer import LEAST_CERTAINTY, CommandRecognizer, Heard
+from edgevc.recognition.recognizer import LEAST_CERTAINTY, Heard
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class SpokenCommands:
         engine: str = "auto",
         chunk_hops: int = 1,
         least_certainty: float = LEAST_CERTAINTY,
+        wake: WakeSettings | None = None,
     ) -> None:
         """Load the encoder.
 
@@ -47,6 +49,7 @@ class SpokenCommands:
             engine: "auto", "litert" or "onnx".
             chunk_hops: hops of 10 ms per call; more cost less CPU and notice an end later.
             least_certainty: see `CommandRecognizer`.
+            wake: how the commands' wake phrases are taken, where they have some.
 
         Raises:
             EngineError, ModelError: as `edgevc.engines.load_graph`.
@@ -55,26 +58,33 @@ class SpokenCommands:
         self.commands = commands
         self.bundle = bundle
         self._least_certainty = least_certainty
+        self._wake = wake
         self._encoder = load_graph(bundle, "encoder", choose_engine(bundle, engine), chunk_hops)
 
     def stream(self) -> CommandStream:
         """Return what hears one microphone; one thread uses it at a time."""
         listener = Listener(self.bundle, self._encoder)
-        recognizer = self.commands.recognizer(least_certainty=self._least_certainty)
+        recognizer = self.commands.armed_recognizer(self._least_certainty, self._wake)
         return CommandStream(listener, recognizer, self.bundle.latency.latency_samples)
 
 
 class CommandStream:
     """Hears one microphone."""
 
-    def __init__(self, listener: Listener, recognizer: CommandRecognizer, latency: int) -> None:
+    def __init__(self, listener: Listener, recognizer: ArmedRecognizer, latency: int) -> None:
         """Use `SpokenCommands.stream` instead; `latency` is that of the listener's phones, in samples."""
         self._listener = listener
         self._recognizer = recognizer
         self._latency = latency
         self._waiting = np.zeros(0, np.float32)
-        self._frames_before = 0
         self._frames = 0
+        self.woken: list[Sentence] = []
+        """Wake phrases that ended in the last call of `process`; their meaning's intent is the phrase's text."""
+
+    @property
+    def armed(self) -> bool:
+        """Whether commands are heard; always where there is no wake phrase."""
+        return self._recognizer.armed
 
     def process(self, samples: NDArray[np.float32]) -> list[Sentence]:
         """Hear mono samples, float32 (T,) at 16 kHz, any T; return the sentences that ended in them.
@@ -90,11 +100,13 @@ class CommandStream:
         n_whole = len(samples) // size * size
         self._waiting = samples[n_whole:].copy()
         sentences = []
+        self.woken = []
         for start in range(0, n_whole, size):
             phones = self._listener.hear(samples[start : start + size]).phones
             self._frames += len(phones)
             for heard in self._recognizer.process(phones):
                 sentences.append(self._sentence(heard))
+            self.woken += [self._sentence(heard) for heard in self._recognizer.woken]
         return sentences
 
     def reset(self) -> None:
@@ -102,13 +114,12 @@ class CommandStream:
         self._listener.reset()
         self._recognizer.reset()
         self._waiting = np.zeros(0, np.float32)
-        self._frames_before = self._frames = 0
+        self._frames = 0
+        self.woken = []
 
     def _sentence(self, heard: Heard) -> Sentence:
         last = heard.end
         if heard.recognition is not None:
-            # ends count from the end of the sentence before
-            last = self._frames_before + heard.recognition.ends[-1]
-        self._frames_before = heard.end + 1
+            last = heard.begin + heard.recognition.ends[-1]
         ended_at = max(0, HOP_LENGTH * (last + 1) - self._latency) / SAMPLE_RATE
         return Sentence(heard, ended_at, HOP_LENGTH * self._frames / SAMPLE_RATE)

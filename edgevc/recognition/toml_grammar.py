@@ -16,6 +16,10 @@
     [rules]
     onoff = "(on|off)"
 
+A phrase that must come before a command, or several, stands above all of that:
+
+    wake = ["hey computer", "(ok|okay) house"]
+
 Every key of a command other than name, say and slots is a list that only it knows; `slots` holds what is reported with
 every one of its sentences. Sentences are those of Home Assistant (`sentences`).
 """
@@ -30,6 +34,7 @@ from edgevc.errors import MissingPackageError
 from edgevc.recognition.grammar import Choice, Grammar, GrammarError, Meaning, Node
 from edgevc.recognition.sentences import Rule, SentenceReader, no_lists
 from edgevc.recognition.slot_values import ListValues, whole_number
+from edgevc.recognition.wake import wake_phrases
 
 MAX_CHARACTERS = 1_000_000
 _OWN_KEYS = ("name", "say", "slots")
@@ -53,8 +58,8 @@ class _Reader:
         self._reported: dict[str, dict[str, str]] = {}
         self._lists: dict[str, Node] = {}
         for key in self._document:
-            if key not in ("command", "lists", "rules"):
-                raise GrammarError(f"line {self._line(key)}, {key}: expected [[command]], [lists] and [rules]")
+            if key not in ("command", "lists", "rules", "wake"):
+                raise GrammarError(f"line {self._line(key)}, {key}: expected [[command]], [lists], [rules] and wake")
         self._rules = {name: self._rule(name, value, "a rule's text") for name, value in self._table("rules").items()}
 
     def grammar(self) -> Grammar:
@@ -67,7 +72,12 @@ class _Reader:
         for number, command in enumerate(commands, 1):
             key = f"{command.get('name')} {number}"
             outcomes[key], intents[key] = self._command(number, command, shared)
-        return Grammar(intents, outcomes, self._reported)
+        return Grammar(intents, outcomes, self._reported, self._wake())
+
+    def _wake(self) -> dict[str, Node]:
+        texts = self._document.get("wake", [])
+        texts = texts if isinstance(texts, list) else [texts]
+        return wake_phrases([self._rule("wake", text, "a phrase") for text in texts], self._rules)
 
     def _command(self, number: int, command: dict[str, Any], shared: dict[str, Any]) -> tuple[Meaning, Node]:
         name = command.get("name")

@@ -153,3 +153,36 @@ def test_a_missing_file_and_an_unknown_word_say_what_to_do(tmp_path, bundle, wri
 def test_sound_that_is_none_is_refused(spoken, wrong):
     with pytest.raises((TypeError, ConfigError)):
         spoken.stream().process(wrong)
+
+
+WAKE = """
+wake = "please"
+
+[[command]]
+name = "light"
+say = ["turn (on|off) the kitchen light and play some music"]
+"""
+
+
+def test_wake_phrase_and_command_of_one_breath_are_an_event_each(bundle, written, sound):
+    stream = SpokenCommands(CommandSet.read(written(WAKE, "home.toml"), bundle.phones), bundle).stream()
+    assert not stream.armed
+    woken, sentences = [], []
+    for start in range(0, len(sound), 1600):
+        sentences += stream.process(sound[start : start + 1600])
+        woken += stream.woken
+    (phrase,), (sentence,) = woken, sentences
+    assert phrase.heard.recognition.meaning.intent == "please"
+    # it begins the recording
+    assert 0.2 < phrase.ended_at < 1.0
+    assert phrase.ended_at < phrase.noticed_at < phrase.ended_at + 0.5
+    assert sentence.heard.recognition.meaning.intent == "light"
+    assert 2.8 < sentence.ended_at < 3.4
+
+
+def test_other_phrases_may_stand_in_for_the_files(bundle, written, sound):
+    path = written(WAKE, "home.toml")
+    commands = CommandSet.read(path, bundle.phones, wake=["hey computer"])
+    assert commands.wake.commands == ("hey computer",)
+    stream = SpokenCommands(commands, bundle).stream()
+    assert stream.process(sound) == stream.woken == []
