@@ -13,6 +13,7 @@ void BindRecognition(pybind11::module_& module);
 void BindResampler(pybind11::module_& module);
 void BindRingBuffer(pybind11::module_& module);
 void BindSamples(pybind11::module_& module);
+void BindSigning(pybind11::module_& module);
 void BindSynthesis(pybind11::module_& module);
 
 }  // namespace edgevc

@@ -10,5 +10,6 @@ PYBIND11_MODULE(_core, module) {
   edgevc::BindResampler(module);
   edgevc::BindRingBuffer(module);
   edgevc::BindSamples(module);
+  edgevc::BindSigning(module);
   edgevc::BindSynthesis(module);
 }

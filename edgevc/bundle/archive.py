@@ -26,6 +26,10 @@ _PIECE_BYTES = 1 << 20
 class Source(Protocol):
     """Where the bytes of a bundle come from."""
 
+    def has(self, path: str) -> bool:
+        """Return whether there is anything of that name, readable or not."""
+        ...
+
     def size(self, path: str) -> int:
         """Return a file's size in bytes, as it is declared."""
         ...
@@ -64,6 +68,10 @@ class Folder:
             os.close(descriptor)
             raise ModelError(f"{path} must be a regular file; replace it by the file")
         return descriptor
+
+    def has(self, path: str) -> bool:
+        """Return whether there is anything of that name, a dangling link too."""
+        return os.path.lexists(self._folder / path)
 
     def size(self, path: str) -> int:
         """Return a file's size in bytes."""
@@ -134,6 +142,10 @@ class Archive:
         if info.flag_bits & 0x1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise ModelError(f"{path} must be stored or deflated, without a password; zip the bundle's folder again")
         return info
+
+    def has(self, path: str) -> bool:
+        """Return whether there is an entry of that name."""
+        return path in self._entries
 
     def size(self, path: str) -> int:
         """Return a file's size in bytes."""

@@ -26,10 +26,15 @@ from edgevc.bundle.specs import (
     Voice,
 )
 from edgevc.errors import ModelError
+from edgevc.signing.minisign import MAX_BYTES as MAX_SIGNATURE_BYTES
+from edgevc.signing.policy import check_signer
+from edgevc.signing.trusted import Signer, signer_of
 from edgevc.text import printable, shortened
 
 LARGEST_VOICE_VALUE = 1e3
 """Conditioning is a network's output, some units large; beyond this, filters would be beyond what float32 holds."""
+SIGNATURE = "manifest.json.minisig"
+"""Beside the manifest, which holds the hashes of all files: it signs the whole bundle."""
 UNSEALED = "-" * 64
 """What stands in place of manifest_sha256 while it is taken."""
 
@@ -54,13 +59,19 @@ class ModelBundle:
     Make one with `ModelBundle.open` or `ModelBundle.default`.
     """
 
-    def __init__(self, path: Path, source: Source, manifest: bytes) -> None:
+    def __init__(self, path: Path, source: Source, manifest: bytes, signature: bytes | None = None) -> None:
         """Check everything that the manifest says; use `open` instead."""
         self.path = path
+        self.signature = signature
+        """Content of manifest.json.minisig; None where there is none."""
+        self.signer: Signer | None = None if signature is None else signer_of(manifest, signature, f"the model {path}")
+        """Who signed the manifest; None: nobody. `trusted` says whether that is proven."""
+        check_signer(self.signer, f"the model {path}")
         self.sha256 = hashlib.sha256(manifest).hexdigest()
         """Of manifest.json, which holds the hashes of all other files: names the whole bundle."""
         self._source = source
-        self._manifest = manifest
+        self.manifest_bytes = manifest
+        """What is signed."""
         parsed = parse_json(manifest)
         _check_seal(manifest, parsed)
         self._contents = contents = read_contents(parsed)
@@ -90,12 +101,15 @@ class ModelBundle:
         """Read and check the bundle at `path`, a folder or a .zip of it.
 
         Raises:
-            ModelError: anything is missing, damaged, too large or unknown.
+            ModelError: anything is missing, damaged, too large or unknown, or a signature is wrong or missing where
+                `edgevc.signing.policy` asks for one.
         """
         where = Path(path)
         try:
             source = open_source(where)
-            return cls(where, source, source.pieces("manifest.json", MAX_MANIFEST_BYTES))
+            manifest = source.pieces("manifest.json", MAX_MANIFEST_BYTES)
+            signature = source.pieces(SIGNATURE, MAX_SIGNATURE_BYTES) if source.has(SIGNATURE) else None
+            return cls(where, source, manifest, signature)
         except READ_ERRORS as error:
             raise ModelError(f"cannot read the model {where}: {error}; {_DAMAGED}") from error
 
@@ -218,7 +232,7 @@ class ModelBundle:
 
     def manifest(self) -> dict[str, Any]:
         """Return what manifest.json says, a copy: the start of a bundle made from this one."""
-        return parse_json(self._manifest)
+        return parse_json(self.manifest_bytes)
 
     def file_bytes(self, path: str) -> int:
         """Return the size of a listed file."""

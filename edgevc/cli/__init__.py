@@ -63,6 +63,10 @@ GROUPS: dict[str, tuple[Command, ...]] = {
     "models": (
         Command("info", "check a model and show what it is"),
         Command("quantize", "make a float model int8, proven smaller, faster and as good, or refuse"),
+        Command("keygen", "make a key pair that signs models, or replace an old one"),
+        Command("sign", "sign a model, so that others can tell who made it"),
+        Command("verify", "say who signed a model"),
+        Command("trust", "list, add and remove the keys whose models are trusted"),
     ),
 }
 COMMANDS = {command.name: command for group in GROUPS.values() for command in group}
@@ -75,6 +79,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = _parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
         configure_logging(arguments.verbose - arguments.quiet, session=arguments.command_name == "live")
+        if hasattr(arguments, "trust_setting_require_signature"):
+            from edgevc.cli.model_trust import apply_trust
+
+            apply_trust(arguments)
         code = int(arguments.run(arguments))
         sys.stdout.flush()
     except EdgevcError as error:

@@ -76,6 +76,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="hops of 10 ms per call: more cost less CPU and add as much latency (default 1)",
     )
+    from edgevc.cli.model_trust import add_trust_option
+
+    add_trust_option(parser)
 
 
 def complain(message: str) -> None:

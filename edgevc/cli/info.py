@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from edgevc.bundle import ModelBundle
 from edgevc.cli.common import MODEL_HELP, add_json, help_text
-from edgevc.cli.model_figures import model_figures
+from edgevc.cli.model_figures import model_figures, signature_text
 from edgevc.errors import ConfigError, ModelError
 
 _EXAMPLES = """\
@@ -46,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
             "description": bundle.description,
             "licence": bundle.licence,
             "sha256": bundle.sha256,
+            "signature": None if bundle.signer is None else asdict(bundle.signer),
             "sample_rate": rate,
             "algorithmic_latency_ms": latency_ms,
             "gmac_per_second": gmac_per_second,
@@ -66,4 +67,5 @@ def run(arguments: argparse.Namespace) -> int:
     for entry in bundle.training_data:
         print(f"trained on {entry.name} ({entry.licence}), {entry.source}")
     print("every file matches its sha256")
+    print(signature_text(bundle.signer))
     return 0

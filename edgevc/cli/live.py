@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgevc.cli.common import ENDING_SIGNALS, complain, help_text
+from edgevc.cli.model_trust import add_trust_option
 from edgevc.errors import AudioDeviceError, ConfigError, EngineError, ModelError, OutputError, SessionError
 from edgevc.live.settings import LIVE
 from edgevc.terminal.keys import keys_help
@@ -49,6 +50,7 @@ HELP = help_text(_EXAMPLES, _ERRORS, notes=_NOTES)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     LIVE.add_arguments(parser)
+    add_trust_option(parser)
     parser.add_argument("--seconds", type=float, metavar="N", help="stop after so many seconds")
     view = parser.add_mutually_exclusive_group()
     view.add_argument("--tui", action="store_true", help="full-screen view: levels, latency in its parts, load, voice")

@@ -6,6 +6,8 @@ from typing import Any
 
 from edgevc.bundle import ModelBundle
 from edgevc.limits import ENGINES
+from edgevc.signing.trusted import Signer
+from edgevc.text import printable
 
 
 def model_figures(bundle: ModelBundle) -> dict[str, Any]:
@@ -32,6 +34,16 @@ def quality(bundle: ModelBundle) -> str:
     }
     found = [text.format(bundle.quality[key]) for key, text in texts.items() if _is_number(bundle.quality.get(key))]
     return f"; {', '.join(found)}" if found else ""
+
+
+def signature_text(signer: Signer | None) -> str:
+    """Who signed a model, in words."""
+    if signer is None:
+        return "not signed"
+    if not signer.trusted:
+        return f"signed by key {signer.key_name}, which is not trusted here, so nothing is proven"
+    owner = f"{printable(signer.owner)} (key {signer.key_name})" if signer.owner else f"key {signer.key_name}"
+    return f"signed by {owner}: {printable(signer.comment)}" if signer.comment else f"signed by {owner}"
 
 
 def _is_number(value: object) -> bool:

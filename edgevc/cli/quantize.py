@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from edgevc.cli.common import help_text, termination_as_interrupt
+from edgevc.cli.model_trust import add_trust_option
 from edgevc.cli.progress import Progress
 from edgevc.errors import (
     AudioFileError,
@@ -129,6 +130,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tools-python", metavar="PYTHON", help="the Python of the environment that holds the converter, for --to"
     )
     parser.add_argument("--force", action="store_true", help="replace what exists")
+    add_trust_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from edgevc.settings.kinds import FilePath, Kind, ModelPath, Switch, TwoPaths
 from edgevc.settings.toml_file import CONFIG_VARIABLE, config_path, line_of, read_toml
 from edgevc.text import shortened
 
-TABLES = ("live",)
+TABLES = ("live", "trust")
 """The tables that a file may have; who adds a `SettingsTable` adds its name, and any other one is a mistake."""
 
 C = TypeVar("C")
@@ -96,15 +96,16 @@ class SettingsTable(Generic[C]):
 
     # --- command line
 
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add a flag for every setting, and --config."""
-        parser.add_argument(
-            "--config",
-            type=Path,
-            metavar="PATH",
-            help=f"TOML file with settings, or its variable {CONFIG_VARIABLE} (default: edgevc/config.toml in "
-            "XDG_CONFIG_HOME or ~/.config, where it is there)",
-        )
+    def add_arguments(self, parser: argparse.ArgumentParser, *, config: bool = True) -> None:
+        """Add a flag for every setting, and --config unless another table of the command has added it."""
+        if config:
+            parser.add_argument(
+                "--config",
+                type=Path,
+                metavar="PATH",
+                help=f"TOML file with settings, or its variable {CONFIG_VARIABLE} (default: edgevc/config.toml in "
+                "XDG_CONFIG_HOME or ~/.config, where it is there)",
+            )
         for group, title in self.groups.items():
             section = parser.add_argument_group(title)
             for setting in self.settings:
