@@ -107,6 +107,7 @@ class Pattern(Kind):
 
 NAME = Pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "a name of 1 to 64 letters, digits, dots, dashes or underscores")
 TENSOR_NAME = Pattern(r"[a-z][a-z0-9_]{0,47}", "a tensor name: a lower-case letter, then at most 47 of a-z, 0-9 and _")
+DATE = Pattern(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])", "a date as YYYY-MM-DD")
 SHA256 = Pattern(r"[0-9a-f]{64}", "64 lower-case hexadecimal digits")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from edgevc.bundle.agreement import check_together
 from edgevc.bundle.fields import (
+    DATE,
     HOPS,
     MAX_DIMENSION,
     NAME,
@@ -32,6 +33,7 @@ from edgevc.bundle.fields import (
     broken,
 )
 from edgevc.bundle.specs import (
+    ConsentRecord,
     Contents,
     FeatureSpec,
     FileEntry,
@@ -116,11 +118,19 @@ _GRAPH = Record(
     Field("files", PerEngine(_PATH, 1), "one file for each engine, listed under files"),
     Field("quantization", Figures(), "for each engine how it was quantized and what was measured; never acted upon"),
 )
+_CONSENT = Record(
+    Field("basis", OneOf("spoken", "written", "licence", "nobody"), "how the speaker agreed; nobody: no one speaks so"),
+    Field("statement", Text(), "what was agreed to, in the words that were spoken, signed or published"),
+    Field("date", DATE, "of the agreement", optional=True),
+    Field("where", Text(), "where it can be read or asked for", optional=True),
+    Field("recording_sha256", SHA256, "of the recording in which it was spoken", optional=True),
+)
 _VOICE = Record(
     Field("name", NAME, "how it is asked for"),
     Field("description", Text(), "for people"),
     Field("licence", Text(), "of the recordings"),
     Field("consent", Text(), "how the speaker agreed, or that the voice is nobody's"),
+    Field("consent_record", _CONSENT, "the same, to be read by programs; see docs/consent.md", optional=True),
     Field("log2_f0_mean", Number(3.0, 11.0), "mean of log2(F0 / Hz) over voiced frames"),
     Field("log2_f0_std", Number(0.0, 4.0), "standard deviation of the same"),
     Field("row", Integer(0, 4095), "of the voices file"),
@@ -318,12 +328,17 @@ def _contents(kind: str, found: Mapping[str, Any]) -> Contents:
         phones=found.get("phones") or (),
         model=ModelReference(**model) if model else None,
         voices_file=_in(files, voices["file"], "manifest.voices.file") if voices else "",
-        voices=tuple(VoiceSpec(**values) for values in voices["list"]) if voices else (),
+        voices=tuple(map(_voice, voices["list"])) if voices else (),
         golden=GoldenSpec(golden["n_hops"], golden["tolerance"]) if golden else None,
         golden_file=_in(files, golden["file"], "manifest.golden.file") if golden else "",
         golden_arrays=_arrays(golden["arrays"], files[golden["file"]].n_bytes) if golden else {},
         quality=found["quality"] or {},
     )
+
+
+def _voice(values: dict[str, Any]) -> VoiceSpec:
+    record = values["consent_record"]
+    return VoiceSpec(**{**values, "consent_record": ConsentRecord(**record) if record else None})
 
 
 def _listed(entries: tuple[dict[str, Any], ...]) -> dict[str, FileEntry]:

@@ -112,6 +112,22 @@ class GraphSpec:
 
 
 @dataclass(frozen=True)
+class ConsentRecord:
+    """How the speaker of a voice agreed to it."""
+
+    basis: str
+    """"spoken", "written", "licence" (published for any use), or "nobody": no person speaks like this."""
+    statement: str
+    """What was agreed to."""
+    date: str | None = None
+    """YYYY-MM-DD."""
+    where: str | None = None
+    """Where it can be read or asked for."""
+    recording_sha256: str | None = None
+    """Of the recording in which it was spoken; the recording itself is not part of a bundle."""
+
+
+@dataclass(frozen=True)
 class VoiceSpec:
     """One target voice."""
 
@@ -125,6 +141,8 @@ class VoiceSpec:
     log2_f0_std: float
     row: int
     """Row of the voices file."""
+    consent_record: ConsentRecord | None = None
+    """None where the bundle has the sentence alone."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgevc.bundle import ModelBundle
+from edgevc.bundle import ConsentRecord, ModelBundle
 from edgevc.limits import ENGINES
 from edgevc.signing.trusted import Signer
 from edgevc.text import printable
@@ -34,6 +34,20 @@ def quality(bundle: ModelBundle) -> str:
     }
     found = [text.format(bundle.quality[key]) for key, text in texts.items() if _is_number(bundle.quality.get(key))]
     return f"; {', '.join(found)}" if found else ""
+
+
+_BASES = {
+    "spoken": "agreed, spoken",
+    "written": "agreed in writing",
+    "licence": "published for any use",
+    "nobody": "nobody's voice",
+}
+
+
+def consent_text(record: ConsentRecord) -> str:
+    """How the speaker of a voice agreed, in words."""
+    facts = [_BASES[record.basis], *filter(None, (record.date, record.where))]
+    return f"{'; '.join(map(printable, facts))}: {printable(record.statement)}"
 
 
 def signature_text(signer: Signer | None) -> str:

@@ -8,8 +8,9 @@ from dataclasses import asdict
 
 from edgevc.bundle import ModelBundle, shipped_models
 from edgevc.cli.common import MODEL_HELP, add_json, help_text
-from edgevc.cli.model_figures import model_figures, quality
+from edgevc.cli.model_figures import consent_text, model_figures, quality
 from edgevc.errors import ConfigError, ModelError
+from edgevc.text import printable
 
 _EXAMPLES = """\
   edgevc voices
@@ -47,5 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"\nvoices of {bundle.name}:")
     for voice in bundle.voices:
         print(f"{voice.name:10s} {voice.description}; mean F0 {2**voice.log2_f0_mean:.0f} Hz; {voice.licence}")
-        print(f"{'':10s} {voice.consent}")
+        print(f"{'':10s} consent: {printable(voice.consent)}")
+        if voice.consent_record is not None:
+            print(f"{'':10s} {consent_text(voice.consent_record)}")
     return 0

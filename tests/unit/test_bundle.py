@@ -351,3 +351,31 @@ def test_voices_beyond_all_measure_are_refused(folder, value):
     table[3] = value
     table.tofile(folder / "voices.f32")
     assert "voices.f32 must hold values within +-1000" in str(change(folder, lambda m: None))
+
+
+RECORD = {"basis": "spoken", "statement": "I agree.", "date": "2026-05-02", "recording_sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        ({"basis": "maybe"}, r"consent_record\.basis must be one of 'spoken', 'written', 'licence', 'nobody'"),
+        ({"statement": ""}, r"consent_record\.statement must be"),
+        ({"date": "2.5.2026"}, r"consent_record\.date must be a date as YYYY-MM-DD"),
+        ({"date": "2026-13-01"}, r"consent_record\.date must be a date as YYYY-MM-DD"),
+        ({"recording_sha256": "0"}, r"consent_record\.recording_sha256 must be 64 lower-case"),
+        ({"recording": "me.wav"}, r"consent_record"),
+    ],
+)
+def test_a_record_of_consent_has_its_rules(tmp_path, change, rule):
+    folder = tmp_path / "model"
+    shutil.copytree(shipped_models()["tiny"], folder, ignore=shutil.ignore_patterns("*.minisig"))
+    manifest = ModelBundle.open(folder).manifest()
+    manifest["voices"]["list"][0]["consent_record"] = RECORD
+    record = write_manifest(folder, manifest).voices[0].consent_record
+    assert (record.basis, record.date, record.where) == ("spoken", "2026-05-02", None)
+    manifest["voices"]["list"][0]["consent_record"] = RECORD | change
+    with pytest.raises(ModelError, match=rule):
+        write_manifest(folder, manifest)
+    del manifest["voices"]["list"][0]["consent_record"]
+    assert write_manifest(folder, manifest).voices[0].consent_record is None
