@@ -16,7 +16,7 @@ import pytest
 from helpers.tiny_bundle import N_VOICE, VOICES, write_tiny_bundle
 
 import edgevc
-from edgevc.bundle import ModelBundle, write_manifest
+from edgevc.bundle import ModelBundle, shipped_models, write_manifest
 from edgevc.engines import choose_engine
 from edgevc.engines.trust import golden_error
 from edgevc.errors import ModelError
