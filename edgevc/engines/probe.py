@@ -8,6 +8,7 @@ graph and no golden vectors calls `probe_graphs` before the graph is loaded in a
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -22,19 +23,28 @@ from edgevc.text import first_line, printable
 
 TIME_LIMIT_S = 60
 """Of a child, by the clock. A Raspberry Pi Zero 2 W needs some 10 s to import onnxruntime from a cold card."""
-LOAD_LIMIT_S = 2.0
-"""Processor time to load a graph, and LOAD_LIMIT_S_PER_MIB for its file. Measured: 0.04 s for the default model on
-x86-64; a Raspberry Pi Zero 2 W is some 15 times slower."""
-LOAD_LIMIT_S_PER_MIB = 0.25
-HOP_LIMIT_S = 0.05
-"""Processor time for each hop, beside START_LIMIT_S: five times what 10 ms of sound last."""
-START_LIMIT_S = 0.5
+BUDGET_S = 2.0
+"""Processor time for all that a child loads and runs, and BUDGET_S_PER_MIB for its files, MAX_BUDGET_S at most. All
+times here are those of a machine on which a child begins after START_COST_S; a slower one is given more. Measured for
+the shipped bundles, each graph loaded at three numbers of hops: 0.1 to 0.4 s."""
+BUDGET_S_PER_MIB = 0.1
+MAX_BUDGET_S = 4.0
+HOP_LIMIT_S = 0.01
+"""For each hop of a bundle's graph, beside START_LIMIT_S: as long as it sounds."""
+START_LIMIT_S = 0.05
+START_COST_S = 0.3
+"""Processor time of a child until its module is imported, on x86-64. It tells how slow a machine is."""
 GROWTH_LIMIT_BYTES = 64 << 20
 """Address space that all graphs of a bundle may take, and GROWTH_PER_FILE_BYTE for each byte of their files. Measured:
 25 MiB for the default model's 4 MB, six times loaded."""
 GROWTH_PER_FILE_BYTE = 8
 
 _PROBE_CALLS = 4
+# a call of a graph that is no bundle's may stand for any length of sound
+_CALL_LIMIT_S = 0.25
+# of this process, when it is a child
+_slowness = max(1.0, time.process_time() / START_COST_S)
+_spent_at = 0.0
 _NUMPY = {
     "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(bool)": np.bool_,
     "tensor(int8)": np.int8, "tensor(uint8)": np.uint8, "tensor(int32)": np.int32, "tensor(int64)": np.int64,
@@ -131,11 +141,13 @@ def begin(engine: str, n_bytes: int) -> None:
     except ImportError as error:
         raise EngineError(f'cannot import engine {engine}: {error}; pip install "edgevc[{engine}]"') from error
     children.limit_growth(GROWTH_LIMIT_BYTES + GROWTH_PER_FILE_BYTE * n_bytes)
+    global _spent_at
+    _spent_at = time.process_time() + _slowness * min(BUDGET_S + BUDGET_S_PER_MIB * n_bytes / (1 << 20), MAX_BUDGET_S)
 
 
 def load_phase(name: str, n_bytes: int) -> None:
     """In the child: a graph of `n_bytes` is about to be loaded."""
-    phase(f"load {name}", LOAD_LIMIT_S + LOAD_LIMIT_S_PER_MIB * n_bytes / (1 << 20))
+    phase(f"load {name}")
 
 
 def run_phase(name: str, n_hops: int) -> None:
@@ -143,8 +155,10 @@ def run_phase(name: str, n_hops: int) -> None:
     phase(f"run {name} for {n_hops} hops", START_LIMIT_S + HOP_LIMIT_S * n_hops)
 
 
-def phase(what: str, seconds: float) -> None:
-    """In the child: say what comes, and bound its processor time."""
+def phase(what: str, seconds: float = MAX_BUDGET_S) -> None:
+    """In the child: say what comes, and bound its processor time by `seconds` and by what is left of the budget."""
+    # 0 would be no limit
+    seconds = max(min(_slowness * seconds, _spent_at - time.process_time()), 0.001)
     children.at(phase=what, seconds=seconds)
     children.limit_processor_time(seconds)
 
@@ -186,7 +200,7 @@ def _try_onnx(data: bytes, name: str, hops: int) -> None:
             raise ModelError(f"{name}: input {node.name} must hold numbers, got {node.type}; export it again")
         shape = [size if isinstance(size, int) else hops for size in node.shape]
         inputs[node.name] = np.zeros(shape, _NUMPY[node.type])
-    run_phase(name, _PROBE_CALLS * hops)
+    phase(f"run {name} {_PROBE_CALLS} times", _CALL_LIMIT_S * _PROBE_CALLS)
     for i in range(_PROBE_CALLS):
         session.run(None, {key: _sound(array, i) for key, array in inputs.items()})
 
@@ -199,7 +213,7 @@ def _try_litert(data: bytes, name: str, hops: int) -> None:
     graph = read_tflite(data, name, f"hops{hops}")
     interpreter = Interpreter(model_content=graph.content, num_threads=1)
     interpreter.allocate_tensors()
-    run_phase(name, _PROBE_CALLS * hops)
+    phase(f"run {name} {_PROBE_CALLS} times", _CALL_LIMIT_S * _PROBE_CALLS)
     for i in range(_PROBE_CALLS):
         for index, shape in graph.inputs.values():
             interpreter.set_tensor(index, _sound(np.zeros(shape, np.float32), i))

@@ -15,7 +15,7 @@ LONGEST_S = 300
 
 
 def meet(cases, folder):
-    """Return a row for each case: name, runs (expected), ended, message, seconds, main_mb, child_mb.
+    """Return a row for each case: name, runs (expected), ended, message, seconds, cpu_seconds, main_mb, child_mb.
 
     `ended` is "runs", an error's name, "crash" or "hang".
 
@@ -44,7 +44,7 @@ def _meet_batch(batch, place, cache):
         found, begun = _run(lines[len(rows) :], cache)
         rows += found
         if len(rows) < len(lines):
-            row = {"name": begun, "message": "", "seconds": 0.0, "main_mb": 0, "child_mb": 0}
+            row = {"name": begun, "message": "", "seconds": 0.0, "cpu_seconds": 0.0, "main_mb": 0, "child_mb": 0}
             rows.append(row | {"ended": "crash"})
     return [row | {"runs": expected[row["name"]]} for row in rows]
 

@@ -3,10 +3,12 @@
     python tests/hostile/run.py < list
 
 Each line of the list is JSON: [name, path, engine]. Each line of the answer is JSON: how it ended ("runs", or the name
-of the error), the message, seconds by the clock, and the most memory that this process and its children had, in MB.
+of the error), the message, seconds by the clock and of the processor (with its children's), and the most memory that
+this process and its children had, in MB.
 """
 
 import json
+import os
 import resource
 import sys
 import time
@@ -39,16 +41,23 @@ def most_memory_mb():
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
+def processor_s():
+    """Return what this process and its children that have ended took of the processor."""
+    times = os.times()
+    return sum(times[:4])
+
+
 def main():
     speech = (0.1 * np.random.default_rng(1).standard_normal(SECONDS * 16_000)).astype(np.float32)
     for line in sys.stdin:
         name, path, engine = json.loads(line)
         # so that a crash has a name
         print(json.dumps({"begins": name}), flush=True)
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), processor_s()
         ended, message = try_bundle(Path(path), engine, speech)
         children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
         row = {"name": name, "ended": ended, "message": message, "seconds": time.perf_counter() - start}
+        row["cpu_seconds"] = processor_s() - spent
         print(json.dumps(row | {"main_mb": most_memory_mb(), "child_mb": children}), flush=True)
 
 

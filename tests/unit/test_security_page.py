@@ -17,8 +17,9 @@ def test_the_page_names_the_codes_limits():
         f"| a tensor | {MAX_ELEMENTS >> 20} Mi elements, {onnx_file.MAX_DIMENSIONS} dimensions |",
         f"| a graph for ONNX Runtime | {onnx_file._MAX_NODES:,} operators |",
         f"| {probe.GROWTH_LIMIT_BYTES >> 20} MiB and {probe.GROWTH_PER_FILE_BYTE} times their files,",
-        f"| {probe.LOAD_LIMIT_S:g} s, and {probe.LOAD_LIMIT_S_PER_MIB:g} s for each MiB of its file |",
-        f"| {1000 * probe.HOP_LIMIT_S:g} ms while it is checked;",
+        f"| {probe.BUDGET_S:g} s, and {probe.BUDGET_S_PER_MIB:g} s for each MiB of their files, at most "
+        f"{probe.MAX_BUDGET_S:g} s;",
+        f"| {1000 * probe.HOP_LIMIT_S:g} ms while it is checked,",
         f"| {probe.TIME_LIMIT_S} s by the clock |",
         f"| a voice's values | +-{LARGEST_VOICE_VALUE:g} |",
     )
