@@ -8,8 +8,8 @@ from hostile import all_cases
 from hostile.driver import meet
 from hostile.mutants import mutants
 
-# Of the processor, of the program and the child that it starts: a busy machine does not add to it, a hang does. Measured
-# 3.3 s for the two worst, 0.5 s for the others.
+# Of the processor, of the program and the child that it starts: a busy machine does not add to it, a hang does.
+# Measured 3.3 s for the worst, 0.5 s for most.
 PROCESSOR_LIMIT_S = 5.0
 # By the clock: something waits for what never comes.
 TIME_LIMIT_S = 60.0
