@@ -15,6 +15,7 @@ demo: $(VENV)/installed  ## convert a sentence that ships with the project into 
 test: $(VENV)/installed-dev  ## the whole default test suite: C++ and bindings with sanitizers, then Python over both engines
 	sh scripts/cpp_tests.sh
 	sh scripts/sanitized_python.sh address
+	sh scripts/sanitized_python.sh thread
 	$(VENV)/bin/pytest
 
 sanitize: $(VENV)/installed-dev  ## every test of the bindings with AddressSanitizer, and with ThreadSanitizer; some minutes
@@ -53,8 +54,7 @@ hostile: $(VENV)/installed-dev  ## a thousand models made to do harm, for both e
 	$(VENV)/bin/python benchmarks/hostile_models.py
 
 fuzz: $(VENV)/installed-dev  ## fuzz every reader and the C++ core for FUZZ_SECONDS each (default 20), led by coverage
-	$(VENV)/bin/python -m pip install -q "atheris>=2.3"
-	$(VENV)/bin/python tests/fuzz/run.py --seconds $(or $(FUZZ_SECONDS),20)
+	$(VENV)/bin/python -m pip install -q "$$(ls $(VENV)/wheel/edgevc-*.whl)[fuzz]"
 	sh scripts/fuzz.sh $(or $(FUZZ_SECONDS),20)
 
 everything: test hostile fuzz sanitize docs aarch64 test-tools  ## all tests in their longest form; hours, for before a release

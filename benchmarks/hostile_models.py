@@ -17,7 +17,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +29,9 @@ from hostile import all_cases  # noqa: E402
 from hostile.driver import meet  # noqa: E402
 from hostile.mutants import mutants  # noqa: E402
 
-from edgevc.board.boards import this_cpu  # noqa: E402
-
 LONG_S = 5.0
 MEMORY_MB = 200
+KNOWN = ("EngineError", "ModelError", "runs")
 
 
 def meet_in_a_folder(cases: dict[str, Any]) -> list[dict[str, Any]]:
@@ -42,34 +40,35 @@ def meet_in_a_folder(cases: dict[str, Any]) -> list[dict[str, Any]]:
         return meet(cases, Path(folder))
 
 
-def summary(rows: list[dict[str, Any]], named: Collection[str]) -> dict[str, Any]:
+def summary(rows: list[dict[str, Any]], named: Collection[str], realtime: bool) -> list[dict[str, Any]]:
     """Return the figures."""
-    seconds = {kind: np.array([row[kind] for row in rows]) for kind in ("seconds", "cpu_seconds")}
-    unexpected = [r["name"] for r in rows if r["name"] in named and (r["ended"] == "runs") != r["runs"]]
-    return {
-        "command": " ".join(["python benchmarks/hostile_models.py", *sys.argv[1:]]),
-        "bundles": len(rows),
-        "thought_of": len(named),
-        "mutants": len(rows) - len(named),
-        "ended": dict(sorted(Counter(row["ended"] for row in rows).items())),
-        "crashes_of_the_program": sum(row["ended"] == "crash" for row in rows),
-        "not_as_expected": unexpected,
-        **{
-            kind: {
-                "median": round(float(np.median(values)), 3),
-                "longest": round(float(values.max()), 2),
-                "longest_is": rows[int(values.argmax())]["name"],
-                "longer_than_5": [row["name"] for row in rows if row[kind] > LONG_S],
-            }
-            for kind, values in seconds.items()
-        },
-        "program_mb": max(row["main_mb"] for row in rows),
-        "checking_process_mb": max(row["child_mb"] for row in rows),
-        "machine": this_cpu().as_dict(),
-        # times by the clock say little where others compute as well
-        "load_average": [round(load, 1) for load in os.getloadavg()],
-        "versions": {name: version(name) for name in ("ai-edge-litert", "onnxruntime", "numpy")},
-    }
+    command = "python benchmarks/hostile_models.py" + " --realtime" * realtime
+    table: list[dict[str, Any]] = []
+
+    def add(name: str, value: object, unit: str = "", bar: float | None = None) -> None:
+        table.append({"name": name, "value": value, "unit": unit, "command": command, "bar": bar})
+
+    ended = Counter(row["ended"] for row in rows)
+    add("bundles that were thought of", len(named))
+    add("bundles changed at random", len(rows) - len(named))
+    for how, count in sorted(ended.items()):
+        add(f"ended: {how}", count)
+    add("ended in another way", sum(ended.values()) - sum(ended[how] for how in KNOWN), "", 0)
+    add(
+        "ended otherwise than expected",
+        sum(r["name"] in named and (r["ended"] == "runs") != r["runs"] for r in rows),
+        "",
+        0,
+    )
+    for kind, words in (("cpu_seconds", "processor time, program and child"), ("seconds", "time by the clock")):
+        values = np.array([row[kind] for row in rows])
+        # by the clock other programs have their part in it, unless these go before them
+        bar = LONG_S if kind == "cpu_seconds" or realtime else None
+        add(f"{words}: median", round(float(np.median(values)), 3), "s")
+        add(f"{words}: longest, {rows[int(values.argmax())]['name']}", round(float(values.max()), 2), "s", bar)
+    add("memory of the program", max(row["main_mb"] for row in rows), "MB", MEMORY_MB)
+    add("memory of the checking process", max(row["child_mb"] for row in rows), "MB", MEMORY_MB)
+    return table
 
 
 def main() -> int:
@@ -90,14 +89,11 @@ def main() -> int:
     parts = [dict(items[i :: args.jobs]) for i in range(args.jobs)]
     with ThreadPoolExecutor(args.jobs) as pool:
         rows = [row for part in pool.map(meet_in_a_folder, parts) for row in part]
-    figures = summary(rows, named)
+    figures = summary(rows, named, args.realtime)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(figures, indent=1))
-    bad = figures["crashes_of_the_program"] or figures["not_as_expected"] or figures["cpu_seconds"]["longer_than_5"]
-    bad = bad or (args.realtime and figures["seconds"]["longer_than_5"])
-    bad = bad or set(figures["ended"]) - {"EngineError", "ModelError", "runs"}
-    return 1 if bad or max(figures["program_mb"], figures["checking_process_mb"]) > MEMORY_MB else 0
+    return int(any(row["bar"] is not None and row["value"] > row["bar"] for row in figures))
 
 
 if __name__ == "__main__":

@@ -53,7 +53,8 @@ raise SystemExit(not os.path.exists(os.path.join(sysconfig.get_path("include"), 
 done
 [ -n "$packages" ] || exit 0
 
-command="apt-get install -y --no-install-recommends$packages"
+# another apt may be at work
+command="apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends$packages"
 if ! command -v apt-get >/dev/null; then
   echo "edgevc needs what Debian calls:$packages. Install them with this system's package manager." >&2
   exit 1

@@ -1,10 +1,12 @@
-"""Fuzzes everything that reads what others wrote, led by coverage (atheris): only edgevc's own errors may come out.
+"""Fuzzes what reads what others wrote, led by coverage (atheris): only edgevc's own errors may come out.
 
-    python tests/fuzz/run.py --seconds 20              every target, each in a process of its own
-    python tests/fuzz/run.py wav zip --seconds 600     some of them
+    python tests/fuzz/run.py zip --seconds 600     one target of targets.py, in this process
+    python tests/fuzz/run.py zip FILE              one input, to see it again
+    python tests/fuzz/run.py --list                the targets
 
-What is found is written to tests/fuzz/found/TARGET-*; mended, it belongs into tests/fuzz/corpus/TARGET, which is run
-first, and by tests/unit/test_fuzz_targets.py without atheris. Ends with 1 where something was found.
+`make fuzz` runs all. What is found is written to build/fuzz/broken/TARGET-*; mended, it belongs into
+tests/fuzz/corpus/TARGET, which is run first, and by tests/unit/test_fuzz_targets.py without atheris. Ends with 1 where
+something was found.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ import argparse
 import contextlib
 import hashlib
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,9 +23,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
-FOUND = HERE / "found"
+FOUND = HERE.parents[1] / "build" / "fuzz" / "broken"
 LONGEST_S = 5.0
-"""One input may take; every reader is linear in its bytes."""
+"""One input may take of the processor; every reader is linear in its bytes."""
 MAX_BYTES = 40_000
 
 
@@ -42,7 +43,7 @@ class Fuzzer:
         """Run one input; keep it where it is a find."""
         from edgevc.errors import EdgevcError
 
-        start = time.monotonic()
+        start = time.process_time()
         try:
             self.run(bytes(data))
         except EdgevcError:
@@ -50,12 +51,12 @@ class Fuzzer:
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
             self.keep(f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}", data)
-        now = time.monotonic()
+        took = time.process_time() - start
         self.count += 1
-        self.longest = max(self.longest, now - start)
-        if now - start > LONGEST_S:
+        self.longest = max(self.longest, took)
+        if took > LONGEST_S:
             self.keep(f"an input takes more than {LONGEST_S:g} s", data)
-        if now > self.end:
+        if time.monotonic() > self.end:
             self.report()
 
     def keep(self, kind: str, data: bytes) -> None:
@@ -63,7 +64,7 @@ class Fuzzer:
         if kind in self.kinds:
             return
         self.kinds.add(kind)
-        FOUND.mkdir(exist_ok=True)
+        FOUND.mkdir(parents=True, exist_ok=True)
         path = FOUND / f"{self.target}-{hashlib.sha256(data).hexdigest()[:8]}"
         path.write_bytes(data)
         print(f"{self.target}: {kind}: {path}", flush=True)
@@ -72,7 +73,7 @@ class Fuzzer:
         """Say what was tried, and end."""
         memory = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
         print(
-            f"{self.target}: {self.count} inputs, {len(self.kinds)} finds, at most {self.longest:.3f} s for one, "
+            f"tried: {self.count} inputs, {len(self.kinds)} finds, at most {self.longest:.3f} s for one, "
             f"{int(memory) // 1024} MB",
             flush=True,
         )
@@ -101,25 +102,24 @@ def fuzz(target: str, seconds: float) -> None:
 
 
 def main() -> int:
-    """Fuzz each target that is named in a process of its own."""
+    """Fuzz a target, run one input of it, or list all."""
     from fuzz.targets import TARGETS
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("targets", nargs="*", choices=[*TARGETS, []], help="default: all")
-    parser.add_argument("--seconds", type=float, default=20.0, help="for each target (default 20)")
-    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("target", nargs="?", choices=TARGETS)
+    parser.add_argument("input", nargs="?", type=Path, help="run this and nothing else")
+    parser.add_argument("--seconds", type=float, default=20.0, help="default 20")
+    parser.add_argument("--list", action="store_true", help="print the targets")
     args = parser.parse_args()
-    if args.here:
-        fuzz(args.targets[0], args.seconds)
-    failed = 0
-    for target in args.targets or TARGETS:
-        command = [sys.executable, __file__, target, "--here", "--seconds", str(args.seconds)]
-        # libFuzzer tells of its work there
-        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, errors="replace")
-        if done.returncode:
-            failed += 1
-            print(f"{target}: ended with {done.returncode}\n{done.stderr[-2000:]}", flush=True)
-    return 1 if failed else 0
+    if args.list:
+        print(*TARGETS, sep="\n")
+    elif args.target is None:
+        parser.error("name a target")
+    elif args.input is not None:
+        TARGETS[args.target](args.input.read_bytes())
+    else:
+        fuzz(args.target, args.seconds)
+    return 0
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edgevc.recognition.grammar import Grammar
+
 ROOT = Path(__file__).resolve().parents[2]
 CORPUS = Path(__file__).with_name("corpus")
 
@@ -67,15 +69,61 @@ def _tflite(data: bytes) -> None:
     read_tflite(data, "fuzzed.tflite", "hops1")
 
 
-def _wav(data: bytes) -> None:
+class _Pipe(io.RawIOBase):
+    """Cannot seek, and gives a few bytes at a time."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = io.BytesIO(content)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        part = self._content.read(min(len(buffer), 501))
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def _audio(data: bytes) -> None:
+    """WAV, and what libsndfile reads: from a file and from a pipe."""
     from edgevc.audio.reader import AudioReader
 
-    with AudioReader(io.BytesIO(data)) as reader:
-        total = 0
-        for block in reader.blocks(4096):
-            total += len(block)
-            if total > 1 << 20:
-                break
+    for source in (io.BytesIO(data), _Pipe(data)):
+        with AudioReader(source) as reader:
+            total = 0
+            for block in reader.blocks(4096):
+                assert np.isfinite(block).all(), "a sample is no number"
+                total += len(block)
+                # a small compressed file can hold hours
+                if total > 1 << 18:
+                    break
+
+
+def _grammar(parse: Callable[..., Grammar]) -> Callable[[bytes], None]:
+    def read(data: bytes) -> None:
+        from edgevc.recognition.automaton import compile_grammar
+
+        compile_grammar(parse(data.decode("utf-8", "replace")))
+
+    return read
+
+
+def _toml_grammar(text: str) -> Grammar:
+    from edgevc.recognition.toml_grammar import parse_toml
+
+    return parse_toml(text)
+
+
+def _rhino(text: str) -> Grammar:
+    from edgevc.recognition.rhino import parse_rhino
+
+    return parse_rhino(text)
+
+
+def _hassil(text: str) -> Grammar:
+    from edgevc.recognition.home_assistant import parse_home_assistant
+
+    return parse_home_assistant(text, {"name": ["desk lamp"], "area": ["kitchen"]}, skip_wildcards=True)
 
 
 def _settings(data: bytes) -> None:
@@ -110,8 +158,9 @@ def _server():
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    "manifest": _manifest, "zip": _zip, "onnx": _onnx, "tflite": _tflite, "wav": _wav, "settings": _settings,
-    "control": _control,
+    "manifest": _manifest, "zip": _zip, "onnx": _onnx, "tflite": _tflite, "audio": _audio, "settings": _settings,
+    "control": _control, "grammar_toml": _grammar(_toml_grammar), "grammar_rhino": _grammar(_rhino),
+    "grammar_hassil": _grammar(_hassil),
 }  # fmt: skip
 
 
@@ -138,7 +187,7 @@ def _good(target: str) -> Iterator[bytes]:
         yield from (data, data[:3000])
     elif target == "tflite":
         yield tflite_encoder(TinyNet())
-    elif target == "wav":
+    elif target == "audio":
         yield from _sounds()
     elif target == "settings":
         yield b'[live]\nvoice = "slt"\nblock_ms = 10.0\neq = [[200, -3, 1.0]]\ngate = true\nchunk_hops = 2\n'
@@ -146,6 +195,52 @@ def _good(target: str) -> Iterator[bytes]:
     elif target == "control":
         yield b'{"command": "status"}\n{"command": "mode", "value": "mute"}\n{"command": "semitones", "value": -3.5}\n'
         yield b'{"command": "subscribe", "value": ["state"]}\nGET / HTTP/1.1\r\n\r\n'
+    elif target.startswith("grammar"):
+        yield GRAMMARS[target].encode()
+
+
+GRAMMARS = {
+    "grammar_toml": """
+[[command]]
+name = "light"
+say = ["turn <onoff> [the] {room} light[s]", "{room:where} (light;now) to {percent}%"]
+room = ["kitchen", { in = "living room|lounge", out = "living_room" }]
+percent = { from = 0, to = 100, step = 5 }
+slots = { domain = "light" }
+
+[lists]
+room = ["kitchen", "bed room"]
+
+[rules]
+onoff = "(on|off)"
+""",
+    "grammar_rhino": """
+context:
+  expressions:
+    orderDrink:
+      - "[get, give] me (a, an) $size:size @drink"
+      - "it's for $pv.TwoDigitInteger:number"
+  slots:
+    size: ["small", "very large"]
+  macros:
+    drink: ["coffee", "(green) tea"]
+""",
+    "grammar_hassil": """
+language: en
+intents:
+  HassTurnOn:
+    data:
+      - sentences: ["turn on [the] {name}", "<what_is> {brightness:level} [in {area}]"]
+        slots: { domain: light }
+        excludes_context: { domain: [cover] }
+lists:
+  brightness: { range: { from: -5, to: 100, step: 5 } }
+  colour: { values: ["red", { in: "tele(vision|phone)", out: tv }] }
+  anything: { wildcard: true }
+expansion_rules:
+  what_is: "(what is|what's)"
+""",
+}
 
 
 def _sounds() -> Iterator[bytes]:
