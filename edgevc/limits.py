@@ -8,7 +8,9 @@ HOP_LENGTH = 160
 """Samples of a hop, 10 ms."""
 HOP_MS = 1000 * HOP_LENGTH / SAMPLE_RATE
 CHUNK_HOPS = (1, 2, 4)
-"""Hops that one call of a model may take."""
+"""Hops that one call of a model may take, as one likes."""
+LONGEST_BLOCK_HOPS = 25
+"""Hops that each call takes of a model that hears in blocks, at most: a quarter of a second."""
 ENGINES = ("litert", "onnx")
 """In the order in which "auto" tries them."""
 

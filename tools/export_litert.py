@@ -15,13 +15,14 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from vctrain.errors import told_in_a_line
 from vctrain.export import to_litert, trained
-from vctrain.export.graphs import CHUNK_HOPS, DecoderGraph, EncoderGraph, FoldedDecoder, FoldedEncoder, names
+from vctrain.export.graphs import names
+from vctrain.export.model_graphs import Graph, chunk_hops, graph_makers
 
 TOLERANCE = 1e-4
 """Largest relative RMS error against PyTorch; measured about 1e-6."""
 
 
-def relative_error(path: Path, graph: EncoderGraph | DecoderGraph, n_frames: int, n_calls: int = 12) -> float:
+def relative_error(path: Path, graph: Graph, n_frames: int, n_calls: int = 12) -> float:
     """Plays seeded noise through a LiteRT signature and the torch graph; largest relative RMS error of any output."""
     rng = torch.Generator().manual_seed(4)
     runner = Interpreter(str(path), num_threads=1).get_signature_runner(f"hops{n_frames}")
@@ -53,15 +54,10 @@ def main() -> None:
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     model = trained.load(args.run)
-    # folded once: the signatures share weights only where they are the same tensors
-    encoder, decoder = FoldedEncoder(model.encoder), FoldedDecoder(model.decoder)
-    for name, make in (
-        ("encoder", lambda n: EncoderGraph(encoder, n)),
-        ("decoder", lambda n: DecoderGraph(decoder, n)),
-    ):
+    for name, make in graph_makers(model).items():
         file = args.out / f"{name}.tflite"
-        to_litert.export(make, file)
-        for n_frames in CHUNK_HOPS:
+        to_litert.export(make, chunk_hops(model), file)
+        for n_frames in chunk_hops(model):
             error = relative_error(file, make(n_frames).eval(), n_frames)
             print(f"{name}, {n_frames} hops: {error:.1e} from PyTorch", flush=True)
             if not error < TOLERANCE:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from vctrain.errors import told_in_a_line
 from vctrain.export import to_onnx, trained
-from vctrain.export.graphs import DecoderGraph, EncoderGraph, FoldedDecoder, FoldedEncoder
+from vctrain.export.model_graphs import graph_makers
 
 
 @told_in_a_line
@@ -24,12 +24,9 @@ def main() -> None:
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     model = trained.load(args.run)
-    for name, graph in (
-        ("encoder", EncoderGraph(FoldedEncoder(model.encoder), None)),
-        ("decoder", DecoderGraph(FoldedDecoder(model.decoder), None)),
-    ):
+    for name, make in graph_makers(model).items():
         file = args.out / f"{name}.onnx"
-        to_onnx.export(graph, file)
+        to_onnx.export(make(None), file)
         print(f"{file.name}: {file.stat().st_size / 1e6:.2f} MB")
 
 

@@ -2,7 +2,7 @@
 
 python tools/make_bundle.py --run RUN --export EXPORT --data DATA --out FLOAT/default
 
-EXPORT is what export_onnx.py and export_litert.py made of this RUN; both engines' graphs are compared with it.
+EXPORT is what export_onnx.py and export_litert.py made of this RUN; the engines' graphs are compared with it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import argparse
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,17 +24,10 @@ from vctrain.data.shipped import MIXTURES, spoken_f0
 from vctrain.data.voices import F0_RANGE, normalise, track_pitch
 from vctrain.errors import UserError, told_in_a_line
 from vctrain.export import trained
-from vctrain.export.graphs import (
-    CHUNK_HOPS,
-    DecoderGraph,
-    EncoderGraph,
-    FoldedDecoder,
-    FoldedEncoder,
-    conditioning_table,
-    macs_per_hop,
-    n_parameters,
-)
+from vctrain.export.graphs import conditioning_table
+from vctrain.export.model_graphs import chunk_hops, graph_makers, latency, macs_per_hop, n_parameters
 from vctrain.models.content_encoder import PHONES
+from vctrain.models.ear import WhisperEar
 from vctrain.models.decoder import N_PITCH, pitch_features
 from vctrain.synthesis import N_FFT, N_FILTERS, SEGMENT_LENGTH
 from vctrain.variants import VARIANTS
@@ -45,6 +39,7 @@ from edgevc.engines.base import Graph
 
 ENGINE_FILES = {"litert": "tflite", "onnx": "onnx"}
 GOLDEN_HOPS = 64
+"""At least; a whole number of calls."""
 GOLDEN_TOLERANCE = 1e-3
 """Relative RMS error."""
 EXACT_DB = 60.0
@@ -73,26 +68,34 @@ TRAINING_DATA = (
 )
 
 
-def golden_inputs(data: Path, latency: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Log-mels and pitch features of real speech, GOLDEN_HOPS rows each."""
+STUDIO_DESCRIPTION = "Any speaker of English to four voices, 16 kHz, 250 ms: for files and for who can wait"
+STUDIO_LICENCE = "Apache-2.0; the encoder began as that of Whisper base, MIT"
+STUDIO_DATA = (
+    ("speechocean762, train half", "Apache-2.0", "github.com/jimbozhang/speechocean762"),
+    ("Whisper base, whose encoder it began with", "MIT", "github.com/openai/whisper"),
+)
+
+
+def golden_inputs(data: Path, latency: int, n_hops: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Log-mels and pitch features of real speech, n_hops rows each."""
     rows = listed(data)
     row = next(r for r in rows if r["speaker"] == "kathleen" and r["split"] == "train")
-    samples = normalise(sf.read(data / row["path"], dtype="float32")[0])[: 160 * (GOLDEN_HOPS + 30)]
+    samples = normalise(sf.read(data / row["path"], dtype="float32")[0])[: 160 * (n_hops + 30)]
     pitch = torch.from_numpy(track_pitch(samples, latency))
     features = pitch_features(pitch[:, 0], pitch[:, 1], pitch[:, 2]).numpy()
     return LogMel(primed=True).process(samples)[30:], features[30:]
 
 
 def play(graph: Graph, *inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Streams rows hop by hop; an input of one row is given to every call. Returns one array per output."""
-    state = graph.new_state()
+    """Streams rows call by call; an input of one row is given to every call. Returns one array per output."""
+    state, step = graph.new_state(), graph.chunk_hops
     n_hops = max(len(x) for x in inputs)
     calls = [
         [
             y.copy()
-            for y in graph.run(state, *(x if len(x) == 1 else np.ascontiguousarray(x[i : i + 1]) for x in inputs))
+            for y in graph.run(state, *(x if len(x) == 1 else np.ascontiguousarray(x[i : i + step]) for x in inputs))
         ]
-        for i in range(n_hops)
+        for i in range(0, n_hops, step)
     ]
     return [np.concatenate(column) for column in zip(*calls, strict=True)]
 
@@ -105,17 +108,15 @@ def snr_db(found: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
 class Assembly:
     """A bundle in the making: files in a folder, and the manifest that describes them."""
 
-    def __init__(self, folder: Path, export: Path, model: trained.Trained) -> None:
-        self.folder, self.model = folder, model
-        self.graphs = {
-            "encoder": EncoderGraph(FoldedEncoder(model.encoder), None),
-            "decoder": DecoderGraph(FoldedDecoder(model.decoder), None),
-        }
+    def __init__(self, folder: Path, export: Path, model: trained.Trained, engines: Sequence[str]) -> None:
+        self.folder, self.model, self.engines = folder, model, engines
+        self.graphs = {name: make(None) for name, make in graph_makers(model).items()}
+        self.n_hops = -(-GOLDEN_HOPS // max(chunk_hops(model))) * max(chunk_hops(model))
         self.voices = self._voices()
         self.quantization: dict[str, dict[str, dict[str, object]]] = {"encoder": {}, "decoder": {}}
         for name in self.graphs:
-            for engine, suffix in ENGINE_FILES.items():
-                shutil.copy(export / f"{name}.{suffix}", folder)
+            for engine in engines:
+                shutil.copy(export / f"{name}.{ENGINE_FILES[engine]}", folder)
                 self.quantization[name][engine] = {"recipe": "none"}
 
     def _voices(self) -> list[dict[str, object]]:
@@ -145,14 +146,17 @@ class Assembly:
             for key, array in golden.items():
                 arrays.append({"name": key, "shape": list(array.shape), "offset": offset})
                 offset += file.write(array.astype("<f4").tobytes())
-        latency = self.model.encoder.config.latency
+        lag = latency(self.model)
+        studio = isinstance(self.model.encoder, WhisperEar)
         manifest = {
             "format_version": 1,
             "name": name,
             "version": version,
             "description": description,
-            "licence": "Apache-2.0",
-            "training_data": [{"name": n, "licence": li, "source": s} for n, li, s in TRAINING_DATA],
+            "licence": STUDIO_LICENCE if studio else "Apache-2.0",
+            "training_data": [
+                {"name": n, "licence": li, "source": s} for n, li, s in TRAINING_DATA + (STUDIO_DATA if studio else ())
+            ],
             "training_commit": subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip(),
             "features": {
                 **{
@@ -162,16 +166,16 @@ class Assembly:
                 "window": "hann",
                 "filterbank_sha256": LogMel().filterbank_sha256,
             },
-            "latency": {"lookahead_samples": latency - 200, "latency_samples": latency, "hop_samples": 160},
+            "latency": {"lookahead_samples": lag - 200, "latency_samples": lag, "hop_samples": 160},
             "synthesis": {"kind": "source-filter", "n_fft": N_FFT, "segment_length": SEGMENT_LENGTH},
-            "pitch": {"f0_min": F0_RANGE[0], "f0_max": F0_RANGE[1], "latency_samples": latency},
+            "pitch": {"f0_min": F0_RANGE[0], "f0_max": F0_RANGE[1], "latency_samples": lag},
             "phones": list(PHONES),
             "graphs": {key: self._graph(key) for key in self.graphs},
             "voices": {"file": "voices.f32", "list": self.voices},
             "golden": {
                 "file": "golden.f32",
-                "n_hops": GOLDEN_HOPS,
-                "tolerance": dict.fromkeys(ENGINE_FILES, GOLDEN_TOLERANCE),
+                "n_hops": self.n_hops,
+                "tolerance": dict.fromkeys(self.engines, GOLDEN_TOLERANCE),
                 "arrays": arrays,
             },
             "files": [
@@ -179,7 +183,7 @@ class Assembly:
                 for path in (
                     "voices.f32",
                     "golden.f32",
-                    *(f"{g}.{s}" for g in self.graphs for s in ENGINE_FILES.values()),
+                    *(f"{g}.{ENGINE_FILES[e]}" for g in self.graphs for e in self.engines),
                 )
             ],
         }
@@ -211,10 +215,10 @@ class Assembly:
             "inputs": tensors(shapes[0]),
             "outputs": tensors(shapes[1]),
             "states": tensors({name: list(state.shape) for name, state in states}),
-            "chunk_hops": list(CHUNK_HOPS),
+            "chunk_hops": list(chunk_hops(self.model)),
             "macs_per_hop": macs_per_hop(graph),
             "n_parameters": n_parameters(graph),
-            "files": {engine: f"{name}.{suffix}" for engine, suffix in ENGINE_FILES.items()},
+            "files": {engine: f"{name}.{ENGINE_FILES[engine]}" for engine in self.engines},
             "quantization": self.quantization[name],
         }
 
@@ -223,16 +227,22 @@ def float_outputs(
     model: trained.Trained, log_mel: NDArray[np.float32], pitch: NDArray[np.float32], voice: NDArray[np.float32]
 ) -> dict[str, NDArray[np.float32]]:
     """What PyTorch computes, in float, for the golden inputs."""
-    encoder = EncoderGraph(FoldedEncoder(model.encoder), None).eval()
-    decoder = DecoderGraph(FoldedDecoder(model.decoder), None).eval()
+    encoder, decoder = (make(None).eval() for make in graph_makers(model).values())
+    calls = torch.from_numpy(log_mel).split(max(chunk_hops(model)))
+    heard, states = [], encoder.example_inputs(1)[1:]
     with torch.no_grad():
-        content, phones = encoder(torch.from_numpy(log_mel), *encoder.example_inputs(1)[1:])[:2]
+        for call in calls:
+            content, phones, *states = encoder(call, *states)
+            heard.append((content, phones))
+        content, phones = (torch.cat(parts) for parts in zip(*heard, strict=True))
         filters = decoder(content, torch.from_numpy(pitch), torch.from_numpy(voice), *decoder.example_inputs(1)[3:])[0]
     return {"content": content.numpy(), "phones": phones.numpy(), "filters": filters.numpy()}
 
 
 def variants_description(model: trained.Trained) -> str:
     """Of the shipped variant that has this model's sizes; UserError where none has."""
+    if isinstance(model.encoder, WhisperEar):
+        return STUDIO_DESCRIPTION
     sizes = model.encoder.config, model.decoder.config
     for variant in VARIANTS.values():
         if (variant.encoder, variant.decoder) == sizes:
@@ -250,15 +260,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--description", help="default: that of the variant whose sizes these are")
     parser.add_argument("--version", default="1.0")
+    parser.add_argument("--engines", nargs="+", choices=ENGINE_FILES, default=list(ENGINE_FILES))
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = trained.load(args.run)
     description = args.description or variants_description(model)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.out.parent) as temporary:
-        assembly = Assembly(Path(temporary), args.export, model)
+        assembly = Assembly(Path(temporary), args.export, model, args.engines)
         voice = conditioning_table(model.decoder).numpy()[:1]
-        log_mel, pitch = golden_inputs(args.data, model.encoder.config.latency)
+        log_mel, pitch = golden_inputs(args.data, latency(model), assembly.n_hops)
         exact = float_outputs(model, log_mel, pitch, voice)
         golden = {
             "encoder/input/log_mel": log_mel,
@@ -267,13 +278,14 @@ def main() -> None:
             "decoder/input/voice": voice,
         }
         # until the engines have spoken, PyTorch's outputs stand for theirs
-        for engine in ENGINE_FILES:
+        for engine in args.engines:
             golden |= {f"encoder/{engine}/{key}": exact[key] for key in ("content", "phones")}
             golden |= {f"decoder/{engine}/filters": exact["filters"]}
         draft = assembly.write(args.out.name, args.version, description, golden)
-        for engine in ENGINE_FILES:
-            content, phones = play(load_graph(draft, "encoder", engine, 1), log_mel)
-            filters = play(load_graph(draft, "decoder", engine, 1), exact["content"], pitch, voice)[0]
+        hops = chunk_hops(model)[0]
+        for engine in args.engines:
+            content, phones = play(load_graph(draft, "encoder", engine, hops), log_mel)
+            filters = play(load_graph(draft, "decoder", engine, hops), exact["content"], pitch, voice)[0]
             for graph, key, found in (
                 ("encoder", "content", content),
                 ("encoder", "phones", phones),
@@ -294,7 +306,8 @@ def main() -> None:
                 shutil.copy(extra, temporary)
             shutil.rmtree(args.out)
         shutil.copytree(temporary, args.out)
-        size = {s: sum((args.out / f"{g}.{s}").stat().st_size for g in assembly.graphs) for s in ENGINE_FILES.values()}
+        suffixes = [ENGINE_FILES[engine] for engine in args.engines]
+        size = {s: sum((args.out / f"{g}.{s}").stat().st_size for g in assembly.graphs) for s in suffixes}
         macs = sum(spec.macs_per_hop for spec in bundle.graphs.values())
         print(f"{args.out}: bytes {size}, {macs * 100 / 1e9:.3f} GMAC/s, bundle {bundle.sha256[:12]}")
 

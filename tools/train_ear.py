@@ -155,7 +155,7 @@ def train_head(args: argparse.Namespace) -> None:
             three = torch.stack([x[before], x[part], x[after]], 1).float()
             three = three * (1 + 0.05 * torch.randn(len(part), 1, 1))
             with torch.autocast("cpu", torch.bfloat16):
-                found = head(three)[:, 2:4].float()
+                found = head.of_middle(three).float()
             distance = ((found - goal[part]).square() / variance)[count[part]].mean()
             logits = like.phones(found)
             named = cross_entropy(logits.flatten(0, 1), label[part].flatten())

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from edgevc.errors import EdgevcError, EngineError
-from edgevc.limits import HOP_MS
+from edgevc.limits import CHUNK_HOPS, HOP_MS
 from edgevc.live.config import LiveConfig
 
 BLOCKS_MS = (5.0, 10.0, 20.0, 40.0)
@@ -81,13 +81,13 @@ class Recommendation:
 def measure_speeds(
     config: LiveConfig, seconds: float = 4.0, progress: Callable[[str], None] = lambda _: None
 ) -> list[Speed]:
-    """Time the model with every engine that is there and trusted, at 1, 2 and 4 hops per call.
+    """Time the model with every engine that is there and trusted, at 1, 2 and 4 hops per call or at its own block.
 
     Raises:
         EngineError: no engine can be used.
         ModelError: the bundle cannot be read.
     """
-    from edgevc.bundle import CHUNK_HOPS, ModelBundle
+    from edgevc.bundle import ModelBundle
     from edgevc.converter import VoiceConverter
     from edgevc.converter.bench import bench
     from edgevc.engines import ENGINES
@@ -97,7 +97,7 @@ def measure_speeds(
     speeds = []
     refused = []
     for engine in ENGINES:
-        for hops in CHUNK_HOPS:
+        for hops in [bundle.block_hops] if bundle.block_hops else CHUNK_HOPS:
             progress(f"{engine}, {hops} hops per call")
             try:
                 converter = VoiceConverter(bundle, engine, hops)
@@ -213,7 +213,8 @@ def recommend(
     chosen = dataclasses.replace(
         config,
         engine=best.engine,
-        chunk_hops=best.chunk_hops,
+        # a model that hears in blocks takes its own number, which is nobody's setting
+        chunk_hops=best.chunk_hops if best.chunk_hops in CHUNK_HOPS else config.chunk_hops,
         overload=overload,
         block_ms=block_ms,
         preroll_ms=preroll_ms,

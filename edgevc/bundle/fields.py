@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from edgevc.errors import ModelError
-from edgevc.limits import CHUNK_HOPS, ENGINES
+from edgevc.limits import CHUNK_HOPS, ENGINES, LONGEST_BLOCK_HOPS
 from edgevc.text import shortened
 
 MAX_DIMENSION = 1 << 16
@@ -225,26 +225,29 @@ class Items(Kind):
 
 
 class ChunkHops(Kind):
-    """Numbers of hops that a call may take, rising."""
+    """Numbers of hops that a call may take, rising; a graph that hears in blocks has one number of its own."""
 
     @property
     def rule(self) -> str:
         """What is allowed."""
-        return f"a rising list out of {list(CHUNK_HOPS)}"
+        return f"a rising list out of {list(CHUNK_HOPS)}, or a list of one integer from 1 to {LONGEST_BLOCK_HOPS}"
 
     def read(self, value: Any, where: str) -> tuple[int, ...]:
         """Return the numbers."""
         fine = isinstance(value, list) and 0 < len(value) <= len(CHUNK_HOPS)
-        if not fine or any(type(hops) is not int or hops not in CHUNK_HOPS for hops in value):
+        if not fine or any(type(hops) is not int for hops in value) or value != sorted(set(value)):
             raise self.refuse(value, where)
-        if value != sorted(set(value)):
+        block = len(value) == 1 and 1 <= value[0] <= LONGEST_BLOCK_HOPS
+        if not block and any(hops not in CHUNK_HOPS for hops in value):
             raise self.refuse(value, where)
         return tuple(value)
 
     def schema(self) -> dict[str, Any]:
         """Return the rule as JSON schema."""
-        items = {"enum": list(CHUNK_HOPS)}
-        return {"type": "array", "items": items, "minItems": 1, "maxItems": len(CHUNK_HOPS), "uniqueItems": True}
+        some = {"items": {"enum": list(CHUNK_HOPS)}, "minItems": 1, "maxItems": len(CHUNK_HOPS), "uniqueItems": True}
+        block = {"type": "integer", "minimum": 1, "maximum": LONGEST_BLOCK_HOPS}
+        one = {"items": block, "minItems": 1, "maxItems": 1}
+        return {"type": "array", "anyOf": [some, one]}
 
 
 class Shape(Kind):

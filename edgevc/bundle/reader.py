@@ -15,6 +15,7 @@ import numpy as np
 from edgevc.bundle.archive import READ_ERRORS, Source, open_source
 from edgevc.bundle.fields import SHA256
 from edgevc.bundle.manifest import MAX_MANIFEST_BYTES, read_contents
+from edgevc.bundle.shipped import MODEL_FOLDERS, own_models, shipped_models
 from edgevc.bundle.specs import (
     FeatureSpec,
     FloatArray,
@@ -39,18 +40,7 @@ UNSEALED = "-" * 64
 """What stands in place of manifest_sha256 while it is taken."""
 
 _DAMAGED = "download or copy it again"
-_MODEL_FOLDERS = tuple(parent / "models" for parent in Path(__file__).resolve().parents[1:3])
-"""In an installed package, and in a source tree."""
 _Section = TypeVar("_Section")
-
-
-def shipped_models() -> dict[str, Path]:
-    """Name to folder of the bundles that come with the package; the default one is the first."""
-    for folder in _MODEL_FOLDERS:
-        names = sorted(path.parent.name for path in folder.glob("*/manifest.json"))
-        if names:
-            return {name: folder / name for name in sorted(names, key=lambda name: name != "default")}
-    return {}
 
 
 class ModelBundle:
@@ -127,7 +117,10 @@ class ModelBundle:
         name = os.fspath(which)
         if os.sep in name or name.endswith(".zip"):
             return cls.open(name)
-        shipped = shipped_models()
+        # other packages are looked for only where this one has no such model: that takes a slow board a while
+        shipped = own_models()
+        if name not in shipped:
+            shipped = shipped_models()
         if name in shipped:
             return cls.open(shipped[name])
         if not Path(name).exists():
@@ -140,10 +133,10 @@ class ModelBundle:
     @classmethod
     def default(cls) -> ModelBundle:
         """Read the default one of the bundles that come with the package."""
-        shipped = shipped_models()
+        shipped = own_models()
         if "default" not in shipped:
             raise ModelError(
-                f"this copy of edgevc carries no default model ({_MODEL_FOLDERS[0] / 'default'} is missing); "
+                f"this copy of edgevc carries no default model ({MODEL_FOLDERS[0] / 'default'} is missing); "
                 "install the wheel, or name a bundle"
             )
         return cls.open(shipped["default"])
@@ -151,7 +144,7 @@ class ModelBundle:
     @property
     def built_in(self) -> bool:
         """Whether the bundle came with this package, and from nobody else."""
-        return self.path.resolve().parent in _MODEL_FOLDERS
+        return self.path.resolve().parent in MODEL_FOLDERS
 
     @property
     def features(self) -> FeatureSpec:
@@ -177,6 +170,12 @@ class ModelBundle:
     def golden(self) -> GoldenSpec:
         """Inputs and outputs that every engine must reproduce."""
         return self._section(self._contents.golden, "golden vectors")
+
+    @property
+    def block_hops(self) -> int | None:
+        """Hops of every call, of a model that hears in blocks; None where a call takes as many as one likes."""
+        encoder = self.graphs.get("encoder")
+        return None if encoder is None else encoder.block_hops
 
     def _section(self, value: _Section | None, name: str) -> _Section:
         if value is None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc.bundle.fields import HOPS
+from edgevc.limits import CHUNK_HOPS
 
 FloatArray = NDArray[np.float32]
 
@@ -99,6 +100,12 @@ class GraphSpec:
     """Engine name to path inside the bundle."""
     quantization: Mapping[str, Any]
     """Engine name to figures: how the graph was quantized and what was measured."""
+
+    @property
+    def block_hops(self) -> int | None:
+        """Hops of every call, of a graph that hears in blocks; None where a call takes as many as one likes."""
+        fixed = len(self.chunk_hops) == 1 and self.chunk_hops[0] not in CHUNK_HOPS
+        return self.chunk_hops[0] if fixed else None
 
     def graph_inputs(self, chunk_hops: int) -> dict[str, tuple[int, ...]]:
         """Return name and shape of every tensor that the graph takes, states included."""

@@ -205,7 +205,7 @@ def measure_session(
     session = LiveSession(config, open_port=opened, converters=converters)
     session.start()
     try:
-        sound, find = sound_and_finder(config, converters[config.chunk_hops], session.voice, probe.output_rate)
+        sound, find = sound_and_finder(config, converters[min(converters)], session.voice, probe.output_rate)
 
         said: list[LatencyParts] = []
 

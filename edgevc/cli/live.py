@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from edgevc.cli.common import ENDING_SIGNALS, complain, help_text
 from edgevc.cli.model_trust import add_trust_option
 from edgevc.errors import AudioDeviceError, ConfigError, EngineError, ModelError, OutputError, SessionError
-from edgevc.live.settings import LIVE
+from edgevc.live.settings import LIVE, with_hops_of
 from edgevc.terminal.keys import keys_help
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         # what can be refused is refused before the model is loaded
         open_port = _raw_ports(arguments, config) if arguments.raw else None
         converters = load_converters(config)
+        config = with_hops_of(config, converters)
         session = LiveSession(config, open_port=open_port, converters=converters)
         parts.callback(session.stop)
         session.start()

@@ -11,12 +11,13 @@ from edgevc.text import printable
 
 
 def model_figures(bundle: ModelBundle) -> dict[str, Any]:
-    """Name, algorithmic latency at 1 hop per call, work, and bytes of the graphs of the larger engine."""
+    """Name, algorithmic latency at 1 hop or one block per call, work, and bytes of the graphs of the larger engine."""
     rate, hop = bundle.features.sample_rate, bundle.latency.hop_samples
+    chunk = hop * (bundle.block_hops or 1)
     return {
         "name": bundle.name,
         "description": bundle.description,
-        "algorithmic_latency_ms": 1000 * (bundle.latency.latency_samples + hop) / rate,
+        "algorithmic_latency_ms": 1000 * (bundle.latency.latency_samples + chunk) / rate,
         "gmac_per_second": sum(graph.macs_per_hop for graph in bundle.graphs.values()) * rate / hop / 1e9,
         "bytes": max(
             sum(len(bundle.read(graph.files[engine])) for graph in bundle.graphs.values() if engine in graph.files)

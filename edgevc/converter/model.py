@@ -50,18 +50,21 @@ class VoiceConverter:
         Args:
             bundle: the model, a built-in model's name, or path to a model folder or .zip; None: "default".
             engine: "auto", "litert" or "onnx".
-            chunk_hops: 1, 2 or 4 hops of 10 ms per call: more cost less CPU and add as much latency.
+            chunk_hops: 1, 2 or 4 hops of 10 ms per call: more cost less CPU and add as much latency. A model that hears
+                in blocks takes its own number, whatever is asked for.
 
         Raises:
             ConfigError: an argument is outside its range.
             EngineError: no engine is installed, or none computes this bundle correctly here.
             ModelError: the bundle does not exist, is damaged, or does not fit this runtime.
         """
-        if chunk_hops not in CHUNK_HOPS:
-            raise ConfigError(f"chunk_hops must be one of {CHUNK_HOPS}, got {chunk_hops!r}")
         if not isinstance(bundle, ModelBundle):
             bundle = ModelBundle.find(bundle)
+        block = bundle.block_hops
+        if chunk_hops not in CHUNK_HOPS and chunk_hops != block:
+            raise ConfigError(f"chunk_hops must be one of {CHUNK_HOPS}, got {chunk_hops!r}")
         require_fit(bundle)
+        chunk_hops = block or chunk_hops
         chosen = choose_engine(bundle, engine)
         self._take(bundle, *(load_graph(bundle, name, chosen, chunk_hops) for name in ("encoder", "decoder")))
 

@@ -56,7 +56,7 @@ class Graph(ABC):
         self.engine = engine
         self.engine_version = engine_version
         self.chunk_hops = chunk_hops
-        """Hops that one call takes: 1, 2 or 4."""
+        """Hops that one call takes."""
         self.n_slow_calls = 0
         """Calls that took longer than SLOW_CALL_S for each hop."""
         self._slow_s = SLOW_CALL_S * chunk_hops

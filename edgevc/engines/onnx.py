@@ -18,6 +18,7 @@ from edgevc.engines.base import (
     copy_inputs,
 )
 from edgevc.engines.onnx_file import check_onnx
+from edgevc.engines.onnx_overflow import PRECISION_MODE, may_overflow, with_own_weights
 from edgevc.errors import ConfigError, EngineError, ModelError
 from edgevc.stderr import quiet_stderr
 from edgevc.text import first_line
@@ -129,6 +130,9 @@ def open_session(data: bytes, path: str, advice: str, sizes: Mapping[str, int] |
     options.enable_cpu_mem_arena = False
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4
+    if may_overflow():
+        options.add_session_config_entry(PRECISION_MODE, "1")
+        data = with_own_weights(data, path)
     for dimension, size in (sizes or {}).items():
         options.add_free_dimension_override_by_name(dimension, size)
     try:

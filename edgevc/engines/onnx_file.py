@@ -42,7 +42,7 @@ _MAX_NODES = 8_000
 MAX_DIMENSIONS = 8
 
 
-class _DamageError(Exception):
+class DamageError(Exception):
     """The bytes are no protocol buffer of the expected kind."""
 
 
@@ -66,13 +66,13 @@ def check_onnx(data: bytes, path: str) -> list[str]:
     """
     try:
         model = memoryview(data)
-        graphs = [value for field, value in _fields(model) if field == 7]
-        if any(field in (20, 25) for field, _ in _fields(model)):
+        graphs = [value for field, value in fields(model) if field == 7]
+        if any(field in (20, 25) for field, _ in fields(model)):
             raise ModelError(f"{path} must hold one graph only, got functions or training steps; export it again")
         if len(graphs) != 1:
             raise ModelError(f"{path} must hold one graph, got {len(graphs)}; download or export it again")
-        return _check_graph(_message(graphs[0]), path)
-    except _DamageError as error:
+        return _check_graph(message(graphs[0]), path)
+    except DamageError as error:
         raise ModelError(f"{path} is not a whole ONNX file: {error}; download or export it again") from error
 
 
@@ -80,15 +80,15 @@ def _check_graph(graph: memoryview, path: str) -> list[str]:
     free: dict[str, None] = {}
     nodes: list[_Node] = []
     known = {""}
-    for field, value in _fields(graph):
+    for field, value in fields(graph):
         if field == 1:
             if len(nodes) == _MAX_NODES:
                 raise ModelError(f"{path} may have {_MAX_NODES} operators; export a smaller model")
-            nodes.append(_check_node(_message(value), path))
+            nodes.append(_check_node(message(value), path))
         elif field == 5:
-            known.add(_check_tensor(_message(value), path))
+            known.add(_check_tensor(message(value), path))
         elif field == 11:
-            free.update(dict.fromkeys(_free_dimensions(_message(value))))
+            free.update(dict.fromkeys(_free_dimensions(message(value))))
         elif field == 15:
             raise ModelError(f"{path} must not hold sparse tensors; export the model again")
     _check_shapes(nodes, known, path)
@@ -112,21 +112,21 @@ def _check_node(node: memoryview, path: str) -> _Node:
     operator = domain = ""
     inputs: list[str] = []
     outputs: list[str] = []
-    for field, value in _fields(node):
+    for field, value in fields(node):
         if field == 1:
-            inputs.append(_text(value))
+            inputs.append(text(value))
         elif field == 2:
-            outputs.append(_text(value))
+            outputs.append(text(value))
         elif field == 4:
-            operator = _text(value)
+            operator = text(value)
         elif field == 7:
-            domain = _text(value)
+            domain = text(value)
         elif field == 5:
-            for part, inner in _fields(_message(value)):
+            for part, inner in fields(message(value)):
                 if part in (6, 11, 22, 23):
                     raise ModelError(f"{path}: operator {operator[:40]} must not contain a graph; export a flat graph")
                 if part in (5, 10):
-                    _check_tensor(_message(inner), path)
+                    _check_tensor(message(inner), path)
     if operator not in _OPERATORS or domain not in _DOMAINS:
         raise ModelError(
             f"{path} may use the plain operators listed in edgevc/engines/onnx_file.py, got "
@@ -138,7 +138,7 @@ def _check_node(node: memoryview, path: str) -> _Node:
 def _check_tensor(tensor: memoryview, path: str) -> str:
     """Return the name of a constant that is whole, inside the file and not too large."""
     n_elements, n_dimensions, name = 1, 0, ""
-    for field, value in _fields(tensor):
+    for field, value in fields(tensor):
         if field == 1:
             for size in [value] if isinstance(value, int) else _varints(value):
                 n_dimensions += 1
@@ -150,22 +150,22 @@ def _check_tensor(tensor: memoryview, path: str) -> str:
                         "export it again"
                     )
         elif field == 8:
-            name = _text(value)
+            name = text(value)
         elif field == 13 or (field == 14 and value != 0):
             raise ModelError(f"{path} must hold its weights itself, got external data; export it as one file")
     return name
 
 
 def _free_dimensions(value_info: memoryview) -> Iterator[str]:
-    def inside(message: memoryview, wanted: int) -> Iterator[memoryview]:
-        return (_message(value) for field, value in _fields(message) if field == wanted)
+    def inside(outer: memoryview, wanted: int) -> Iterator[memoryview]:
+        return (message(value) for field, value in fields(outer) if field == wanted)
 
     # ValueInfoProto.type (2) . TypeProto.tensor_type (1) . Tensor.shape (2) . TensorShapeProto.dim (1) . dim_param (2)
     for kind in inside(value_info, 2):
         for tensor in inside(kind, 1):
             for shape in inside(tensor, 2):
                 for dimension in inside(shape, 1):
-                    yield from (_text(name) for name in inside(dimension, 2))
+                    yield from (text(name) for name in inside(dimension, 2))
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
@@ -177,7 +177,7 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
         shift += 7
-    raise _DamageError(f"a number breaks off at byte {at}")
+    raise DamageError(f"a number breaks off at byte {at}")
 
 
 def _varints(data: memoryview) -> Iterator[int]:
@@ -187,10 +187,21 @@ def _varints(data: memoryview) -> Iterator[int]:
         yield value
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Give field number and value: an int for numbers, the bytes for everything with a length."""
+def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Give field number and value: an int for numbers, the bytes for everything with a length.
+
+    Raises:
+        DamageError: the bytes are no protocol buffer.
+    """
+    return ((field, value) for field, value, _ in spans(data))
+
+
+def spans(data: bytes | memoryview) -> Iterator[tuple[int, int | memoryview, memoryview]]:
+    """Give what `fields` does, and each field as it lies in the file."""
+    data = memoryview(data)
     at = 0
     while at < len(data):
+        start = at
         key, at = _varint(data, at)
         field, wire = key >> 3, key & 7
         value: int | memoryview
@@ -202,24 +213,26 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
             elif wire in (1, 5):
                 length = 8 if wire == 1 else 4
             else:
-                raise _DamageError(f"unknown wire type {wire} at byte {at}")
+                raise DamageError(f"unknown wire type {wire} at byte {at}")
             if length > len(data) - at:
-                raise _DamageError(f"field {field} needs {length} bytes, {len(data) - at} are left")
+                raise DamageError(f"field {field} needs {length} bytes, {len(data) - at} are left")
             value = data[at : at + length]
             at += length
         if not field:
-            raise _DamageError(f"field number 0 at byte {at}")
-        yield field, value
+            raise DamageError(f"field number 0 at byte {at}")
+        yield field, value, data[start:at]
 
 
-def _message(value: int | memoryview) -> memoryview:
+def message(value: int | memoryview) -> memoryview:
+    """Return a value that is a message."""
     if isinstance(value, int):
-        raise _DamageError("a number stands where a message belongs")
+        raise DamageError("a number stands where a message belongs")
     return value
 
 
-def _text(value: int | memoryview) -> str:
+def text(value: int | memoryview) -> str:
+    """Return a value that is a name."""
     try:
-        return str(_message(value), "utf-8")
+        return str(message(value), "utf-8")
     except UnicodeDecodeError as error:
-        raise _DamageError("a name is not UTF-8") from error
+        raise DamageError("a name is not UTF-8") from error

@@ -103,11 +103,18 @@ def golden_error(
 def golden_outputs(
     bundle: ModelBundle,
     engine: str,
-    chunk_hops: int = 1,
+    chunk_hops: int | None = None,
     before_load: Watch | None = None,
     before_run: Watch | None = None,
 ) -> dict[str, FloatArray]:
     """Stream the golden inputs through every graph, in this process; an exporter makes the golden outputs with it.
+
+    Args:
+        bundle: the model.
+        engine: "litert" or "onnx", installed.
+        chunk_hops: in a call, by those graphs that can; None: by each the fewest that it can.
+        before_load: see `golden_error`.
+        before_run: see `golden_error`.
 
     Returns:
         Name of the golden array, such as `encoder/litert/content`, to what `engine` gives now.
@@ -118,13 +125,14 @@ def golden_outputs(
     """
     outputs: dict[str, FloatArray] = {}
     for spec in bundle.graphs.values():
-        if chunk_hops not in spec.chunk_hops:
+        hops = spec.chunk_hops[0] if chunk_hops is None else chunk_hops
+        if hops not in spec.chunk_hops:
             continue
         if before_load is not None:
-            before_load(f"{spec.name} at {chunk_hops} hops", bundle.file_bytes(spec.files[engine]))
-        graph = load_graph(bundle, spec.name, engine, chunk_hops)
+            before_load(f"{spec.name} at {hops} hops", bundle.file_bytes(spec.files[engine]))
+        graph = load_graph(bundle, spec.name, engine, hops)
         if before_run is not None:
-            before_run(f"{spec.name} at {chunk_hops} hops", bundle.golden.n_hops)
+            before_run(f"{spec.name} at {hops} hops", bundle.golden.n_hops)
         columns = _stream(bundle, graph)
         named = zip(spec.outputs, columns, strict=True)
         outputs |= {f"{spec.name}/{engine}/{tensor.name}": column for tensor, column in named}

@@ -18,6 +18,8 @@ WARM_UP_CALLS = 20
 def load_converters(config: LiveConfig) -> dict[int, VoiceConverter]:
     """Load the model once for each number of hops per call that the overload policy may need; return them by it.
 
+    A model that hears in blocks is loaded once, for its block; see `edgevc.live.settings.with_hops_of`.
+
     Raises:
         ConfigError, EngineError, ModelError: see `VoiceConverter`; ModelError also where the voice is unknown.
     """
@@ -25,8 +27,9 @@ def load_converters(config: LiveConfig) -> dict[int, VoiceConverter]:
     if config.voice is not None:
         bundle.voice(config.voice)
     first = VoiceConverter(bundle, config.engine, config.chunk_hops)
-    more = [hops for hops in CHUNK_HOPS if hops > config.chunk_hops] if config.overload == "batch" else []
-    return {config.chunk_hops: first} | {hops: VoiceConverter(bundle, first.engine, hops) for hops in more}
+    several = config.overload == "batch" and bundle.block_hops is None
+    more = [hops for hops in CHUNK_HOPS if hops > config.chunk_hops] if several else []
+    return {first.chunk_hops: first} | {hops: VoiceConverter(bundle, first.engine, hops) for hops in more}
 
 
 def warm_up(converters: Mapping[int, Converter], chunk_hops: int, voice: str) -> None:

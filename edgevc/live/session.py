@@ -25,7 +25,7 @@ from edgevc.live.meters import Meters
 from edgevc.live.realtime import settle, try_realtime, unsettle
 from edgevc.live.recorder import Recorder
 from edgevc.live.scheduler import FrameScheduler
-from edgevc.live.settings import LIVE
+from edgevc.live.settings import LIVE, with_hops_of
 from edgevc.live.snapshot import snapshot
 from edgevc.live.stats import LiveStats
 from edgevc.live.taps import Tap
@@ -101,9 +101,9 @@ class LiveSession:
         if config.virtual_mic:
             # feedback needs a way from the output to the microphone, which other programs do not give
             config = dataclasses.replace(config, feedback_guard=False)
-        self._config = config
         self._clock = clock or SystemClock()
         self._converters = load_converters(config) if converters is None else converters
+        self._config = config = with_hops_of(config, self._converters)
         self.voices = tuple(self._converters[config.chunk_hops].voices)
         """Names that may be switched to; the first is the default."""
         self._meters = Meters()

@@ -5,8 +5,9 @@ python -m edgevc.live.settings > docs/live-settings.md
 
 from __future__ import annotations
 
+import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from edgevc.control.controls import MODES
 from edgevc.devices.port import BACKENDS
@@ -53,7 +54,8 @@ SETTINGS = (
         "--chunk-hops",
         IntegerChoice(CHUNK_HOPS),
         "voice",
-        "hops of 10 ms per call of the model: more hops need less CPU and add latency",
+        "hops of 10 ms per call of the model: more hops need less CPU and add latency; a model that hears in blocks "
+        "takes its own number",
     ),
     Setting(
         "mode",
@@ -160,9 +162,27 @@ SETTINGS = (
 )
 
 
+def least_latency_ms(config: LiveConfig) -> float:
+    """Return what `max_latency_ms` must hold: two blocks of the device, the pre-roll and a chunk."""
+    return 2 * config.block_ms + config.preroll_ms + HOP_MS * config.chunk_hops
+
+
+def with_hops_of(config: LiveConfig, loaded: Collection[int]) -> LiveConfig:
+    """Return the settings with the hops per call of a model that hears in blocks, and room for such a block.
+
+    Args:
+        config: valid settings; they stay as they are where the model takes as many hops as one likes.
+        loaded: hops per call that the model was loaded for.
+    """
+    if config.chunk_hops in loaded:
+        return config
+    fitted = dataclasses.replace(config, chunk_hops=min(loaded))
+    return dataclasses.replace(fitted, max_latency_ms=max(config.max_latency_ms, 2 * least_latency_ms(fitted)))
+
+
 def _check_together(config: LiveConfig, origins: Mapping[str, str]) -> None:
     """Refuse values that are right alone and wrong together."""
-    least = 2 * config.block_ms + config.preroll_ms + HOP_MS * config.chunk_hops
+    least = least_latency_ms(config)
     if config.max_latency_ms < least:
         raise ConfigError(
             "max_latency_ms must hold two blocks, the pre-roll and a chunk: at least "

@@ -112,7 +112,7 @@ class FloatBundle(FloatModel):
 
     def _record(self, part: str) -> list[dict[str, list[tuple[FloatArray, ...]]]]:
         engine = self.engines[0]
-        converter = self.converter(engine, self.float_files[engine], 1)
+        converter = self.converter(engine, self.float_files[engine], self.hops[0])
         recorders = {"encoder": _Recorder(converter.encoder), "decoder": _Recorder(converter.decoder)}
         converter = VoiceConverter.of_graphs(converter.bundle, recorders["encoder"], recorders["decoder"])
         clips = []
@@ -126,24 +126,25 @@ class FloatBundle(FloatModel):
     def _voice(self, index: int) -> str:
         return self.bundle.voices[index % len(self.bundle.voices)].name
 
-    def runner(self, engine: str, graph: str, data: bytes, hops: int = 1) -> Runner:
+    def runner(self, engine: str, graph: str, data: bytes, hops: int | None = None) -> Runner:
         """Load one graph's file, for a stream of its own."""
-        return EngineRunner(load_graph(self.overlay(engine, {graph: data}), graph, engine, hops))
+        return EngineRunner(load_graph(self.overlay(engine, {graph: data}), graph, engine, hops or self.hops[0]))
 
-    def calls(self, graph: str, part: str, hops: int = 1) -> Iterator[Calls]:
+    def calls(self, graph: str, part: str, hops: int | None = None) -> Iterator[Calls]:
         """Yield the calls of every clip of a part."""
         streamed = [spec.shape[0] == -1 for spec in self.bundle.graphs[graph].inputs]
         for clip in self._calls[part]:
             single = clip[graph]
-            if hops == 1:
+            if hops in (None, self.hops[0]):
                 yield single
                 continue
+            together = hops // self.hops[0]
             yield [
                 tuple(
                     np.concatenate(column) if moves else column[0]
-                    for column, moves in zip(zip(*single[k : k + hops], strict=True), streamed, strict=True)
+                    for column, moves in zip(zip(*single[k : k + together], strict=True), streamed, strict=True)
                 )
-                for k in range(0, len(single) - hops + 1, hops)
+                for k in range(0, len(single) - together + 1, together)
             ]
 
     def output_names(self, graph: str) -> tuple[str, ...]:

@@ -105,11 +105,11 @@ class FloatGraph(FloatModel):
         """A bare graph takes what its shape says."""
         return (1,)
 
-    def runner(self, engine: str, graph: str, data: bytes, hops: int = 1) -> Runner:
+    def runner(self, engine: str, graph: str, data: bytes, hops: int | None = None) -> Runner:
         """Load the graph's file, for a stream of its own."""
         return OnnxRunner(self.prepared, data)
 
-    def calls(self, graph: str, part: str, hops: int = 1) -> Iterator[Calls]:
+    def calls(self, graph: str, part: str, hops: int | None = None) -> Iterator[Calls]:
         """Yield the calls of every clip of a part."""
         yield from (clip for clip in self._made[part] if clip)
 

@@ -53,12 +53,12 @@ class FloatModel(ABC):
         return [layer for quantizer in self.quantizers[engine].values() for layer in quantizer.layers]
 
     @abstractmethod
-    def runner(self, engine: str, graph: str, data: bytes, hops: int = 1) -> Runner:
-        """Load one graph's file, for a stream of its own."""
+    def runner(self, engine: str, graph: str, data: bytes, hops: int | None = None) -> Runner:
+        """Load one graph's file, for a stream of its own; `hops` per call, None: the fewest."""
 
     @abstractmethod
-    def calls(self, graph: str, part: str, hops: int = 1) -> Iterator[Calls]:
-        """Yield the calls of every clip of a part, "calibration" or "held_out"."""
+    def calls(self, graph: str, part: str, hops: int | None = None) -> Iterator[Calls]:
+        """Yield the calls of every clip of a part, "calibration" or "held_out"; `hops` as in `runner`."""
 
     @abstractmethod
     def output_names(self, graph: str) -> tuple[str, ...]:
@@ -67,7 +67,7 @@ class FloatModel(ABC):
     @property
     @abstractmethod
     def hops(self) -> tuple[int, ...]:
-        """Numbers of hops that a call may take."""
+        """Numbers of hops that a call may take, rising."""
 
     @abstractmethod
     def audio_figures(self, engine: str, files: Files) -> dict[str, float]:

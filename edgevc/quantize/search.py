@@ -75,6 +75,8 @@ class EngineSearch:
         )
         self.always = frozenset(path for path in self.layers if path in wishes.keep_float)
         self.most_bytes = WORTH * model.source_bytes[engine]
+        self.fewest = model.hops[0]
+        """Hops of the calls that are timed."""
         self.trials: list[Trial] = []
         self._activations: Mapping[str, Activations] = known_activations or {}
         self._feeds: dict[str, dict[str, list[dict[str, FloatArray]]]] = {}
@@ -142,9 +144,9 @@ class EngineSearch:
             return
         self.say(f"{self.engine}: timing the {len(passed)} that passed")
         entrants = [self.model.float_files[self.engine], *(self.trials[i].files for i in passed)]
-        exact, *found = race(self.model, self.engine, entrants, 1, QUICK_ROUNDS)
+        exact, *found = race(self.model, self.engine, entrants, self.fewest, QUICK_ROUNDS)
         for i, us in zip(passed, found, strict=True):
-            self.trials[i] = replace(self.trials[i], us={1: us}, float_us={1: exact})
+            self.trials[i] = replace(self.trials[i], us={self.fewest: us}, float_us={self.fewest: exact})
 
     def build(self, scheme: str, kept: frozenset[str]) -> dict[str, bytes]:
         """Return the files of a candidate."""
@@ -195,9 +197,9 @@ class EngineSearch:
 
     def _timed(self, trial: Trial) -> Trial:
         exact, found = race(
-            self.model, self.engine, [self.model.float_files[self.engine], trial.files], 1, QUICK_ROUNDS
+            self.model, self.engine, [self.model.float_files[self.engine], trial.files], self.fewest, QUICK_ROUNDS
         )
-        return replace(trial, us={1: found}, float_us={1: exact})
+        return replace(trial, us={self.fewest: found}, float_us={self.fewest: exact})
 
     def _fall_back(self, start: Trial) -> None:
         """Find how many of the worst layers must return to float, then which of them need not."""

@@ -36,6 +36,7 @@ class Trial:
     """Empty where the engine does not load it."""
     gate: tuple[GateFigure, ...]
     us: Mapping[int, float] = field(default_factory=dict)
+    """Hops per call to microseconds."""
     float_us: Mapping[int, float] = field(default_factory=dict)
     """Of float, in the same race."""
     problem: str = ""
@@ -76,8 +77,8 @@ class Trial:
 
     @property
     def cost(self) -> float:
-        """Time of a call with one hop as a share of float's; 1 where it was not timed."""
-        return self.us[1] / self.float_us[1] if 1 in self.us else 1.0
+        """Time of a call with the fewest hops as a share of float's; 1 where it was not timed."""
+        return self.us[min(self.us)] / self.float_us[min(self.us)] if self.us else 1.0
 
     @property
     def tensor(self) -> float:

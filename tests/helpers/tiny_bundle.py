@@ -67,7 +67,13 @@ class LevelNet(TinyNet):
 
 
 def write_tiny_bundle(
-    folder, name="tiny", net=None, filterbank_sha256="0" * 64, latency_samples=560, pitch_latency_samples=480
+    folder,
+    name="tiny",
+    net=None,
+    filterbank_sha256="0" * 64,
+    latency_samples=560,
+    pitch_latency_samples=480,
+    chunk_hops=(1, 2, 4),
 ):
     """Write the bundle to `folder` and return its manifest as a dictionary.
 
@@ -80,14 +86,15 @@ def write_tiny_bundle(
     files = {
         "encoder.onnx": onnx_encoder(net),
         "decoder.onnx": onnx_decoder(net),
-        "encoder.tflite": tflite_encoder(net),
-        "decoder.tflite": tflite_decoder(net),
+        "encoder.tflite": tflite_encoder(net, chunk_hops),
+        "decoder.tflite": tflite_decoder(net, chunk_hops),
     }
+    n_hops = -(-GOLDEN_HOPS // chunk_hops[-1]) * chunk_hops[-1]
     voices = rng.standard_normal((len(VOICES), N_VOICE)).astype(np.float32)
     voices = getattr(net, "voices", voices)
     files["voices.f32"] = voices.astype("<f4").tobytes()
-    log_mel = rng.standard_normal((GOLDEN_HOPS, N_MELS)).astype(np.float32)
-    pitch = rng.standard_normal((GOLDEN_HOPS, 4)).astype(np.float32)
+    log_mel = rng.standard_normal((n_hops, N_MELS)).astype(np.float32)
+    pitch = rng.standard_normal((n_hops, 4)).astype(np.float32)
     content, phones = net.encoder(log_mel)
     (filters,) = net.decoder(content, pitch, voices[:1])
     golden = {
@@ -111,7 +118,7 @@ def write_tiny_bundle(
             "inputs": inputs,
             "outputs": outputs,
             "states": states,
-            "chunk_hops": [1, 2, 4],
+            "chunk_hops": list(chunk_hops),
             "macs_per_hop": 40_000,
             "n_parameters": 40_000,
             "files": {"litert": f"{graph_name}.tflite", "onnx": f"{graph_name}.onnx"},
@@ -172,7 +179,7 @@ def write_tiny_bundle(
         },
         "golden": {
             "file": "golden.f32",
-            "n_hops": GOLDEN_HOPS,
+            "n_hops": n_hops,
             "tolerance": {"litert": 1e-4, "onnx": 1e-4},
             "arrays": arrays,
         },
@@ -338,9 +345,9 @@ class TfliteGraph:
         return maps
 
 
-def tflite_encoder(net):
+def tflite_encoder(net, chunk_hops=(1, 2, 4)):
     file = TfliteFile()
-    for hops in (1, 2, 4):
+    for hops in chunk_hops:
         graph = TfliteGraph(file)
         log_mel = graph.tensor("log_mel", (hops, N_MELS))
         last = graph.tensor("state_last_in", (1, N_MELS))
@@ -357,9 +364,9 @@ def tflite_encoder(net):
     return file.pack()
 
 
-def tflite_decoder(net):
+def tflite_decoder(net, chunk_hops=(1, 2, 4)):
     file = TfliteFile()
-    for hops in (1, 2, 4):
+    for hops in chunk_hops:
         graph = TfliteGraph(file)
         content = graph.tensor("content", (hops, N_CONTENT))
         pitch = graph.tensor("pitch", (hops, 4))

@@ -9,7 +9,7 @@ import tune_ear
 from vctrain.errors import UserError
 from vctrain.export import to_onnx
 from vctrain.export.graphs import names
-from vctrain.export.studio import StudioGraph, macs_per_second
+from vctrain.export.studio import StudioGraph, macs_per_hop
 from vctrain.models.content_encoder import scaled
 from vctrain.models.ear import EarConfig, WhisperEar
 from vctrain.models.whisper import block_mask
@@ -53,10 +53,11 @@ def whole(ear, mels, first=0):
 
 def test_blocks_are_heard_as_in_training(ear, mels):
     content, phones = stream(StudioGraph(ear), mels)
-    wanted = whole(ear, mels)
-    assert content.numpy() == pytest.approx(wanted.numpy(), abs=2e-4)
+    # a hop later than the ear itself
+    wanted = whole(ear, mels)[:-1]
+    assert content[1:].numpy() == pytest.approx(wanted.numpy(), abs=2e-4)
     assert phones.exp().sum(-1).numpy() == pytest.approx(1, abs=1e-5)
-    assert (phones.argmax(-1) == ear.phones(wanted).argmax(-1)).float().mean() > 0.99
+    assert (phones[1:].argmax(-1) == ear.phones(wanted).argmax(-1)).float().mean() > 0.99
 
 
 def test_a_stream_goes_on_behind_the_last_position(ear, mels):
@@ -65,14 +66,14 @@ def test_a_stream_goes_on_behind_the_last_position(ear, mels):
     # 1496 rows later the positions begin again within a block
     state[graph.state_names.index("place")] = torch.full((1, 1), 1496.0)
     content, _ = stream(graph, mels, state)
-    assert content.numpy() == pytest.approx(whole(ear, mels, 1496).numpy(), abs=2e-3)
+    assert content[1:].numpy() == pytest.approx(whole(ear, mels, 1496)[:-1].numpy(), abs=2e-3)
 
 
 def test_onnx_runtime_hears_the_same(ear, mels, tmp_path):
     import onnxruntime
 
     graph = StudioGraph(ear)
-    to_onnx.export(graph, tmp_path / "ear.onnx", fixed=True)
+    to_onnx.export(graph, tmp_path / "ear.onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "ear.onnx"), providers=["CPUExecutionProvider"])
     inputs, outputs = names(graph)
     assert [i.name for i in session.get_inputs()] == inputs
@@ -91,4 +92,4 @@ def test_an_ear_that_follows_no_stream_is_refused():
 
 
 def test_studio_keeps_within_its_work():
-    assert macs_per_second(StudioGraph(WhisperEar(tune_ear.STUDIO))) < 1.3e9
+    assert 0.9e9 < 100 * macs_per_hop(StudioGraph(WhisperEar(tune_ear.STUDIO))) < 1.3e9

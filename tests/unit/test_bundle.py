@@ -218,10 +218,10 @@ def test_a_path_that_is_no_bundle_is_refused(tmp_path):
 
 
 def test_the_default_bundle_is_named_when_missing_or_opened(tmp_path, monkeypatch):
-    import edgevc.bundle.reader
+    import edgevc.bundle.shipped
 
     folders = tmp_path / "edgevc" / "models", tmp_path / "models"
-    monkeypatch.setattr(edgevc.bundle.reader, "_MODEL_FOLDERS", folders)
+    monkeypatch.setattr(edgevc.bundle.shipped, "MODEL_FOLDERS", folders)
     with pytest.raises(ModelError, match="no default model"):
         ModelBundle.default()
     write_tiny_bundle(tmp_path / "models" / "default")

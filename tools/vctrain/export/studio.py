@@ -1,6 +1,7 @@
 """The ear of `studio` as a streaming graph: one block of frames a call, everything before it in states.
 
-States are zero at the start of a stream, as everywhere.
+States are zero at the start of a stream, as everywhere. Convolutions are written as Linear layers of frames beside each
+other, which both engines compute in int8.
 """
 
 from __future__ import annotations
@@ -49,10 +50,24 @@ class StreamedLayer(nn.Module):
         return x + self.project(hidden), both[-self.back :]
 
 
+def as_linear(conv: nn.Conv1d) -> nn.Linear:
+    """The Linear layer of `kernel_size` frames beside each other, (N, kernel_size * in) to (N, out)."""
+    linear = nn.Linear(conv.kernel_size[0] * conv.in_channels, conv.out_channels)
+    with torch.no_grad():
+        linear.weight.copy_(conv.weight.transpose(1, 2).flatten(1))
+        linear.bias.copy_(conv.bias)
+    return linear
+
+
+LATENCY = 480
+"""Samples between the last sample of frame q and the sound that content q belongs to: what the pitch tracker needs, one
+hop more than the ear itself. The block comes on top."""
+
+
 class StudioGraph(nn.Module):
     """log_mel (F, 80), states -> content (F, 48), phone log-posteriors (F, 40), states; F frames are one block.
 
-    Content q of a call belongs to frame q - 1 of the call: two hops, 320 samples, before the last sample of frame q.
+    Content q of a call belongs to the sound LATENCY samples before the last sample of frame q.
     """
 
     input_names = ("log_mel",)
@@ -65,28 +80,31 @@ class StudioGraph(nn.Module):
             raise UserError("only an ear that follows a stream can be exported; tools/tune_ear.py trains one")
         self.config = config
         self.n_frames = PER_ROW * config.block
-        self.adapt, self.conv1, self.conv2 = ear.adapt, encoder.conv1, encoder.conv2
+        self.adapt, self.conv1, self.conv2 = ear.adapt, as_linear(encoder.conv1), as_linear(encoder.conv2)
         self.layers = nn.ModuleList(StreamedLayer(layer, config.back) for layer in encoder.layers)
         self.head, self.phones = ear.head, ear.phones
         half = config.size // 2
         radians = 10_000.0 ** (-torch.arange(half) / (half - 1))
         self.turning = nn.Buffer((radians * LONGEST_ROWS / (2 * torch.pi)).round() * (2 * torch.pi / LONGEST_ROWS))
-        self.state_names = ["mels", "conv", "place", "filled", *(f"layer{i}" for i in range(len(self.layers)))]
+        layers = [f"layer{i}" for i in range(len(self.layers))]
+        self.state_names = ["mels", "conv", "place", "filled", "content", *layers]
 
     def new_state(self) -> tuple[Tensor, ...]:
-        """Two frames of mels, one of the first convolution, the row's position, what of the past was heard, layers."""
+        """Two frames of mels, one of the first convolution, position, what of the past was heard, content, layers."""
         config = self.config
         past = [torch.zeros(config.back, 2 * config.size) for _ in self.layers]
-        mels = torch.zeros(2, self.adapt.out_features)
-        return mels, torch.zeros(1, config.size), torch.zeros(1, 1), torch.zeros(1, config.back), *past
+        widths = ((2, self.adapt.out_features), (1, config.size), (1, 1), (1, config.back), (1, config.content_size))
+        return *(torch.zeros(width) for width in widths), *past
 
     def forward(self, log_mel: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Everything 2-D."""
-        old_mels, old_conv, place, filled, *past = states
+        old_mels, old_conv, place, filled, old_content, *past = states
         mels = torch.cat([old_mels, self.adapt(scaled(log_mel))])
-        x = F.gelu(F.conv1d(mels.t()[None], self.conv1.weight, self.conv1.bias))[0]
-        conv = torch.cat([old_conv.t(), x], 1)
-        x = F.gelu(F.conv1d(conv[None], self.conv2.weight, self.conv2.bias, stride=PER_ROW))[0].t()
+        n = self.n_frames
+        conv = torch.cat([old_conv, F.gelu(self.conv1(torch.cat([mels[i : n + i] for i in range(3)], 1)))])
+        # frames 2 j, 2 j + 1 and 2 j + 2 of the first convolution for row j, without strided slices
+        pairs, later = (conv[i : n + i].reshape(self.config.block, -1) for i in range(2))
+        x = F.gelu(self.conv2(torch.cat([pairs, later[:, self.config.size :]], 1)))
         angles = (place + torch.arange(self.config.block)[:, None]) * self.turning
         x = x + torch.cat([angles.sin(), angles.cos()], 1)
         heard = torch.ones(1, self.config.block)
@@ -98,22 +116,22 @@ class StudioGraph(nn.Module):
             after.append(state)
             if i in self.config.heard:
                 rows.append(x)
-        content = self.head(torch.cat(rows, 1)[None])[0]
+        content = torch.cat([old_content, self.head(torch.cat(rows, 1)[None])[0]])
+        content, last = content[:n], content[n:]
         place = place + self.config.block
         place = place - LONGEST_ROWS * (place >= LONGEST_ROWS).to(place.dtype)
         phones = torch.log_softmax(self.phones(content), -1)
-        return content, phones, mels[-2:], conv[:, -1:].t(), place, filled[:, -self.config.back :], *after
+        return content, phones, mels[n:], conv[n:], place, filled[:, -self.config.back :], last, *after
 
     def example_inputs(self, n_frames: int | None = None) -> tuple[Tensor, ...]:
         """Zeros in the shape of every input."""
         return torch.zeros(self.n_frames, self.adapt.in_features), *self.new_state()
 
 
-def macs_per_second(graph: StudioGraph) -> float:
-    """Multiply-accumulates of one second: Linear layers, convolutions and attention."""
-    config, rows = graph.config, 50
-    linear = sum(m.weight.numel() for m in graph.layers.modules() if isinstance(m, nn.Linear))
+def macs_per_hop(graph: StudioGraph) -> int:
+    """Multiply-accumulates of one frame, a block's over its frames: Linear layers and attention."""
+    config = graph.config
+    linear = sum(m.weight.numel() for m in (*graph.layers.modules(), *graph.head.modules()) if isinstance(m, nn.Linear))
     attention = 2 * (config.back + config.block) * config.size * len(graph.layers)
-    head = sum(p.numel() for p in graph.head.parameters())
-    frames = graph.adapt.weight.numel() + graph.conv1.weight.numel() + graph.phones.weight.numel()
-    return float(rows * (linear + attention + head + graph.conv2.weight.numel()) + 2 * rows * frames)
+    of_a_row = linear + attention + graph.conv2.weight.numel()
+    return of_a_row // PER_ROW + sum(m.weight.numel() for m in (graph.adapt, graph.conv1, graph.phones))

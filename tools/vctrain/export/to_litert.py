@@ -5,20 +5,21 @@ Runs in an environment of its own (tools/requirements-litert.txt): litert-torch 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import litert_torch
 import torch
 
 from edgevc.quantize.schemes.repack import repack
-from vctrain.export.graphs import CHUNK_HOPS, DecoderGraph, EncoderGraph, names
+from vctrain.export.graphs import names
+from vctrain.export.model_graphs import MakeGraph
 
 
-def export(make_graph: Callable[[int], EncoderGraph | DecoderGraph], path: Path) -> None:
-    """Writes one file with a signature `hops1`, `hops2`, `hops4` per number of frames, sharing the weights."""
+def export(make_graph: MakeGraph, chunk_hops: Sequence[int], path: Path) -> None:
+    """Writes one file with a signature per number of frames, such as `hops1`, sharing the weights."""
     converter = None
-    for n_frames in CHUNK_HOPS:
+    for n_frames in chunk_hops:
         graph = make_graph(n_frames).eval()
         for parameter in graph.parameters():
             # litert-torch 0.10.0 mixes up the weights of parameters that are not contiguous

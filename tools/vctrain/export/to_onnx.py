@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 
-from vctrain.export.graphs import DecoderGraph, EncoderGraph, names
+from vctrain.export.graphs import names
+from vctrain.export.model_graphs import Graph
 from vctrain.export.studio import StudioGraph
 
 
-def export(graph: EncoderGraph | DecoderGraph | StudioGraph, path: Path, fixed: bool = False) -> None:
-    """Writes an ONNX file whose first axis, frames per call, is free, or fixed to what the graph's example has."""
+def export(graph: Graph, path: Path) -> None:
+    """Writes an ONNX file whose first axis, frames per call, is free; that of a studio encoder is its block."""
     inputs, outputs = names(graph)
     streamed = [n for n in (*inputs, *outputs) if not n.startswith("state_") and n != "voice"]
     with warnings.catch_warnings():
@@ -24,7 +25,7 @@ def export(graph: EncoderGraph | DecoderGraph | StudioGraph, path: Path, fixed: 
             str(path),
             input_names=inputs,
             output_names=outputs,
-            dynamic_axes=None if fixed else {name: {0: "n_frames"} for name in streamed},
+            dynamic_axes=None if isinstance(graph, StudioGraph) else {name: {0: "n_frames"} for name in streamed},
             opset_version=17,
             dynamo=False,
         )
