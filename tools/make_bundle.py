@@ -27,8 +27,8 @@ from vctrain.export import trained
 from vctrain.export.graphs import conditioning_table
 from vctrain.export.model_graphs import chunk_hops, graph_makers, latency, macs_per_hop, n_parameters
 from vctrain.models.content_encoder import PHONES
-from vctrain.models.ear import WhisperEar
 from vctrain.models.decoder import N_PITCH, pitch_features
+from vctrain.models.ear import WhisperEar
 from vctrain.synthesis import N_FFT, N_FILTERS, SEGMENT_LENGTH
 from vctrain.variants import VARIANTS
 

@@ -112,7 +112,11 @@ _GRAPH = Record(
     Field("inputs", Items(_SHAPED, 1, 8), "without states, in the order of a call"),
     Field("outputs", Items(_SHAPED, 1, 8), "without states, in the order of a call"),
     Field("states", Items(_STATE, 0, 64), "graph input state_<name>_in, graph output state_<name>_out; zeros at first"),
-    Field("chunk_hops", ChunkHops(), "numbers of hops that one call may take; another one, alone, is a block that it hears in"),
+    Field(
+        "chunk_hops",
+        ChunkHops(),
+        "numbers of hops that one call may take; another one, alone, is a block that it hears in",
+    ),
     Field("macs_per_hop", Integer(0, 10**12), "multiplications with addition, at one hop per call"),
     Field("n_parameters", Integer(0, 10**9), "weights"),
     Field("files", PerEngine(_PATH, 1), "one file for each engine, listed under files"),

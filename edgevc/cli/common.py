@@ -74,8 +74,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=CHUNK_HOPS,
         default=1,
-        help="hops of 10 ms per call: more cost less CPU and add as much latency (default 1); a model that hears in blocks "
-        "takes its own number",
+        help="hops of 10 ms per call: more cost less CPU and add as much latency (default 1); a model that hears in "
+        "blocks takes its own number",
     )
     from edgevc.cli.model_trust import add_trust_option
 

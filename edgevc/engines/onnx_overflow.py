@@ -1,8 +1,8 @@
 """Int8 products that do not overflow, on x86 processors without VNNI.
 
-There ONNX Runtime multiplies uint8 activations by int8 weights with an instruction (vpmaddubsw) that adds two products in
-16 bits: twice 255 * 127 is more than fits, and the sum saturates. In its precision mode it takes weights as uint8, which
-is exact and slower. That mode cannot load a graph in which several operators share a weight: each gets its own copy.
+There ONNX Runtime multiplies uint8 activations by int8 weights with an instruction (vpmaddubsw) that adds two products
+in 16 bits: twice 255 * 127 is more than fits, and the sum saturates. In its precision mode it takes weights as uint8,
+which is exact and slower. That mode cannot load a graph in which several operators share a weight: each gets a copy.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def _unshared(graph: memoryview) -> bytes:
             pieces[-1] = _field(1, node)
         for name, new in renamed.items():
             tensor = constants[name]
-            parts = [_field(8, new.encode()) if part == 8 else span for part, _, span in spans(tensor or memoryview(b""))]
+            parts = [
+                _field(8, new.encode()) if part == 8 else span for part, _, span in spans(tensor or memoryview(b""))
+            ]
             pieces.append(_field(5, b"".join(parts)))
     return b"".join(pieces)
 

@@ -164,16 +164,17 @@ def test_the_cost_is_measured_at_the_block_and_nothing_is_written_that_live_refu
     found = tune.recommend(config, speeds, tune.Lateness(0.1, 0.2))
     assert found.config.chunk_hops == config.chunk_hops
     path = tmp_path / "c.toml"
-    path.write_text(
-        "[live]\n" + "".join(f"{key} = {json.dumps(getattr(found.config, key))}\n" for key in found.names)
-    )
+    path.write_text("[live]\n" + "".join(f"{key} = {json.dumps(getattr(found.config, key))}\n" for key in found.names))
     read = LIVE.resolve_with_origins(argparse.Namespace(config=path), {}).config
     assert read.max_latency_ms == found.config.max_latency_ms >= 2 * (2 * read.block_ms + 220)
 
 
 def test_files_are_converted_by_name_of_the_folder(folder, tmp_path, wav):
     out = tmp_path / "out.wav"
-    assert cli.main(["convert", str(wav), str(out), "--voice", "second", "--bundle", str(folder), "--chunk-hops", "4"]) == 0
+    assert (
+        cli.main(["convert", str(wav), str(out), "--voice", "second", "--bundle", str(folder), "--chunk-hops", "4"])
+        == 0
+    )
     assert out.stat().st_size == wav.stat().st_size
 
 

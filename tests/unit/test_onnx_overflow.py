@@ -67,7 +67,7 @@ def test_a_file_in_which_nothing_is_shared_stays_as_it_is():
 
 
 def test_a_damaged_file_is_refused():
-    with pytest.raises(ModelError, match="one.onnx is not a whole ONNX file"):
+    with pytest.raises(ModelError, match=r"one\.onnx is not a whole ONNX file"):
         with_own_weights(shared()[:-3], "one.onnx")
 
 

@@ -53,6 +53,6 @@ def test_a_name_of_the_packages_own_is_never_another_packages(install):
 def test_what_is_no_bundle_is_no_model(install, value):
     install("edgevc_large", [f"large = {value}"], bundle=value != "edgevc_away")
     assert "large" not in shipped_models()
-    with pytest.raises(ModelError, match="a model is one of default, .* found no 'large'"):
+    with pytest.raises(ModelError, match=r"a model is one of default, .* found no 'large'"):
         ModelBundle.find("large")
     assert "edgevc_large" not in sys.modules
