@@ -24,7 +24,7 @@ def own_models() -> dict[str, Path]:
 
 def installed_models() -> dict[str, Path]:
     """Name to folder of the bundles that other installed packages bring. Nothing of theirs is imported or run."""
-    found = {}
+    found: dict[str, Path] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         # a dotted name would import what is before the dot
         spec = importlib.util.find_spec(point.value) if point.value.isidentifier() else None
