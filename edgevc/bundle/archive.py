@@ -1,7 +1,8 @@
-"""Where the bytes of a bundle come from: a folder, or a .zip of one that is read in place."""
+"""Where the bytes of a bundle come from: a folder, or a .zip of one that is read in place, or decrypted in memory."""
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -10,8 +11,9 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
+from edgevc.bundle.encryption import decrypted, is_encrypted
 from edgevc.bundle.fields import PATH_PART
 from edgevc.bundle.manifest import MAX_FILES, MAX_MANIFEST_BYTES, MAX_TOTAL_BYTES
 from edgevc.errors import ModelError
@@ -48,7 +50,7 @@ def open_source(path: Path) -> Source:
     if path.is_dir():
         return Folder(path)
     if path.is_file():
-        return Archive(path)
+        return Archive(path, decrypted(path, 2 * MAX_TOTAL_BYTES) if is_encrypted(path) else None)
     raise ModelError(f"a bundle is a folder or a .zip of one, found neither at {path}; check the path")
 
 
@@ -90,12 +92,14 @@ class Folder:
 class Archive:
     """A bundle as a zip archive, read without extracting."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
+        """`content`: of the archive, where `path` holds it encrypted."""
         self._path = path
-        size = path.stat().st_size
+        self.content = content
+        size = path.stat().st_size if content is None else len(content)
         if not 22 <= size <= MAX_TOTAL_BYTES:
             raise ModelError(f"a zipped bundle has 22 to {MAX_TOTAL_BYTES} bytes, got {size}; give a bundle's .zip")
-        with path.open("rb") as file:
+        with self._file() as file:
             file.seek(size - 22)
             end = file.read(22)
         # zipfile builds an object for each entry of the directory, so its size is bounded first. Zip64 and archive
@@ -126,9 +130,12 @@ class Archive:
                     raise ModelError(f"entry {name[:80]!r} is there twice in {path}; zip the bundle's folder again")
                 self._entries[name] = info
 
+    def _file(self) -> BinaryIO:
+        return self._path.open("rb") if self.content is None else io.BytesIO(self.content)
+
     def _archive(self) -> zipfile.ZipFile:
         try:
-            return zipfile.ZipFile(self._path)
+            return zipfile.ZipFile(self._path if self.content is None else io.BytesIO(self.content))
         except (ValueError, OverflowError, RuntimeError, LookupError) as error:
             raise ModelError(f"cannot read the zip archive {self._path}: {error}; zip the folder again") from error
 

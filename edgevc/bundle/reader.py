@@ -6,13 +6,13 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from edgevc.bundle.archive import READ_ERRORS, Source, open_source
+from edgevc.bundle.archive import READ_ERRORS, Archive, Source, open_source
 from edgevc.bundle.fields import SHA256
 from edgevc.bundle.manifest import MAX_MANIFEST_BYTES, read_contents
 from edgevc.bundle.shipped import MODEL_FOLDERS, own_models, shipped_models
@@ -26,7 +26,7 @@ from edgevc.bundle.specs import (
     SynthesisSpec,
     Voice,
 )
-from edgevc.errors import ModelError
+from edgevc.errors import ConfigError, ModelError
 from edgevc.signing.minisign import MAX_BYTES as MAX_SIGNATURE_BYTES
 from edgevc.signing.policy import check_signer
 from edgevc.signing.trusted import Signer, signer_of
@@ -88,18 +88,30 @@ class ModelBundle:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> ModelBundle:
-        """Read and check the bundle at `path`, a folder or a .zip of it.
+        """Read and check the bundle at `path`, a folder or a .zip of it, encrypted with age or not.
 
         Raises:
             ModelError: anything is missing, damaged, too large or unknown, or a signature is wrong or missing where
                 `edgevc.signing.policy` asks for one.
         """
         where = Path(path)
+        return cls._of(where, lambda: open_source(where))
+
+    @classmethod
+    def of_archive(cls, content: bytes, path: Path) -> ModelBundle:
+        """Check the bundle in the bytes of a .zip; `path` is what messages call it."""
+        return cls._of(path, lambda: Archive(path, content))
+
+    @classmethod
+    def _of(cls, where: Path, open_it: Callable[[], Source]) -> ModelBundle:
         try:
-            source = open_source(where)
+            source = open_it()
             manifest = source.pieces("manifest.json", MAX_MANIFEST_BYTES)
             signature = source.pieces(SIGNATURE, MAX_SIGNATURE_BYTES) if source.has(SIGNATURE) else None
             return cls(where, source, manifest, signature)
+        except ConfigError:
+            # a key's file, not the model's
+            raise
         except READ_ERRORS as error:
             raise ModelError(f"cannot read the model {where}: {error}; {_DAMAGED}") from error
 
@@ -115,7 +127,7 @@ class ModelBundle:
         if which is None:
             return cls.default()
         name = os.fspath(which)
-        if os.sep in name or name.endswith(".zip"):
+        if os.sep in name or name.endswith((".zip", ".age")):
             return cls.open(name)
         # other packages are looked for only where this one has no such model: that takes a slow board a while
         shipped = own_models()
@@ -145,6 +157,11 @@ class ModelBundle:
     def built_in(self) -> bool:
         """Whether the bundle came with this package, and from nobody else."""
         return self.path.resolve().parent in MODEL_FOLDERS
+
+    @property
+    def decrypted(self) -> bytes | None:
+        """The .zip's bytes where the file holds them encrypted; None for all other bundles."""
+        return self._source.content if isinstance(self._source, Archive) else None
 
     @property
     def features(self) -> FeatureSpec:

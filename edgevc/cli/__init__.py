@@ -65,6 +65,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("quantize", "make a float model int8, proven smaller, faster and as good, or refuse"),
         Command("keygen", "make a key pair that signs models, or replace an old one"),
         Command("sign", "sign a model, so that others can tell who made it"),
+        Command("encrypt", "encrypt a model, to be opened with a key or a passphrase"),
         Command("verify", "say who signed a model"),
         Command("trust", "list, add and remove the keys whose models are trusted"),
     ),

@@ -178,7 +178,7 @@ class ModelPath(Kind):
         if not isinstance(value, str):
             raise ValueError
         path = FilePath().from_text(value)
-        return str(path) if path is not None and os.sep not in value and path.suffix != ".zip" else path
+        return str(path) if path is not None and os.sep not in value and path.suffix not in (".zip", ".age") else path
 
     def seen_from(self, folder: Path, value: object) -> object:
         """Make a path absolute."""
