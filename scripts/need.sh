@@ -3,7 +3,8 @@
 # Tools: make, venv (a Python that can make virtual environments), compiler, build (cmake and ninja), clang (with its
 # fuzzer), emulator (aarch64),
 # portaudio (to build with sound devices), sound (a virtual sound card for the tests), systemd (to check the unit),
-# espeak (speech in many languages, for the judge of converted speech), minisign and age (signatures and encrypted models of ours are compared with theirs).
+# espeak (speech in many languages, for the judge of converted speech), minisign and age (which read our signatures and
+# encrypted models, and we theirs).
 set -eu
 
 packages=

