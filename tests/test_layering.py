@@ -65,7 +65,7 @@ ALLOWED = {
     "quantize": {"", "audio", "board", "bundle", "converter", "dsp", "engines"},
     "cli": {
         *("", "audio", "board", "bundle", "control", "convert", "converter", "devices", "dsp", "engines", "errors"),
-        *("live", "monitoring", "plot", "quantize", "settings", "signing", "terminal"),
+        *("live", "monitoring", "plot", "quantize", "recognition", "settings", "signing", "terminal"),
     },
     "__main__": {"cli"},
 }

@@ -60,6 +60,9 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("service", "let systemd run `edgevc live`: install, status, remove"),
         Command("bench", "measure speed and memory on this machine"),
     ),
+    "spoken commands": (
+        Command("commands", "check a grammar of spoken commands, and hear recordings of it or what espeak-ng says"),
+    ),
     "models": (
         Command("info", "check a model and show what it is"),
         Command("quantize", "make a float model int8, proven smaller, faster and as good, or refuse"),

