@@ -22,6 +22,7 @@ from edgevc.bundle import ModelBundle
 from edgevc.bundle.shipped import GROUP, own_models
 from edgevc.errors import ConfigError, EdgevcError
 from edgevc.files import write_atomic
+from edgevc.signing.minisign import SUFFIX
 
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 VERSION = re.compile(r"\d+(\.\d+)*")
@@ -34,8 +35,11 @@ def contents(bundle: ModelBundle, name: str) -> dict[str, bytes]:
     """Return path to content of everything in the wheel but its RECORD.
 
     Raises:
-        ConfigError: name or version cannot stand in a wheel's file name, or edgevc has a model of this name.
+        ConfigError: the bundle is no folder, name or version cannot stand in a wheel's file name, or edgevc has a model
+            of this name.
     """
+    if not bundle.path.is_dir():
+        raise ConfigError(f"a wheel is made of a bundle's folder, got the file {bundle.path}; unpack it")
     if not NAME.fullmatch(name):
         raise ConfigError(f"--name must be lower-case letters, digits and single underscores, got {name!r}")
     if name in own_models():
@@ -45,7 +49,7 @@ def contents(bundle: ModelBundle, name: str) -> dict[str, bytes]:
     package, info = f"edgevc_{name}", f"edgevc_{name}-{bundle.version}.dist-info"
     found = {f"{package}/__init__.py": f'"""The model {name} of edgevc: data, nothing to import."""\n'.encode()}
     found |= {f"{package}/{path}": bundle.read(path) for path in sorted(bundle.files())}
-    for beside in ("manifest.json", "CARD.md"):
+    for beside in ("manifest.json", f"manifest.json{SUFFIX}", "CARD.md"):
         if (bundle.path / beside).is_file():
             found[f"{package}/{beside}"] = (bundle.path / beside).read_bytes()
     metadata = (

@@ -60,6 +60,14 @@ def test_a_wheel_is_installed_and_its_model_found(folder, tmp_path, monkeypatch)
     assert np.array_equal(VoiceConverter(bundle).convert(speech), VoiceConverter(folder).convert(speech))
 
 
+def test_an_archive_is_refused(packing, folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    with pytest.raises(ConfigError, match="a wheel is made of a bundle's folder"):
+        packing.write(ModelBundle.open(tmp_path / "bundle.zip"), "large", tmp_path / "dist")
+
+
 def test_the_same_bundle_gives_the_same_bytes(packing, folder, tmp_path):
     bundle = ModelBundle.open(folder)
     first, second = (packing.write(bundle, "large", tmp_path / name).read_bytes() for name in "ab")
