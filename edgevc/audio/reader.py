@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc.audio.compressed import CompressedDecoder
+from edgevc.audio.pcm import mean_of_channels
 from edgevc.audio.source import CONVERT_IT, ByteSource, Decoder, Source
 from edgevc.audio.wav_reader import WavDecoder
 from edgevc.errors import AudioFileError, ConfigError
@@ -150,8 +151,7 @@ class AudioReader:
 
     def _mono(self, frames: NDArray[np.float32]) -> NDArray[np.float32]:
         n_channels = frames.shape[1]
-        # float64: the sum of two channels may be beyond float32 although their mean is not.
-        mono = frames[:, 0] if n_channels == 1 else frames.mean(axis=1, dtype=np.float64).astype(np.float32)
+        mono = mean_of_channels(frames)
         finite = np.isfinite(mono)
         if not finite.all():
             first = int(np.argmin(finite))

@@ -8,6 +8,7 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevc.audio.pcm import decode_pcm
 from edgevc.audio.source import CONVERT_IT, MAX_RATE, MIN_RATE, PIECE_BYTES, RESAMPLE_IT, ByteSource
 from edgevc.errors import AudioFileError
 
@@ -160,12 +161,6 @@ class WavDecoder:
         elif self._width == 1:
             # The only unsigned width.
             samples = (np.frombuffer(raw, np.uint8).astype(np.float32) - np.float32(128)) / np.float32(128)
-        elif self._width == 3:
-            wide = np.zeros((len(raw) // 3, 4), np.uint8)
-            # The three bytes become the upper ones of 32 bits, which keeps the sign.
-            wide[:, 1:] = np.frombuffer(raw, np.uint8).reshape(-1, 3)
-            samples = wide.view("<i4")[:, 0].astype(np.float32) / np.float32(1 << 31)
         else:
-            full_scale = np.float32(1 << (8 * self._width - 1))
-            samples = np.frombuffer(raw, f"<i{self._width}").astype(np.float32) / full_scale
+            samples = decode_pcm(raw, self._width)
         return samples

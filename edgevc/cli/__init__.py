@@ -54,6 +54,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("devices", "list input and output devices"),
         Command("latency", "measure the time from mouth to ear: a test sound goes out and is heard back"),
     ),
+    "at home": (Command("wyoming", "services for Home Assistant: spoken commands, and a privacy proxy before others"),),
     "this machine": (
         Command("doctor", "check everything that a live session needs, and say what to type where something is wrong"),
         Command("tune", "measure this board and write the settings that suit it to the file that `edgevc live` reads"),

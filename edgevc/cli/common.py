@@ -82,6 +82,30 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     add_trust_option(parser)
 
 
+def add_voice_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a voice and how it speaks."""
+    parser.add_argument("--voice", metavar="NAME", help="target voice; `edgevc voices` lists them")
+    parser.add_argument(
+        "--pitch", type=float, default=0.0, metavar="SEMITONES", help="raise or lower the pitch, -24 to 24 (default 0)"
+    )
+    parser.add_argument(
+        "--formant",
+        type=float,
+        default=0.0,
+        metavar="SEMITONES",
+        help="shift the formants, pitch unchanged, -12 to 12 (default 0)",
+    )
+    parser.add_argument(
+        "--gain", type=float, default=0.0, metavar="DB", help="make the output louder or softer, -40 to 40 (default 0)"
+    )
+    parser.add_argument(
+        "--gate",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="turn down what is no speech: room noise, breath, hum (default: on)",
+    )
+
+
 def complain(message: str) -> None:
     """Say on stderr what went wrong, or what a user should know."""
     # the terminal may have gone, which may be why there is something to say

@@ -10,7 +10,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgevc.cli.common import add_model_options, complain, help_text, say, termination_as_interrupt, traceback_wanted
+from edgevc.cli.common import (
+    add_model_options,
+    add_voice_options,
+    complain,
+    help_text,
+    say,
+    termination_as_interrupt,
+    traceback_wanted,
+)
 from edgevc.cli.progress import Progress, bar
 from edgevc.errors import AudioFileError, ConfigError, EdgevcError, EngineError, ModelError, OutputError
 from edgevc.files import leftovers, refuse_shared_files
@@ -49,26 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="WAV, FLAC or OGG files of any rate and channel count, or folders of them, and last where they go: a .wav "
         "file (16 kHz mono) or a folder; - - for raw 16-bit mono PCM from stdin to stdout (at 16 kHz)",
     )
-    parser.add_argument("--voice", metavar="NAME", help="target voice; `edgevc voices` lists them")
-    parser.add_argument(
-        "--pitch", type=float, default=0.0, metavar="SEMITONES", help="raise or lower the pitch, -24 to 24 (default 0)"
-    )
-    parser.add_argument(
-        "--formant",
-        type=float,
-        default=0.0,
-        metavar="SEMITONES",
-        help="shift the formants, pitch unchanged, -12 to 12 (default 0)",
-    )
-    parser.add_argument(
-        "--gain", type=float, default=0.0, metavar="DB", help="make the output louder or softer, -40 to 40 (default 0)"
-    )
-    parser.add_argument(
-        "--gate",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="turn down what is no speech: room noise, breath, hum (default: on)",
-    )
+    add_voice_options(parser)
     parser.add_argument(
         "--backing",
         type=Path,

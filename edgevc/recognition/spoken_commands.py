@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,10 +61,11 @@ class SpokenCommands:
         self._wake = wake
         self._encoder = load_graph(bundle, "encoder", choose_engine(bundle, engine), chunk_hops)
 
-    def stream(self) -> CommandStream:
-        """Return what hears one microphone; one thread uses it at a time."""
+    def stream(self, *, wake: bool = True) -> CommandStream:
+        """Return what hears one microphone; one thread uses it at a time. Without `wake` it is always armed."""
         listener = Listener(self.bundle, self._encoder)
-        recognizer = self.commands.armed_recognizer(self._least_certainty, self._wake)
+        commands = self.commands if wake else replace(self.commands, wake=None)
+        recognizer = commands.armed_recognizer(self._least_certainty, self._wake)
         return CommandStream(listener, recognizer, self.bundle.latency.latency_samples)
 
 
