@@ -12,6 +12,17 @@ from edgevc.errors import ConfigError
 _FLOAT32 = np.dtype(np.float32)
 
 
+def require_float32(array: Any, name: str = "samples") -> None:
+    """Refuse what is no NumPy array of float32; nothing is cast.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(array, np.ndarray) or array.dtype != _FLOAT32:
+        found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise TypeError(f"{name}: expected a float32 array, got {found}; use {name}.astype(numpy.float32)")
+
+
 def as_mono_float32(samples: Any, name: str = "samples") -> NDArray[np.float32]:
     """Return `samples` as a contiguous array, float32 (T,); nothing is cast.
 
@@ -23,9 +34,7 @@ def as_mono_float32(samples: Any, name: str = "samples") -> NDArray[np.float32]:
         TypeError: it is no NumPy array of float32.
         ConfigError: it has another shape than (T,).
     """
-    if not isinstance(samples, np.ndarray) or samples.dtype != _FLOAT32:
-        found = samples.dtype if isinstance(samples, np.ndarray) else type(samples).__name__
-        raise TypeError(f"{name}: expected a float32 array, got {found}; use {name}.astype(numpy.float32)")
+    require_float32(samples, name)
     if samples.ndim != 1:
         raise ConfigError(f"{name} must have shape (T,), mono, got {samples.shape}; average the channels first")
     return np.ascontiguousarray(samples)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,32 +95,28 @@ def this_cpu() -> Cpu:
 
 def parse_cpuinfo(text: str) -> Cpu:
     """Read what Linux says in /proc/cpuinfo, on x86, 32-bit and 64-bit ARM."""
-    names: list[str] = []
-    common: set[str] | None = None
-    n_cores, board, implementer = 0, "", ""
-    for line in text.splitlines():
-        key, _, value = (part.strip() for part in line.partition(":"))
-        if key == "processor":
-            n_cores += 1
-        elif key in ("flags", "Features"):
-            # a thread may run on any core, so what one core lacks cannot be used
-            common = set(value.split()) if common is None else common & set(value.split())
-        elif key == "CPU implementer":
-            implementer = value
-        elif key == "CPU part":
-            names.append(_CORES.get((implementer, value), f"ARM core {implementer}/{value}"))
-        elif key == "model name" and not value.startswith("ARM"):
-            names.append(re.sub(r"\((R|TM)\)", "", value))
-        elif key == "Model":
-            board = value
-    features = common or set()
+    pairs = [(key.strip(), value.strip()) for key, _, value in (line.partition(":") for line in text.splitlines())]
+    # a thread may run on any core, so what one core lacks cannot be used
+    each = [set(value.split()) for key, value in pairs if key in ("flags", "Features")]
+    features = set.intersection(*each) if each else set()
     return Cpu(
-        name=" + ".join(dict.fromkeys(names)) or platform.machine() or "unknown",
-        board=board,
-        n_cores=n_cores or 1,
+        name=" + ".join(dict.fromkeys(_core_names(pairs))) or platform.machine() or "unknown",
+        board=next((value for key, value in reversed(pairs) if key == "Model"), ""),
+        n_cores=sum(key == "processor" for key, _ in pairs) or 1,
         int8=tuple(ours for theirs, ours in _INT8_FEATURES.items() if theirs in features),
         dot_product=bool(features & _DOT_PRODUCTS),
     )
+
+
+def _core_names(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+    implementer = ""
+    for key, value in pairs:
+        if key == "CPU implementer":
+            implementer = value
+        elif key == "CPU part":
+            yield _CORES.get((implementer, value), f"ARM core {implementer}/{value}")
+        elif key == "model name" and not value.startswith("ARM"):
+            yield re.sub(r"\((R|TM)\)", "", value)
 
 
 @dataclass(frozen=True)

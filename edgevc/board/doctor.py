@@ -303,23 +303,28 @@ _THROTTLED = {
 
 def check_throttling(machine: Machine) -> Iterable[Finding]:
     """A Raspberry Pi has power and cooling enough, and no machine is too hot."""
-    text = machine.run(["vcgencmd", "get_throttled"]) if "Raspberry" in machine.board else None
-    raw = (text or "").strip().partition("=")[2] or machine.read("sys/devices/platform/soc/soc:firmware/get_throttled")
-    flags = None
-    with contextlib.suppress(ValueError, TypeError):
-        flags = int(raw, 16) if raw else None
-    if flags is not None:
-        for bit, (words, fix) in _THROTTLED.items():
-            if flags >> bit & 1:
-                yield Finding("power and heat", PROBLEM, f"now {words}", fix)
-            elif flags >> (16 + bit) & 1:
-                yield Finding("power and heat", NOTE, f"since the start it happened that {words}", fix)
+    flags = _throttled(machine)
+    for bit, (words, fix) in _THROTTLED.items():
+        if flags >> bit & 1:
+            yield Finding("power and heat", PROBLEM, f"now {words}", fix)
+        elif flags >> (16 + bit) & 1:
+            yield Finding("power and heat", NOTE, f"since the start it happened that {words}", fix)
     zones = [_celsius(path) for path in machine.find("sys/class/thermal/thermal_zone*/temp")]
     hottest = max((value for value in zones if value is not None), default=None)
     if hottest is not None and hottest >= _HOT_C:
         yield Finding("power and heat", NOTE, f"{hottest:.0f} degrees C", "cool the board: at 80 it slows down")
     elif not flags:
         yield Finding("power and heat", OK, "nothing to complain of" if hottest is None else f"{hottest:.0f} degrees C")
+
+
+def _throttled(machine: Machine) -> int:
+    """Return the firmware's bits, see _THROTTLED; 0 where it has none, or says what is no number."""
+    text = machine.run(["vcgencmd", "get_throttled"]) if "Raspberry" in machine.board else None
+    raw = (text or "").strip().partition("=")[2] or machine.read("sys/devices/platform/soc/soc:firmware/get_throttled")
+    try:
+        return int(raw or "0", 16)
+    except ValueError:
+        return 0
 
 
 def _celsius(path: Path) -> float | None:

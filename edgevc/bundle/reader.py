@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -60,6 +61,7 @@ class ModelBundle:
         self.sha256 = hashlib.sha256(manifest).hexdigest()
         """Of manifest.json, which holds the hashes of all other files: names the whole bundle."""
         self._source = source
+        self._replaced: Mapping[str, bytes] = {}
         self.manifest_bytes = manifest
         """What is signed."""
         parsed = parse_json(manifest)
@@ -233,6 +235,8 @@ class ModelBundle:
         entry = self._contents.files.get(path)
         if entry is None:
             raise ModelError(f"{path!r} is not listed under files in the manifest; known: {', '.join(self.files())}")
+        if path in self._replaced:
+            return self._replaced[path]
         try:
             n_bytes = self._source.size(path)
             if n_bytes != entry.n_bytes:
@@ -245,6 +249,18 @@ class ModelBundle:
         if len(data) != entry.n_bytes or hashlib.sha256(data).hexdigest() != entry.sha256:
             raise ModelError(f"the model file {path} is damaged (sha256 differs); {_DAMAGED}")
         return data
+
+    def with_files(self, replaced: Mapping[str, bytes]) -> ModelBundle:
+        """Return this bundle with other graphs, in memory only: a candidate is tried before anything is written.
+
+        What the manifest says of it, `sha256` among it, is said of the files on disk.
+
+        Args:
+            replaced: path in the bundle to content.
+        """
+        other = copy.copy(self)
+        other._replaced = {**self._replaced, **replaced}
+        return other
 
     def manifest(self) -> dict[str, Any]:
         """Return what manifest.json says, a copy: the start of a bundle made from this one."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from edgevc import _core
+from edgevc.arrays import require_float32
 from edgevc.dsp.feature_config import FeatureConfig, MfccConfig
 from edgevc.errors import ConfigError
 
@@ -222,11 +223,8 @@ def _options(config: FeatureConfig, primed: bool) -> _core.LogMelOptions:
     return _core.LogMelOptions(**dataclasses.asdict(config), primed=primed)
 
 
-def _require_array(value: object, name: str) -> None:
+def _require_array(value: NDArray[np.float32], name: str) -> None:
     """Raise TypeError, in words, for what the C++ border refuses: pybind11's own text names types only."""
-    if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name}: expected a float32 array, got {type(value).__name__}")
-    if value.dtype != np.float32:
-        raise TypeError(f"{name}: expected float32, got {value.dtype}")
+    require_float32(value, name)
     if not value.flags.c_contiguous:
         raise TypeError(f"{name}: expected a C-contiguous array, got strides {value.strides}; use np.ascontiguousarray")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from edgevc import _core
+from edgevc.arrays import as_mono_float32, require_finite
 from edgevc.errors import ConfigError
 
 
@@ -29,7 +28,7 @@ class PitchTracker:
         f0_max: float = 500.0,
         latency: int = 480,
     ) -> None:
-        """Makes a tracker at the start of a stream.
+        """Make a tracker at the start of a stream.
 
         Args:
             sample_rate: Hertz; only 16000.
@@ -55,30 +54,31 @@ class PitchTracker:
         self._pending = np.zeros(0, np.float32)
         self._has_input = False
 
-    def process(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Adds samples and returns the frames that they complete.
+    def process(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Add samples and return the frames that they complete.
 
         Args:
-            x: (T,) float32, T >= 0, finite; full scale is 1.
+            samples: (T,) float32, T >= 0, finite; full scale is 1.
 
         Returns:
             (L, 3) float32: F0 in hertz, 0 when unvoiced; periodicity, 0 to 1; level in dB, -100 in digital silence.
             L is 0 while no hop is complete; up to 159 samples stay here until the next call.
 
         Raises:
-            TypeError: x is not a float32 array.
-            ConfigError: x is not one-dimensional, or holds NaN or infinity; the stream is unchanged.
+            TypeError: samples is not a float32 array.
+            ConfigError: samples is not one-dimensional, or holds NaN or infinity; the stream is unchanged.
         """
-        _check(x)
-        if len(x):
+        samples = as_mono_float32(samples)
+        require_finite(samples)
+        if len(samples):
             self._has_input = True
-        joined = np.concatenate((self._pending, x))
+        joined = np.concatenate((self._pending, samples))
         complete = len(joined) // self.hop_length * self.hop_length
         self._pending = joined[complete:].copy()
         return self._track(joined[:complete])
 
     def flush(self) -> NDArray[np.float32]:
-        """Returns the frames that remain, up to the first one centred at or after the end, and starts anew.
+        """Return the frames that remain, up to the first one centred at or after the end, and start anew.
 
         After T > 0 samples, process() and flush() together have returned ceil((T + latency) / 160) frames. The samples
         after the end count as zeros.
@@ -96,7 +96,7 @@ class PitchTracker:
         return frames
 
     def reset(self) -> None:
-        """Makes the tracker equal to a new one."""
+        """Make the tracker equal to a new one."""
         self._core.reset()
         self._pending = np.zeros(0, np.float32)
         self._has_input = False
@@ -104,17 +104,3 @@ class PitchTracker:
     def _track(self, hops: NDArray[np.float32]) -> NDArray[np.float32]:
         frames: NDArray[np.float32] = self._core.process(hops)
         return frames
-
-
-def _check(x: NDArray[Any]) -> None:
-    if not isinstance(x, np.ndarray):
-        raise TypeError(f"expected a NumPy array of float32, got {type(x).__name__}")
-    if x.dtype != np.float32:
-        raise TypeError(f"expected float32, got {x.dtype}; convert with x.astype(np.float32)")
-    if x.ndim != 1:
-        raise ConfigError(f"x must have shape (T,), got {x.shape}; pass one channel")
-    bad = np.flatnonzero(~np.isfinite(x))
-    if len(bad):
-        raise ConfigError(
-            f"x must be finite, got {x[bad[0]]} at sample {bad[0]} ({len(bad)} in all); replace such samples, e.g. by 0"
-        )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc import _core
+from edgevc.arrays import as_mono_float32, require_finite
 from edgevc.errors import ConfigError
 
 MIN_RATE = 4_000
@@ -66,7 +67,7 @@ class _Stream(Generic[_Core]):
             ConfigError: `samples` has not one axis.
 
         """
-        return self._core.process(np.ascontiguousarray(_checked(samples)))
+        return self._core.process(as_mono_float32(samples))
 
     def process_into(self, samples: NDArray[np.float32], out: NDArray[np.float32]) -> int:
         """Do as process(), but write into an array of the caller and return T_out.
@@ -80,11 +81,11 @@ class _Stream(Generic[_Core]):
             ConfigError: One of them has not one axis, or `out` is strided, read-only, too short or overlaps `samples`.
 
         """
-        _checked(out, "out")
+        as_mono_float32(out, "out")
         if not (out.flags.c_contiguous and out.flags.writeable):
             raise ConfigError("out must be contiguous and writeable; pass an array, not a strided or read-only view")
         try:
-            return self._core.process_into(np.ascontiguousarray(_checked(samples)), out)
+            return self._core.process_into(as_mono_float32(samples), out)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
@@ -221,22 +222,9 @@ def resample(samples: NDArray[np.float32], from_rate: int, to_rate: int) -> NDAr
 
     """
     stream = Resampler(from_rate, to_rate)
-    samples = np.ascontiguousarray(_checked(samples))
-    finite = np.isfinite(samples)
-    if not finite.all():
-        first = int(np.argmin(finite))
-        raise ConfigError(f"samples must be finite, got {samples[first]} at sample {first}; replace or cut it")
+    samples = as_mono_float32(samples)
+    require_finite(samples)
     return np.concatenate((stream.process(samples), stream.flush()))[stream.latency :]
-
-
-def _checked(array: NDArray[np.float32], name: str = "samples") -> NDArray[np.float32]:
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name}: expected a NumPy array of float32, got {type(array).__name__}")
-    if array.dtype != np.float32:
-        raise TypeError(f"{name}: expected float32, got {array.dtype}")
-    if array.ndim != 1:
-        raise ConfigError(f"{name} must have shape (T,), got {array.shape}; average or select the channels first")
-    return array
 
 
 def _checked_rate(rate: int, name: str) -> int:

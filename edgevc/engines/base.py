@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevc.arrays import require_float32
 from edgevc.bundle import GraphSpec
 from edgevc.errors import ConfigError, ModelError
 
@@ -109,7 +110,7 @@ def copy_inputs(graph: Graph, targets: tuple[FloatArray, ...], inputs: tuple[Flo
         )
     for i, (target, value) in enumerate(zip(targets, inputs, strict=True)):
         if value.dtype != target.dtype:
-            raise TypeError(f"{graph.spec.inputs[i].name}: expected float32, got {value.dtype}")
+            require_float32(value, graph.spec.inputs[i].name)
         if value.shape != target.shape:
             raise ConfigError(
                 f"{graph.spec.inputs[i].name} must have shape {target.shape} at chunk_hops {graph.chunk_hops}, "
@@ -123,8 +124,7 @@ def check_state_arrays(own: Mapping[str, FloatArray], arrays: Mapping[str, Float
     if set(arrays) != set(own):
         raise ConfigError(f"states must be {', '.join(own) or 'none'}, got {', '.join(arrays) or 'none'}")
     for name, array in arrays.items():
-        if array.dtype != np.float32:
-            raise TypeError(f"state {name}: expected float32, got {array.dtype}")
+        require_float32(array, name)
         if array.shape != own[name].shape:
             raise ConfigError(f"state {name} must have shape {own[name].shape}, got {array.shape}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,19 +19,6 @@ from edgevc.quantize.layers import FloatArray, sizes, sqnr_db
 from edgevc.quantize.prepare import Prepared, describe
 from edgevc.quantize.runners import Calls, EngineRunner, Runner
 from edgevc.quantize.schemes.onnx import OnnxQuantizer
-
-
-class Overlay(ModelBundle):
-    """A bundle with some files replaced in memory: a candidate is tried before anything is written."""
-
-    def __init__(self, bundle: ModelBundle, replaced: Mapping[str, bytes]) -> None:
-        """`replaced`: path in the bundle to content."""
-        self.__dict__.update(bundle.__dict__)
-        self._replaced = replaced
-
-    def read(self, path: str) -> bytes:
-        """Return the replaced content, or the bundle's file."""
-        return self._replaced[path] if path in self._replaced else super().read(path)
 
 
 class _Recorder(Graph):
@@ -99,9 +86,9 @@ class FloatBundle(FloatModel):
         states = find_states(model, (), path) if self.bundle.graphs[name].states else ()
         return describe(name, model, states)
 
-    def overlay(self, engine: str, files: Files) -> Overlay:
+    def overlay(self, engine: str, files: Files) -> ModelBundle:
         """Return the bundle with these graph files in place of its own."""
-        return Overlay(self.bundle, {self.bundle.graphs[name].files[engine]: data for name, data in files.items()})
+        return self.bundle.with_files({self.bundle.graphs[name].files[engine]: data for name, data in files.items()})
 
     def converter(self, engine: str, files: Files, hops: int) -> VoiceConverter:
         """Return a converter of a candidate."""

@@ -120,7 +120,7 @@ def test_loaded_states_take_effect(tiny_bundle, engine, rng):
     np.testing.assert_array_equal(graph.run(state, signal[1:])[0], expected)
     with pytest.raises(ConfigError, match="states must be last"):
         state.load({"lost": signal[:1]})
-    with pytest.raises(TypeError, match="expected float32, got float64"):
+    with pytest.raises(TypeError, match="expected a float32 array, got float64"):
         state.load({"last": np.zeros((1, N_MELS))})
 
 
@@ -130,7 +130,7 @@ def test_wrong_inputs_are_refused_and_leave_no_trace(tiny_bundle, engine, rng):
     expected = stream(graph, graph.new_state(), signal)[0]
     state = graph.new_state()
     first = graph.run(state, signal[:2])[0].copy()
-    with pytest.raises(TypeError, match="log_mel: expected float32, got float64"):
+    with pytest.raises(TypeError, match="log_mel: expected a float32 array, got float64"):
         graph.run(state, signal[:2].astype(np.float64))
     with pytest.raises(ConfigError, match=r"log_mel must have shape \(2, 80\) at chunk_hops 2, got \(1, 80\)"):
         graph.run(state, signal[:1])

@@ -282,18 +282,18 @@ def test_the_offline_tracker_refuses_nan_and_keeps_its_stream(rng):
     x = speech_like(rng)
     tracker = PitchTracker()
     first = tracker.process(x[:1000])
-    with pytest.raises(ConfigError, match=r"x must be finite, got nan at sample 3 \(1 in all\)"):
+    with pytest.raises(ConfigError, match=r"samples must be finite, got nan at index 3"):
         tracker.process(np.float32([0, 0, 0, np.nan]))
     np.testing.assert_array_equal(np.concatenate((first, tracker.process(x[1000:]), tracker.flush())), track(x))
 
 
 def test_wrong_arrays_are_refused_with_the_rule_and_the_value():
     tracker = PitchTracker()
-    with pytest.raises(TypeError, match="expected float32, got float64"):
+    with pytest.raises(TypeError, match="expected a float32 array, got float64"):
         tracker.process(np.zeros(160))
     with pytest.raises(TypeError, match="got list"):
         tracker.process([0.0])
-    with pytest.raises(ConfigError, match=r"shape \(T,\), got \(2, 160\)"):
+    with pytest.raises(ConfigError, match=r"shape \(T,\), mono, got \(2, 160\)"):
         tracker.process(np.zeros((2, 160), np.float32))
     with pytest.raises(ValueError, match="multiple of 160 long, got 161"):
         _core.PitchTracker(RATE).process(np.zeros(161, np.float32))

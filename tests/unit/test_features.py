@@ -306,9 +306,9 @@ def test_process_into_takes_bad_samples_as_zeros_and_counts_them(make_stream, rn
 @pytest.mark.parametrize(
     ("samples", "error", "message"),
     [
-        (np.zeros(400), TypeError, "samples: expected float32, got float64"),
-        (np.zeros(400, np.int16), TypeError, "samples: expected float32, got int16"),
-        (np.zeros(400, ">f4"), TypeError, "samples: expected float32, got >f4"),
+        (np.zeros(400), TypeError, "samples: expected a float32 array, got float64"),
+        (np.zeros(400, np.int16), TypeError, "samples: expected a float32 array, got int16"),
+        (np.zeros(400, ">f4"), TypeError, "samples: expected a float32 array, got >f4"),
         ([0.0] * 400, TypeError, "samples: expected a float32 array, got list"),
         (np.zeros(800, np.float32)[::2], TypeError, "C-contiguous"),
         (np.zeros((1, 400), np.float32), ConfigError, r"samples must have shape \(any,\), got \(1, 400\)"),
@@ -329,7 +329,7 @@ def test_an_out_that_does_not_fit_is_refused():
         stream.process_into(samples, np.zeros((2, 80), np.float32))
     with pytest.raises(ConfigError, match=r"out must have shape \(any, 80\), got \(3, 79\)"):
         stream.process_into(samples, np.zeros((3, 79), np.float32))
-    with pytest.raises(TypeError, match="out: expected float32, got float64"):
+    with pytest.raises(TypeError, match="out: expected a float32 array, got float64"):
         stream.process_into(samples, np.zeros((3, 80)))
     read_only = np.zeros((3, 80), np.float32)
     read_only.flags.writeable = False

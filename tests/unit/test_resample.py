@@ -261,19 +261,19 @@ def test_process_into_refuses_an_output_it_cannot_use(rng):
     frozen.flags.writeable = False
     with pytest.raises(ConfigError, match="read-only"):
         stream.process_into(samples, frozen)
-    with pytest.raises(TypeError, match="expected float32, got float64"):
+    with pytest.raises(TypeError, match="expected a float32 array, got float64"):
         stream.process_into(samples, np.zeros(100))
 
 
 def test_wrong_input_is_refused_with_rule_and_value(rng):
     stream = Resampler(48_000, 16_000)
-    with pytest.raises(TypeError, match="expected float32, got float64"):
+    with pytest.raises(TypeError, match="expected a float32 array, got float64"):
         stream.process(np.zeros(10))
     with pytest.raises(TypeError, match="got list"):
         stream.process([0.0])
-    with pytest.raises(ConfigError, match=r"shape \(T,\), got \(2, 5\)"):
+    with pytest.raises(ConfigError, match=r"shape \(T,\), mono, got \(2, 5\)"):
         stream.process(np.zeros((2, 5), np.float32))
-    with pytest.raises(ConfigError, match="finite, got nan at sample 3"):
+    with pytest.raises(ConfigError, match="finite, got nan at index 3"):
         resample(np.array([0, 0, 0, np.nan], np.float32), 48_000, 16_000)
     with pytest.raises(ConfigError, match="n_in"):
         stream.max_output(-1)
