@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from edgevc.bundle.agreement import check_together
 from edgevc.bundle.fields import (
@@ -318,19 +318,18 @@ def _contents(kind: str, found: Mapping[str, Any]) -> Contents:
     files = _listed(found["files"])
     graphs = {name: _graph(name, values, files) for name, values in (found.get("graphs") or {}).items()}
     voices, golden = found.get("voices"), found.get("golden")
-    model, training = found.get("model"), found["training_data"]
     return Contents(
         kind=kind,
         **{key: found[key] for key in ("name", "version", "description", "licence", "training_commit")},
-        training_data=tuple(TrainingSet(**values) for values in training),
+        training_data=tuple(TrainingSet(**values) for values in found["training_data"]),
         files=files,
-        features=FeatureSpec(**found["features"]) if "features" in found else None,
-        latency=LatencySpec(**found["latency"]) if "latency" in found else None,
-        synthesis=SynthesisSpec(**found["synthesis"]) if "synthesis" in found else None,
-        pitch=PitchSpec(**found["pitch"]) if "pitch" in found else None,
+        features=_made(FeatureSpec, found.get("features")),
+        latency=_made(LatencySpec, found.get("latency")),
+        synthesis=_made(SynthesisSpec, found.get("synthesis")),
+        pitch=_made(PitchSpec, found.get("pitch")),
         graphs=graphs,
         phones=found.get("phones") or (),
-        model=ModelReference(**model) if model else None,
+        model=_made(ModelReference, found.get("model")),
         voices_file=_in(files, voices["file"], "manifest.voices.file") if voices else "",
         voices=tuple(map(_voice, voices["list"])) if voices else (),
         golden=GoldenSpec(golden["n_hops"], golden["tolerance"]) if golden else None,
@@ -343,6 +342,13 @@ def _contents(kind: str, found: Mapping[str, Any]) -> Contents:
 def _voice(values: dict[str, Any]) -> VoiceSpec:
     record = values["consent_record"]
     return VoiceSpec(**{**values, "consent_record": ConsentRecord(**record) if record else None})
+
+
+_T = TypeVar("_T")
+
+
+def _made(make: Callable[..., _T], values: Mapping[str, Any] | None) -> _T | None:
+    return make(**values) if values else None
 
 
 def _listed(entries: tuple[dict[str, Any], ...]) -> dict[str, FileEntry]:
@@ -372,19 +378,8 @@ def _graph(name: str, values: Mapping[str, Any], files: Mapping[str, FileEntry])
         names = [tensor.name for tensor in listed]
         if len(set(names)) != len(names):
             raise ModelError(f"{where}.{part} must have different names, got {', '.join(names)}; export it again")
-    rule = GRAPHS.get(name)
-    found = GraphRule(*(tuple(t.name for t in tensors[part]) for part in ("inputs", "outputs")))
-    if rule is not None and found != rule:
-        raise ModelError(
-            f"{where} must have the inputs {', '.join(rule.inputs)} and the outputs {', '.join(rule.outputs)}, got "
-            f"{', '.join(found.inputs)} and {', '.join(found.outputs)}; export the model again"
-        )
-    for tensor in (*tensors["inputs"], *tensors["outputs"]) if rule is not None else ():
-        if tensor.shape[0] != (1 if tensor.name == "voice" else HOPS):
-            raise ModelError(
-                f'{where}: {tensor.name} must have "hops" as first dimension (voice: 1), got shape {tensor.shape}; '
-                "export the model again"
-            )
+    if name in GRAPHS:
+        _require_rule(where, GRAPHS[name], tensors)
     return GraphSpec(
         name=name,
         inputs=tensors["inputs"],
@@ -392,6 +387,22 @@ def _graph(name: str, values: Mapping[str, Any], files: Mapping[str, FileEntry])
         states=tensors["states"],
         **{key: values[key] for key in ("chunk_hops", "macs_per_hop", "n_parameters", "files", "quantization")},
     )
+
+
+def _require_rule(where: str, rule: GraphRule, tensors: Mapping[str, tuple[TensorSpec, ...]]) -> None:
+    """Refuse a graph that is known by its name and has other inputs or outputs."""
+    found = GraphRule(*(tuple(t.name for t in tensors[part]) for part in ("inputs", "outputs")))
+    if found != rule:
+        raise ModelError(
+            f"{where} must have the inputs {', '.join(rule.inputs)} and the outputs {', '.join(rule.outputs)}, got "
+            f"{', '.join(found.inputs)} and {', '.join(found.outputs)}; export the model again"
+        )
+    for tensor in (*tensors["inputs"], *tensors["outputs"]):
+        if tensor.shape[0] != (1 if tensor.name == "voice" else HOPS):
+            raise ModelError(
+                f'{where}: {tensor.name} must have "hops" as first dimension (voice: 1), got shape {tensor.shape}; '
+                "export the model again"
+            )
 
 
 _TENSOR_LISTS = ("inputs", "outputs", "states")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from edgevc.errors import ConfigError, EngineError, MissingPackageError, ModelEr
 from edgevc.limits import HOP_MS
 
 if TYPE_CHECKING:
-    from edgevc.board.tune import Trial
+    from edgevc.board.tune import Lateness, Speed, Trial
     from edgevc.live.config import LiveConfig
 
 _EXAMPLES = """\
@@ -56,16 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     lateness = tune.measure_lateness(realtime=config.realtime)
     trials = [] if arguments.no_device else _try_blocks(config, progress)
     progress.close()
-    print(f"{'engine':8s} {'hops':>4s} {'p99 ms':>8s} {'of ms':>6s} {'RTF':>8s}")
-    for speed in speeds:
-        print(
-            f"{speed.engine:8s} {speed.chunk_hops:4d} {speed.p99_ms:8.3f} {HOP_MS * speed.chunk_hops:6.0f} "
-            f"{speed.rtf:8.4f}{'' if speed.fits else '   too slow'}"
-        )
-    print(f"a thread wakes up {lateness.p50:.2f} ms late, {lateness.p999:.2f} at worst")
-    for trial in trials:
-        words = "clean" if trial.clean else trial.error or f"{trial.xruns} xruns, {trial.late} late"
-        print(f"device at {trial.block_ms:g} ms blocks: {words}")
+    _show(speeds, lateness, trials)
     found = tune.recommend(config, speeds, lateness, trials)
     print()
     for reason in found.reasons:
@@ -79,6 +71,20 @@ def run(arguments: argparse.Namespace) -> int:
     elif shown:
         print(f"\n{path} written" + (f", the one before is {backup}" if backup else ""))
     return 0
+
+
+def _show(speeds: Sequence[Speed], lateness: Lateness, trials: Sequence[Trial]) -> None:
+    """Print what was measured."""
+    print(f"{'engine':8s} {'hops':>4s} {'p99 ms':>8s} {'of ms':>6s} {'RTF':>8s}")
+    for speed in speeds:
+        print(
+            f"{speed.engine:8s} {speed.chunk_hops:4d} {speed.p99_ms:8.3f} {HOP_MS * speed.chunk_hops:6.0f} "
+            f"{speed.rtf:8.4f}{'' if speed.fits else '   too slow'}"
+        )
+    print(f"a thread wakes up {lateness.p50:.2f} ms late, {lateness.p999:.2f} at worst")
+    for trial in trials:
+        words = "clean" if trial.clean else trial.error or f"{trial.xruns} xruns, {trial.late} late"
+        print(f"device at {trial.block_ms:g} ms blocks: {words}")
 
 
 def _try_blocks(config: LiveConfig, progress: Progress) -> list[Trial]:

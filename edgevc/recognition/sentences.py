@@ -276,19 +276,25 @@ def _texts(item: _Item, known: dict[int, list[str] | None] | None = None) -> lis
         known[id(item)] = None
         found: list[str] = []
         for items in item.alternatives:
-            ways = [""]
-            for part in items:
-                inner = _texts(part, known)
-                if inner is None or len(ways) * len(inner) > MAX_JOINED:
-                    return None
-                ways = [left + right for left in ways for right in inner]
-                if any(len(way) > MAX_LENGTH for way in ways):
-                    return None
-            found += ways
-            if len(found) > MAX_JOINED:
+            ways = _ways(items, known)
+            if ways is None or len(found) + len(ways) > MAX_JOINED:
                 return None
+            found += ways
         known[id(item)] = found
     return known[id(item)]
+
+
+def _ways(items: Iterable[_Item], known: dict[int, list[str] | None]) -> list[str] | None:
+    """Every way of writing items behind one another, as `_texts`."""
+    ways = [""]
+    for part in items:
+        inner = _texts(part, known)
+        if inner is None or len(ways) * len(inner) > MAX_JOINED:
+            return None
+        ways = [left + right for left in ways for right in inner]
+        if any(len(way) > MAX_LENGTH for way in ways):
+            return None
+    return ways
 
 
 def _choice(nodes: Iterable[Node]) -> Node:

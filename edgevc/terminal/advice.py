@@ -8,6 +8,7 @@ from edgevc.live.stats import LiveStats
 SILENCE_DB = -90.0
 _SILENT_FOR_S = 5.0
 _HIGH_LOAD = 0.7
+_LATE = ("deadlines_missed", "hops_dropped", "hops_bypassed")
 
 
 def advice(now: LiveStats, before: LiveStats, config: LiveConfig) -> str | None:
@@ -22,8 +23,7 @@ def advice(now: LiveStats, before: LiveStats, config: LiveConfig) -> str | None:
         return "the sound device is gone; plug it in again, it is looked for by name (`edgevc devices` lists names)"
     if now.feedback_events > before.feedback_events:
         return "feedback: the output was turned down; use headphones, or move microphone and speaker apart"
-    late = now.deadlines_missed - before.deadlines_missed + now.hops_dropped - before.hops_dropped
-    late += now.hops_bypassed - before.hops_bypassed
+    late = sum(getattr(now, name) - getattr(before, name) for name in _LATE)
     if now.load >= _HIGH_LOAD and (late or now.load >= 0.9):
         return f"the machine is too slow for this: {_lighter(config)}"
     if late:
@@ -38,11 +38,16 @@ def advice(now: LiveStats, before: LiveStats, config: LiveConfig) -> str | None:
         return "the microphone's driver gives samples that are no numbers; they are taken as silence"
     if now.bad_frames > before.bad_frames or now.loud_hops > before.loud_hops:
         return "the model gives what is no speech and is turned down; choose another model with --bundle"
-    if now.state == "running" and now.mode == "convert" and now.seconds >= _SILENT_FOR_S:
-        if max(now.input_level, before.input_level) <= SILENCE_DB:
-            return "the microphone is silent: unmute it, or choose another with --input (`edgevc devices`)"
-        if min(now.input_level, before.input_level) >= -0.5:
-            return "the microphone is too loud: lower its gain in the system's mixer"
+    return _of_the_level(now, before)
+
+
+def _of_the_level(now: LiveStats, before: LiveStats) -> str | None:
+    if now.state != "running" or now.mode != "convert" or now.seconds < _SILENT_FOR_S:
+        return None
+    if max(now.input_level, before.input_level) <= SILENCE_DB:
+        return "the microphone is silent: unmute it, or choose another with --input (`edgevc devices`)"
+    if min(now.input_level, before.input_level) >= -0.5:
+        return "the microphone is too loud: lower its gain in the system's mixer"
     return None
 
 

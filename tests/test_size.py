@@ -1,0 +1,77 @@
+"""What one person can hold in mind: no file above 450 lines, no function of edgevc with more than 15 ways through."""
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MAX_LINES, MAX_COMPLEXITY = 450, 15
+WRITTEN_BY_HAND = {".py", ".pyi", ".cc", ".h", ".sh", ".md", ".toml", ".yml", ".yaml", ".js", ".css", ".html", ".cmake"}
+GENERATED = (
+    # weights
+    "csrc/src/pitch_network_weights_",
+    # by benchmarks/make_results.py
+    "docs/results/",
+    # it grows with each version
+    "CHANGELOG.md",
+    # to be split
+    "tests/tools/test_judge.py",
+    "tools/evaluate.py",
+)
+BRANCHES = (
+    *(ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.Assert, ast.comprehension),
+    ast.match_case,
+)
+
+
+def files_by_hand():
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True)
+    names = listed.stdout.splitlines() if not listed.returncode else []
+    if not names:
+        pytest.skip("no Git checkout, where files of others lie between ours")
+    paths = [ROOT / name for name in names if not name.startswith(GENERATED)]
+    return [path for path in paths if path.suffix in WRITTEN_BY_HAND and path.is_file()]
+
+
+def complexity(function):
+    """Cyclomatic, as radon counts it: 1, and 1 for each branch, loop, condition in a comprehension, and/or, assert.
+
+    A function inside is counted by itself.
+    """
+    found, todo = 1, list(function.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        todo += ast.iter_child_nodes(node)
+        found += isinstance(node, BRANCHES)
+        if isinstance(node, ast.BoolOp):
+            found += len(node.values) - 1
+        elif isinstance(node, ast.comprehension):
+            found += len(node.ifs)
+    return found
+
+
+def functions_of(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", complexity(node)
+
+
+def test_no_file_is_longer_than_450_lines():
+    lengths = {str(p.relative_to(ROOT)): len(p.read_text(encoding="utf-8").splitlines()) for p in files_by_hand()}
+    assert len(lengths) > 300
+    assert {name: n for name, n in lengths.items() if n > MAX_LINES} == {}
+
+
+def test_no_function_of_edgevc_is_too_complex():
+    found = dict(pair for path in (ROOT / "edgevc").rglob("*.py") for pair in functions_of(path))
+    assert len(found) > 1000
+    assert {name: n for name, n in found.items() if n > MAX_COMPLEXITY} == {}
+
+
+def test_complexity_is_counted():
+    source = "def f(a):\n    if a and a > 1 or not a:\n        return [x for x in a if x]\n    while a:\n        pass\n"
+    assert complexity(ast.parse(source).body[0]) == 7
