@@ -21,9 +21,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+from peak_memory import peak_memory_mb
 
+import edgevc
 from edgevc.audio.wav_writer import write_wav
 from edgevc.bundle import ENGINES, ModelBundle
+from edgevc.children import edgevc_command
 from edgevc.converter import VoiceConverter
 from edgevc.converter.bench import speech_like
 from edgevc.limits import CHUNK_HOPS, SAMPLE_RATE
@@ -110,10 +113,6 @@ def time_streams(repetitions: int, seconds: float) -> list[dict]:
 
 
 # In a small process between, since a child's peak starts with what its parent holds at the fork.
-_MEASURE = (
-    "import os, sys; child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ); "
-    "_, status, usage = os.wait4(child, 0); print(usage.ru_maxrss); sys.exit(bool(status))"
-)
 
 
 def peak_memory() -> list[dict]:
@@ -124,10 +123,8 @@ def peak_memory() -> list[dict]:
         write_wav(source, speech_like(10.0), SAMPLE_RATE)
         for engine in ENGINES:
             arguments = ["convert", str(source), str(target), "--voice", voice, "--engine", engine, "--force"]
-            command = [sys.executable, "-c", _MEASURE, sys.executable, "-m", "edgevc", *arguments]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            kilobytes = int(done.stdout.splitlines()[-1])
-            rows.append(row(f"{engine}: peak memory of edgevc convert", kilobytes * 1024 / 1e6, "MB"))
+            megabytes = peak_memory_mb(edgevc_command(*arguments))
+            rows.append(row(f"{engine}: peak memory of edgevc convert", megabytes, "MB"))
     return rows
 
 
@@ -137,7 +134,9 @@ def import_times() -> list[dict]:
     for module in ("edgevc", "edgevc.converter"):
         seconds = []
         for _ in range(6):
-            command = [sys.executable, "-X", "importtime", "-c", f"import {module}"]
+            # -I: not the sources of the folder that the reader stands in
+            code = f"import sys; sys.path.append({str(Path(edgevc.__file__).parents[1])!r}); import {module}"
+            command = [sys.executable, "-I", "-X", "importtime", "-c", code]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             # One space: the lines of what was imported first, which count in all that these imported.
             top = re.findall(r"\|\s*(\d+) \| edgevc", done.stderr)

@@ -31,6 +31,7 @@ from stalls import STALL_MS, sentinels  # noqa: E402
 
 from edgevc.audio.reader import read_audio  # noqa: E402
 from edgevc.bundle import ModelBundle  # noqa: E402
+from edgevc.children import edgevc_command  # noqa: E402
 from edgevc.converter import VoiceConverter  # noqa: E402
 from edgevc.dsp.features import LogMel  # noqa: E402
 from edgevc.live.config import LiveConfig  # noqa: E402
@@ -124,7 +125,7 @@ def measure_latency(sound: VirtualSound, folder: Path) -> list[Row]:
         ("convert", "low-latency", 70, "converted voice, low-latency model"),
     ):
         options = f"--mode={mode}", f"--bundle={model}"
-        command = [sys.executable, "-m", "edgevc", "latency", "--through-converter", "--json", *options]
+        command = edgevc_command("latency", "--through-converter", "--json", *options)
         environment = {**sound.variables, "PULSE_SINK": "vmic_feed"}
         done = subprocess.run([*command, *BLOCKS], env=environment, capture_output=True, text=True, check=False)
         if done.returncode:

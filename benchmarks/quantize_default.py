@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -29,8 +28,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from peak_memory import peak_memory_mb
 
 from edgevc.bundle import ModelBundle
+from edgevc.children import edgevc_command
 from edgevc.cli.progress import Progress
 from edgevc.quantize import quality_gate
 from edgevc.quantize.dataset import load_dataset
@@ -98,14 +99,13 @@ def quantize(model: Path, out: Path, *options: str) -> tuple[dict, float, float]
         The report, the seconds, and the peak memory in MB, also of its start and its writing.
     """
     report = out.with_suffix(".json")
-    command = [sys.executable, "-m", "edgevc", "quantize", str(model), "-o", str(out), "--force", *options]
+    command = edgevc_command("quantize", str(model), "-o", str(out), "--force", *options)
     started = time.monotonic()
-    process = subprocess.Popen([*command, "--report", str(report)], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"edgevc quantize {model} ended with {process.returncode}")
-    return json.loads(report.read_text(encoding="utf-8")), time.monotonic() - started, usage.ru_maxrss / 1024
+    try:
+        megabytes = peak_memory_mb([*command, "--report", str(report)])
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(f"edgevc quantize {model} ended with {error.returncode}") from error
+    return json.loads(report.read_text(encoding="utf-8")), time.monotonic() - started, megabytes
 
 
 def gate_rows(title: str, report: dict) -> list[dict]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -26,6 +25,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from edgevc.children import edgevc_command
 from edgevc.quantize.calibration_speech import held_out_clips
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "results" / "quantize_public.json"
@@ -135,7 +135,7 @@ def quantize(model: Path, folder: Path) -> tuple[Path, dict]:
     """Run `edgevc quantize` as a user does; return the int8 graph and the report."""
     out, report = folder / f"{model.stem}.int8.onnx", folder / f"{model.stem}.json"
     arguments = [*OPTIONS[model.stem], "--report", str(report)]
-    subprocess.run([sys.executable, "-m", "edgevc", "quantize", str(model), "-o", str(out), *arguments], check=True)
+    subprocess.run(edgevc_command("quantize", str(model), "-o", str(out), *arguments), check=True)
     return out, json.loads(report.read_text(encoding="utf-8"))
 
 

@@ -26,6 +26,7 @@ sys.path.append(str(ROOT / "tests"))
 from helpers.pulse import virtual_sound  # noqa: E402
 
 from edgevc.board.service import UNIT, WATCHDOG_S  # noqa: E402
+from edgevc.children import edgevc_command  # noqa: E402
 from edgevc.control.client import send_command  # noqa: E402
 
 INSIDE = "EDGEVC_TEST_SYSTEMD"
@@ -54,7 +55,7 @@ class Service:
 
     def edgevc(self, *words: str) -> tuple[int, str]:
         """Run `edgevc service`."""
-        return run(sys.executable, "-m", "edgevc", "service", *words, "--user", environment=self.ours)
+        return run(*edgevc_command("service", *words, "--user"), environment=self.ours)
 
     def __getattr__(self, name: str) -> str:
         """Return a property of the unit, such as MainPID."""

@@ -54,6 +54,14 @@ def python_command(module: str, function: str, **arguments: Any) -> list[str]:
     return [sys.executable, "-I", "-B", "-c", _START, json.dumps(request)]
 
 
+def edgevc_command(*words: str) -> list[str]:
+    """Return the command that runs `edgevc WORDS` in a new Python: this edgevc, wherever the caller stands.
+
+    `python -m edgevc` would take the one in the working folder, in a checkout the sources, built or not.
+    """
+    return python_command("edgevc.cli", "program", words=list(words))
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a child ended."""

@@ -6,7 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 from edgevc.cli.common import (
     AnyOrderParser,
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code (`edgevc.errors` has the table)."""
     prepare_streams()
     try:
-        arguments = _parser(sys.argv[1:] if argv is None else argv).parse_args(argv)
+        arguments = parser_for(sys.argv[1:] if argv is None else argv).parse_args(argv)
         configure_logging(arguments.verbose - arguments.quiet, session=arguments.command_name == "live")
         if hasattr(arguments, "trust_setting_require_signature"):
             from edgevc.cli.model_trust import apply_trust
@@ -112,6 +112,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def program(words: list[str]) -> NoReturn:
+    """Run the command line and end the process with its exit code; see `edgevc.children.edgevc_command`."""
+    sys.exit(main(words))
+
+
 class _VersionAction(argparse.Action):
     """Looks the version up only when it is asked for."""
 
@@ -122,7 +127,7 @@ class _VersionAction(argparse.Action):
         parser.exit()
 
 
-def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+def parser_for(argv: Sequence[str]) -> argparse.ArgumentParser:
     """Return the parser; only the module of the command that `argv` names is imported."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(

@@ -275,7 +275,7 @@ class ProbePort(AudioPort):
 
 
 class PassThrough:
-    """The least that can be between a microphone and a speaker: what comes in goes out, with one block in reserve."""
+    """Lower bound of the latency: a pass-through with one block of buffering."""
 
     def __init__(self, port: AudioPort) -> None:
         """Start the port, whose two rates must be equal."""

@@ -3,12 +3,12 @@
 import contextlib
 import os
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
+from edgevc.children import edgevc_command
 from edgevc.control.client import send_command
 from edgevc.errors import EdgevcError
 
@@ -21,7 +21,7 @@ class Live:
     def __init__(self, sound, folder, *options):
         self.address = f"unix:{folder}/control"
         self._log = (Path(folder) / "live.log").open("wb")
-        command = [sys.executable, "-m", "edgevc", "live", f"--control={self.address}", "--quiet", *options]
+        command = edgevc_command("live", f"--control={self.address}", "--quiet", *options)
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(
             command, env=sound.variables, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log

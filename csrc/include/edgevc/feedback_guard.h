@@ -1,4 +1,4 @@
-// Notices that a microphone hears its own loudspeaker go round and round, and says how far to turn down.
+// Detects acoustic feedback (a microphone that hears its own loudspeaker), and says how far to turn down.
 #pragma once
 
 #include <cstdint>
