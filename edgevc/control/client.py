@@ -69,6 +69,11 @@ class Connection:
             else:
                 return
 
+    @property
+    def waiting(self) -> int:
+        """Events that came before an answer and were not read yet."""
+        return len(self._events)
+
     def __enter__(self) -> Connection:
         """Return the connection."""
         return self

@@ -57,6 +57,11 @@ class Events:
         self._subscriptions: list[_Subscription] = []
         self._look_at = 0.0
 
+    @property
+    def dropped(self) -> int:
+        """Hops of phones that were lost by those who are subscribed now."""
+        return sum(one.dropped for one in self._subscriptions)
+
     def subscribe(self, client: Subscriber, value: object) -> dict[str, Any]:
         """Tell `client` of events from now on, instead of what it subscribed to before; return the answer for it.
 

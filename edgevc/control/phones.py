@@ -58,6 +58,11 @@ class PhoneQueue:
         self.dropped = 0
         """Hops that found no room since the queue was made."""
 
+    @property
+    def waiting(self) -> int:
+        """Hops that were put and not taken yet."""
+        return self._put - self._taken
+
     def want(self, wanted: bool) -> None:
         """Begin with what comes from now on, or take nothing; called by the thread that takes."""
         if wanted == self._wanted:

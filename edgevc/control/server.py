@@ -110,9 +110,16 @@ class ControlServer:
         self._events = Events(session, PhoneQueue(session, phones) if phones else None)
         self._listener = Listener(address, BACKLOG)
         self.address = self._listener.address
-        self._server = BoundedServer(
-            self._listener.socket, lambda: _Conversation(self._answer), "edgevc-control", self._events.publish
-        )
+        self._server = BoundedServer(self._listener.socket, self.conversation, "edgevc-control", self._events.publish)
+
+    def conversation(self) -> _Conversation:
+        """Return one more client's side of the server, without a connection: bytes in, answers out."""
+        return _Conversation(self._answer)
+
+    @property
+    def phones_dropped(self) -> int:
+        """Hops of phones that subscribers who are connected did not fetch in time."""
+        return self._events.dropped
 
     def close(self) -> None:
         """Disconnect everybody and remove the socket; may be called twice."""

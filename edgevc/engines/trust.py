@@ -51,7 +51,7 @@ def require(bundle: ModelBundle, engine: str, version: str) -> None:
         EngineError: the engine computes wrong values, or dies of an instruction that this CPU does not have.
         ModelError: the engine cannot load or run the graphs, crashes on them, or takes too much time or memory.
     """
-    key = _key(bundle, engine, version)
+    key = verdict_key(bundle, engine, version)
     if key in _trusted:
         return
     cache = _read_cache()
@@ -70,7 +70,8 @@ def require(bundle: ModelBundle, engine: str, version: str) -> None:
     _trusted.add(key)
 
 
-def _key(bundle: ModelBundle, engine: str, version: str) -> str:
+def verdict_key(bundle: ModelBundle, engine: str, version: str) -> str:
+    """Return the name under which a verdict is kept: it holds for this bundle, engine and processor."""
     return f"{engine} {version} {bundle.sha256} {cpu_id()} rules {_RULES}"
 
 

@@ -62,7 +62,7 @@ def try_realtime(priority: int = PRIORITY) -> RealtimeReport:
 def prefer_this_thread(priority: int = PRIORITY) -> str | None:
     """Give the calling thread real-time priority, as high as it is allowed; return why that was refused, or None."""
     try:
-        _take_priority(priority)
+        take_priority(priority)
     except (OSError, ValueError, AttributeError) as error:
         return f"no real-time priority ({_reason(error)}), other programs may interrupt; {LIMITS_COMMAND}"
     return None
@@ -117,7 +117,12 @@ def use_large_pages() -> int:
     return asked
 
 
-def _take_priority(priority: int) -> int:
+def take_priority(priority: int) -> int:
+    """Run the calling thread with real-time priority, no more than this user may have; return it.
+
+    Raises:
+        OSError: the system refuses.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_RTPRIO)
     if os.geteuid() != 0 and hard != resource.RLIM_INFINITY:
         priority = min(priority, hard)

@@ -124,12 +124,16 @@ class PageServer:
         port = self._listener.getsockname()[1]
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         """Where it listens."""
-        self._server = BoundedServer(self._listener, lambda: _Conversation(self._answer), "edgevc-metrics")
+        self._server = BoundedServer(self._listener, self.conversation, "edgevc-metrics")
 
     def close(self) -> None:
         """Stop listening; may be called twice."""
         self._server.close()
         self._listener.close()
+
+    def conversation(self) -> _Conversation:
+        """Return one more client's side of the server, without a connection: bytes in, answers out."""
+        return _Conversation(self._answer)
 
     def _answer(self, method: str, path: str, host: str | None) -> tuple[int, str, str]:
         """Return status, content type and text."""

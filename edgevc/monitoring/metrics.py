@@ -160,6 +160,8 @@ class MetricsServer:
 
         self._server = PageServer(address, "/metrics", page, CONTENT_TYPE, any_interface=any_interface)
         self.address = self._server.address
+        self.conversation = self._server.conversation
+        """See `PageServer.conversation`."""
         """Where it listens."""
 
     def close(self) -> None:

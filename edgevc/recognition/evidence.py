@@ -118,7 +118,7 @@ class EvidenceFinder:
         known = {tuple(phones[column] for column in states) for states in self._pronunciations()}
         durations = minimum_frames(phones)
         column = {phone: i for i, phone in enumerate(phones)}
-        self._decoys = [
+        self.decoys = [
             [column[phone] for phone in decoy for _ in range(durations[phone])]
             for decoy in _decoys()
             if all(phone in column for phone in decoy) and not any(_sounds_like(decoy, word) for word in known)
@@ -231,11 +231,11 @@ class EvidenceFinder:
         claimed = _Paths()
         claimed.end(claimed.line(0, [*before, *value, *behind]))
         replaced = _Paths()
-        unknown = replaced.unknown_word(replaced.line(0, before), self._decoys)
-        replaced.more_unknown_words(unknown, self._decoys)
+        unknown = replaced.unknown_word(replaced.line(0, before), self.decoys)
+        replaced.more_unknown_words(unknown, self.decoys)
         replaced.end(replaced.line(unknown, behind))
         inserted = _Paths()
-        unknown = inserted.unknown_word(inserted.line(0, before), self._decoys)
+        unknown = inserted.unknown_word(inserted.line(0, before), self.decoys)
         inserted.end(inserted.line(unknown, [*value, *behind]))
         score = self._score(claimed, frames)
         return score - self._score(replaced, frames), score - self._score(inserted, frames)

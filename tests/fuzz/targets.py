@@ -138,10 +138,7 @@ def _settings(data: bytes) -> None:
 
 
 def _control(data: bytes) -> None:
-    from edgevc.control.server import _Conversation
-
-    server = _server()
-    conversation = _Conversation(server._answer)
+    conversation = _server().conversation()
     for start in range(0, len(data), 700):
         conversation.receive(data[start : start + 700])
 

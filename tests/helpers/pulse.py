@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers.stood_still import EXCUSED, watch
+
 FORMAT = "format=s16le rate={rate} channels=1 channel_map=mono"
 # norewinds: without it a null sink renders up to 2 s ahead, and a client gets nothing until that time is over.
 CONFIG = """.fail
@@ -34,20 +36,29 @@ START_SECONDS = 10.0
 ATTEMPTS = 4
 
 
-def patiently(attempt, sound):
-    """Call attempt(sound) until it holds: other work may take the processor for longer than any queue lasts.
+def patiently(attempt, sound, own_load=False):
+    """Call attempt(sound); again only where it was measured that the machine had no time for its programs meanwhile.
 
-    A defect fails every time. Each further attempt has a server of its own, because a null sink that fell behind once
-    keeps its delay.
+    An attempt that fails on a machine that had time is a defect, also if it would hold the next time. Each further
+    attempt has a server of its own, because a null sink that fell behind once keeps its delay.
+
+    Args:
+        attempt: raises AssertionError where it does not hold.
+        sound: the server of the first attempt.
+        own_load: it keeps all cores busy itself.
     """
     for left in reversed(range(ATTEMPTS)):
-        with virtual_sound() if left < ATTEMPTS - 1 else contextlib.nullcontext(sound) as fresh:
+        with (
+            virtual_sound() if left < ATTEMPTS - 1 else contextlib.nullcontext(sound) as fresh,
+            watch(fresh.folder / f"late{left}", ahead=own_load) as late,
+        ):
             try:
                 attempt(fresh)
                 return
             except AssertionError:
-                if not left:
+                if not left or not late():
                     raise
+                EXCUSED.append(f"{attempt.__qualname__.partition('.')[0]}: a program woke up {max(late()):.0f} ms late")
         time.sleep(1.0)
 
 

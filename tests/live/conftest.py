@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from helpers.live_doubles import QUIET, Stage, noise, playing
+from helpers.stood_still import EXCUSED
 
 from edgevc.control.server import ControlServer
 
@@ -23,3 +24,9 @@ def server(tmp_path, session, stopped):
     server = ControlServer(f"unix:{tmp_path}/c.sock", session, stopped.set)
     yield server
     server.close()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say what was repeated because the machine had no time; nothing is repeated for another reason."""
+    for line in EXCUSED:
+        terminalreporter.write_line(f"repeated, {line}")

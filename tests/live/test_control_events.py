@@ -59,7 +59,7 @@ def test_one_connection_is_told_and_asks_and_loses_neither(server, session):
         next(events)
         session.apply("gain", 1.0)
         # until the change is sent before an answer
-        wait_until(lambda: connection.ask("pitch", 3) == {"ok": True, "pitch": 3.0} and connection._events)
+        wait_until(lambda: connection.ask("pitch", 3) == {"ok": True, "pitch": 3.0} and connection.waiting)
         session.apply("gain", 2.0)
         told = {}
         while told.get("gain") != 2.0:
@@ -89,8 +89,10 @@ class Chunk:
 PHONES = tuple(f"p{i}" for i in range(40))
 
 
-def queue_of(server):
-    return server._events._phones
+def queue_of(session):
+    """The tap of a server whose client has subscribed to phones."""
+    wait_until(lambda: any(isinstance(tap, PhoneQueue) for tap in session.taps))
+    return next(tap for tap in session.taps if isinstance(tap, PhoneQueue))
 
 
 def test_phones_arrive_as_they_were_heard(tmp_path, session, stopped, rng):
@@ -221,22 +223,21 @@ def test_who_wants_phones_begins_with_what_comes_from_then_on(session):
 
 def test_a_subscriber_that_does_not_read_loses_phones_and_is_told_how_many(tmp_path, session, stopped):
     server = ControlServer(f"unix:{tmp_path}/c.sock", session, stopped.set, PHONES)
-    queue = queue_of(server)
     put = 0
     with Connection(server.address) as connection:
         events = connection.subscribe("phones")
         next(events)
-        wait_until(lambda: queue in session.taps)
+        queue = queue_of(session)
         # until the socket's buffers and the server's are full
         deadline = time.monotonic() + 30
-        while (lost := lost_by_subscribers(server)) < 100 and time.monotonic() < deadline:
+        while (lost := server.phones_dropped) < 100 and time.monotonic() < deadline:
             queue.on_chunk(Chunk(160 * put, np.zeros((50, 40), np.float32)))
             put += 50
             time.sleep(0.002)
         assert lost >= 100
         heard = dropped = 0
         while dropped < lost:
-            if heard and queue._put == queue._taken:
+            if heard and not queue.waiting:
                 queue.on_chunk(Chunk(160 * put, np.zeros((1, 40), np.float32)))
                 put += 1
             event = next(events)
@@ -245,7 +246,3 @@ def test_a_subscriber_that_does_not_read_loses_phones_and_is_told_how_many(tmp_p
         # nothing is lost without being counted
         assert heard + dropped <= put
     server.close()
-
-
-def lost_by_subscribers(server):
-    return sum(one.dropped for one in server._events._subscriptions)

@@ -288,7 +288,7 @@ def test_no_request_ends_the_server(server, rng):
     ]
     answers = set()
     for _ in range(3000):
-        talk = page_server._Conversation(server._server._answer)
+        talk = server.conversation()
         while not talk.outgoing:
             chosen = [pieces[i] for i in rng.integers(0, len(pieces), rng.integers(1, 40))]
             talk.receive(b"".join(chosen))

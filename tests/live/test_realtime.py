@@ -47,7 +47,7 @@ def test_a_user_without_any_limit_is_refused_before_the_system_is_asked(monkeypa
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(resource, "getrlimit", lambda _: (0, 0))
     with pytest.raises(PermissionError, match="RLIMIT_RTPRIO is 0"):
-        realtime._take_priority(40)
+        realtime.take_priority(40)
 
 
 def test_a_users_limit_bounds_the_priority_and_the_soft_limit_is_raised(monkeypatch):
@@ -56,7 +56,7 @@ def test_a_users_limit_bounds_the_priority_and_the_soft_limit_is_raised(monkeypa
     monkeypatch.setattr(resource, "getrlimit", lambda _: (0, 20))
     monkeypatch.setattr(resource, "setrlimit", lambda what, limits: calls.append(limits))
     monkeypatch.setattr(os, "sched_setscheduler", lambda pid, policy, param: calls.append((pid, param.sched_priority)))
-    assert realtime._take_priority(40) == 20
+    assert realtime.take_priority(40) == 20
     assert calls == [(20, 20), (0, 20)]
 
 

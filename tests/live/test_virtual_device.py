@@ -125,7 +125,7 @@ def test_load_is_survived_and_latency_is_back_at_its_value(sound, sentence, tmp_
         assert later["latency"]["total"] == pytest.approx(before["latency"]["total"], abs=10.0)
         assert later["hops"] - before["hops"] > 600
 
-    patiently(attempt, sound)
+    patiently(attempt, sound, own_load=True)
 
 
 @pytest.mark.parametrize("gone", [("vspk",), ("vmic_feed",), ("vspk", "vmic_feed")], ids="+".join)

@@ -94,7 +94,7 @@ def test_half_of_it_is_completed(sound):
     before = names(sound)
     microphone = VirtualMicrophone(RATE)
     microphone.open()
-    sound.pactl("unload-module", microphone._modules[1])
+    sound.pactl("unload-module", sound.module(f"source_name={NAME}"))
     other = VirtualMicrophone(RATE)
     other.open()
     assert {NAME, SINK} <= names(sound)
@@ -106,12 +106,13 @@ def test_half_of_it_is_completed(sound):
 def test_a_server_that_goes_away_does_not_stop_the_end(sound):
     microphone = VirtualMicrophone(RATE)
     microphone.open()
-    environment = microphone._environment
-    microphone._environment = {**environment, "PULSE_SERVER": "unix:/nowhere"}
-    modules = list(microphone._modules)
+    # nobody finds the server any more
+    here, elsewhere = sound.folder / "native", sound.folder / "elsewhere"
+    here.rename(elsewhere)
     microphone.close()
-    for number in reversed(modules):
-        sound.pactl("unload-module", number)
+    elsewhere.rename(here)
+    for name in (f"source_name={NAME}", f"sink_name={SINK}"):
+        sound.pactl("unload-module", sound.module(name))
 
 
 def test_without_a_server_or_pactl_it_says_what_is_needed(tmp_path):

@@ -156,8 +156,8 @@ def test_words_that_sound_like_the_grammars_are_no_decoys(network):
     finder = EvidenceFinder(network, PHONES, log_priors(PHONES))
     # "bed" is among the decoys and in the grammar
     bed = [PHONES.index(p) for p, n in (("B", 3), ("EH", 4), ("D", 3)) for _ in range(n)]
-    assert bed not in finder._decoys
-    assert len(finder._decoys) > 150
+    assert bed not in finder.decoys
+    assert len(finder.decoys) > 150
 
 
 def test_the_distance_of_phones():

@@ -128,7 +128,10 @@ def test_a_stream_is_fresh_after_flush_and_after_reset(converter, speech, refere
     stream = converter.stream(VOICE)
     stream.process(speech[3000:9000])
     stream.flush()
-    assert_same(stream.process(speech), reference[: len(speech) // stream._chunk_samples * stream._chunk_samples])
+    assert_same(
+        stream.process(speech),
+        reference[: len(speech) // stream.listener.chunk_samples * stream.listener.chunk_samples],
+    )
     stream.process(np.full(100, np.nan, np.float32))
     stream.reset()
     assert stream.n_bad_samples == 0

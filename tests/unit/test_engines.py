@@ -347,7 +347,7 @@ def test_a_verdict_is_remembered_across_processes(tiny_bundle, cache, monkeypatc
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"verdicts": 3}', "[" * 100_000, '{"verdicts": {"KEY": NaN}}'])
 def test_a_damaged_cache_is_harmless(tiny_bundle, cache, monkeypatch, damage):
     version = engines.engine_version("onnx")
-    key = trust._key(tiny_bundle, "onnx", version)
+    key = trust.verdict_key(tiny_bundle, "onnx", version)
     cache.parent.mkdir(parents=True)
     cache.write_text(damage.replace("KEY", key))
     monkeypatch.setattr(trust, "measure_in_child", lambda *_: 0.0)
