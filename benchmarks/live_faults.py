@@ -212,9 +212,9 @@ class Faults(World):
 
 
 FAULTS = (
-    *(World.device_vanishes, World.device_falls_silent, World.device_is_of_no_use, World.bad_samples),
-    *(World.late_call, World.machine_sleeps, World.machine_is_too_slow, World.model_gives_nan, World.model_roars),
-    *(World.disk_is_full, World.signal_comes, World.control_flood, World.long_mute, World.changes),
+    *(Faults.device_vanishes, Faults.device_falls_silent, Faults.device_is_of_no_use, Faults.bad_samples),
+    *(Faults.late_call, Faults.machine_sleeps, Faults.machine_is_too_slow, Faults.model_gives_nan, Faults.model_roars),
+    *(Faults.disk_is_full, Faults.signal_comes, Faults.control_flood, Faults.long_mute, Faults.changes),
 )
 
 

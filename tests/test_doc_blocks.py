@@ -4,6 +4,7 @@ What is not run is listed with the reason, so that nothing is left out unseen.
 """
 
 import argparse
+import json
 import re
 import shlex
 import shutil
@@ -29,7 +30,7 @@ OPERATORS = {"|", "||", "&&", ";", ">", "<", "(", ")"}
 NOT_OURS = {
     **dict.fromkeys(("arecord", "aplay"), "needs a sound card"),
     **dict.fromkeys(("apt-get", "usermod", "printf", "echo", "tee"), "changes the machine"),
-    **dict.fromkeys(("pip", "git", "flite"), "downloads, or belongs to somebody else"),
+    **dict.fromkeys(("pip", "git", "flite", "age-keygen"), "downloads, or belongs to somebody else"),
     **dict.fromkeys(("for", "do", "done", "cp", "export", "tr"), "a word of the shell"),
 }
 SHOWN = {
@@ -94,7 +95,7 @@ def test_every_block_is_of_a_kind_that_is_looked_at(page):
     assert shown == SHOWN.get(name_of(page), (0, ""))[0], "run it, or say here why not"
     languages = {language for language, _ in blocks(page)} - {"", "text"}
     # the drawings are made or looked at by mkdocs --strict and scripts/import_diagram.py
-    assert languages <= {"python", "sh", "toml", "yaml", "mermaid"}
+    assert languages <= {"python", "sh", "toml", "yaml", "mermaid", "json"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -122,6 +123,9 @@ def test_settings_are_read(page, tmp_path):
             LIVE.resolve(argparse.Namespace(config=tmp_path / "config.toml"))
         elif language == "yaml":
             assert isinstance(yaml.safe_load(text), dict)
+        elif language == "json":
+            # a whole document, or a member of one
+            assert json.loads(text if text.startswith("{") else f"{{{text}}}")
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if "python" in dict(blocks(page))], ids=name_of)

@@ -89,6 +89,14 @@ class Folder:
             return _read_bounded(file.read, path, limit)
 
 
+def _prefix(names: list[str]) -> str:
+    """Return the folder in which the only manifest.json of an archive lies, with its slash; "" where it is in none."""
+    manifests = [name for name in names if re.fullmatch(rf"({PATH_PART}/)?manifest\.json", name)]
+    if len(manifests) != 1:
+        raise ModelError(f"a zipped bundle has one manifest.json, got {len(manifests)}; zip one bundle's folder")
+    return manifests[0][: -len("manifest.json")]
+
+
 class Archive:
     """A bundle as a zip archive, read without extracting."""
 
@@ -116,12 +124,7 @@ class Archive:
             names = [info.filename for info in archive.infolist()]
             if not all(names):
                 raise ModelError(f"an entry of {path} has no name; zip the bundle's folder again")
-            manifests = [name for name in names if re.fullmatch(rf"({PATH_PART}/)?manifest\.json", name)]
-            if len(manifests) != 1:
-                raise ModelError(
-                    f"a zipped bundle has one manifest.json, got {len(manifests)}; zip one bundle's folder"
-                )
-            prefix = manifests[0][: -len("manifest.json")]
+            prefix = _prefix(names)
             for info in archive.infolist():
                 if info.is_dir() or not info.filename.startswith(prefix):
                     continue
