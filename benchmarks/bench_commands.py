@@ -38,7 +38,7 @@ from edgevc.recognition.reference import ReferenceSearch
 from edgevc.recognition.rhino import parse_rhino
 from edgevc.recognition.search import CommandSearch, Recognition, SearchState
 
-DICTIONARY = Path(__file__).resolve().parent.parent / "tools" / "vctrain" / "judge" / "coffee_maker.dict"
+DICTIONARY = Path(__file__).resolve().parent.parent / "tools" / "vctrain" / "evaluation" / "coffee_maker.dict"
 SNRS = (24, 21, 18, 15, 12, 9, 6)
 ENERGY_FRAME = 2048
 NEAR_MISS_SLOTS = ("coffeeDrink", "size", "roast", "numberOfShots")

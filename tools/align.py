@@ -24,8 +24,8 @@ from pocketsphinx import Decoder
 from vctrain.data.alignment import same_recording
 from vctrain.data.corpora import listed
 from vctrain.data.pronounce import pronunciation
-from vctrain.errors import told_in_a_line
-from vctrain.judge.readers import read_by_base, unpack
+from vctrain.errors import one_line_errors
+from vctrain.evaluation.whisper_asr import recognise_base, unpack
 from vctrain.metrics import words
 
 
@@ -78,7 +78,7 @@ def align(job: tuple[str, dict]) -> dict | None:
     root, row = job
     heard = sf.read(Path(root) / row["path"], dtype="int16")[0]
     samples, text = heard.tobytes(), row["text"]
-    spoken = words(text) if text is not None else read_by_base(heard / np.float32(32768))
+    spoken = words(text) if text is not None else recognise_base(heard / np.float32(32768))
     aligner = _aligner()
     if not spoken or not known(aligner, spoken):
         return None
@@ -112,7 +112,7 @@ def still_valid(data: Path) -> dict[str, dict]:
     return valid
 
 
-@told_in_a_line
+@one_line_errors
 def main() -> None:
     """Writes DATA/phones.jsonl."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,4 +1,4 @@
-r"""Judges a voice converter: a bundle, or any command line that converts a file.
+r"""Evaluates a voice converter: a bundle, or any command line that converts a file.
 
     python tools/evaluate.py --bundle models/default --float FLOAT/default --data DATA --noises ESC-10 \
         --clones CLONES --baselines --out scores.json --jobs 2
@@ -9,7 +9,7 @@ r"""Judges a voice converter: a bundle, or any command line that converts a file
 
 Every voice from every unseen speaker, and two pairs of trained speakers on unseen prompts; docs/evaluation.md says what
 the figures mean. Beside --out stands a PNG of spectrograms. Where a speaker has no transcript the reference is the
-recogniser's own reading of the source, so its `wer` is a change, not an error rate. What the slow judges said is kept
+recogniser's own reading of the source, so its `wer` is a change, not an error rate. Slow metrics are cached
 below DATA/scores: an interrupted evaluation goes on where it stopped. Exit status 1: a conversion failed, or
 something is missing.
 """
@@ -30,11 +30,10 @@ from typing import Any
 from vctrain.data.corpora import VOICES, Clone, listed
 from vctrain.data.shipped import MIXTURES
 from vctrain.errors import UserError
-from vctrain.export.trained import load as load_trained
-from vctrain.judge import languages, lists, noise, picture, readers, tables, trials
-from vctrain.judge.scoring import level_dbfs, load, loudest_dbfs, score_all
-from vctrain.judge.statistics import summarise
-from vctrain.judge.systems import (
+from vctrain.evaluation import languages, noise, spectrograms, tables, trials, whisper_asr, word_lists
+from vctrain.evaluation.scoring import level_dbfs, load, loudest_dbfs, score_all
+from vctrain.evaluation.statistics import summarise
+from vctrain.evaluation.systems import (
     Bundle,
     Command,
     ConversionError,
@@ -45,8 +44,9 @@ from vctrain.judge.systems import (
     System,
     WorldCopy,
 )
-from vctrain.judge.tables import Known, rounded
-from vctrain.judge.trials import Trial
+from vctrain.evaluation.tables import Known, rounded
+from vctrain.evaluation.trials import Trial
+from vctrain.export.trained import load as load_trained
 
 from edgevc.bundle import ModelBundle
 from edgevc.errors import EdgevcError
@@ -54,11 +54,11 @@ from edgevc.errors import EdgevcError
 ROOM_SECONDS = 60.0
 ROOM_DBFS = (-60.0, -50.0, -40.0)
 """A quiet room, an ordinary one, a loud one; speech is at -26 dBFS."""
-JUDGED_ROOM_DBFS, SILENT_DBFS = -50.0, -55.0
+ORDINARY_ROOM_DBFS, SILENT_DBFS = -50.0, -55.0
 """What the ordinary one may become, at most."""
 WORDS_ONLY = frozenset({"words"})
-PARTS = ("pocketsphinx", "readers", "phones", "lists", "languages", "room", "picture")
-JUDGES_OF = {"pocketsphinx": {"words"}, "readers": set(readers.READERS), "phones": {"phones"}}
+PARTS = ("pocketsphinx", "whisper", "phones", "lists", "languages", "room", "picture")
+METRICS_OF = {"pocketsphinx": {"words"}, "whisper": set(whisper_asr.RECOGNISERS), "phones": {"phones"}}
 """Part to what it asks of every conversion."""
 
 
@@ -72,7 +72,7 @@ class Session:
 
     @property
     def cache(self) -> Path:
-        """Where the judges' words are kept."""
+        """Where slow metrics are cached."""
         return self.args.data / "scores"
 
     @property
@@ -83,7 +83,7 @@ class Session:
     @property
     def wanted(self) -> frozenset[str]:
         """What is asked of every conversion."""
-        return trials.ALL.difference(*(JUDGES_OF.get(part, ()) for part in self.args.skip))
+        return trials.ALL.difference(*(METRICS_OF.get(part, ()) for part in self.args.skip))
 
     def trial(self, row: dict, voice: str, system: System) -> Trial:
         """One recording of DATA by one system, everything wanted."""
@@ -94,7 +94,7 @@ class Session:
         """In parallel."""
         return score_all(trials, self.cache, self.pool, what)
 
-    def judge(self, trials: Sequence[Trial], known: Known, what: str) -> tables.System:
+    def evaluate(self, trials: Sequence[Trial], known: Known, what: str) -> tables.System:
         """Scores as a system's."""
         return tables.System(trials, self.score(trials, what), known)
 
@@ -154,7 +154,7 @@ def in_kitchen(trials_: Sequence[Trial], kitchen: noise.Kitchen) -> list[Trial]:
     return [dataclasses.replace(t, scene=kitchen, keep=None) for t in trials_]
 
 
-def judge_baselines(session: Session, known: Known, kitchen: noise.Kitchen | None) -> dict[str, Any]:
+def evaluate_baselines(session: Session, known: Known, kitchen: noise.Kitchen | None) -> dict[str, Any]:
     """What one would use otherwise, and the ceilings, each with its summary."""
     ranges = {v: known.f0_range(v) for v in session.voices}
     pitch = PitchAndFormants(tuple((v, float(r[1])) for v, r in ranges.items() if r is not None))
@@ -162,24 +162,24 @@ def judge_baselines(session: Session, known: Known, kitchen: noise.Kitchen | Non
     systems: dict[str, System] = {"unprocessed source": Natural(), "pitch and formants": pitch, "McAdams": McAdams()}
     for name, system in systems.items():
         jobs = conversions(session, known, system, session.voices, pairs=False)
-        judged = session.judge(jobs, known, name)
-        result[name] = {"summary": judged.summary(session.voices)}
+        scored = session.evaluate(jobs, known, name)
+        result[name] = {"summary": scored.summary(session.voices)}
         if isinstance(system, Natural) and kitchen:
-            noisy = session.judge(in_kitchen(jobs, kitchen), known, f"{name}, kitchen")
-            result[name]["summary"] |= tables.noise_increases(noisy.scores, judged.scores)
+            noisy = session.evaluate(in_kitchen(jobs, kitchen), known, f"{name}, kitchen")
+            result[name]["summary"] |= tables.noise_increases(noisy.scores, scored.scores)
     by_name = {(r["speaker"], r["utterance"]): r for r in session.rows}
     for name, system in {"WORLD copy of the target": WorldCopy(), "natural target": Natural()}.items():
         own = {v: known.voices[v][: session.args.utterances] for v in session.voices}
         jobs = [session.trial(by_name[n], v, system) for v, names in own.items() for n in names]
-        judged = session.judge(jobs, known, name)
+        scored = session.evaluate(jobs, known, name)
         # similarity to the source is similarity to the target here
-        summary = summarise(judged.scores)
+        summary = summarise(scored.scores)
         summary.pop("similarity_to_source")
         result[name] = {"summary": summary}
     return result
 
 
-def judge_languages(session: Session, system: System) -> dict[str, Any]:
+def evaluate_languages(session: Session, system: System) -> dict[str, Any]:
     """Speech in languages that no training heard."""
     spoken = languages.speak(session.cache / "languages")
     sounds = frozenset({"phones"})
@@ -199,15 +199,15 @@ def judge_languages(session: Session, system: System) -> dict[str, Any]:
     return {language: {**row, "copy_phone_change": copied[language]["phone_change"]} for language, row in table.items()}
 
 
-def judge_lists(session: Session, system: System) -> dict[str, Any]:
+def evaluate_lists(session: Session, system: System) -> dict[str, Any]:
     """Words on the test lists by Whisper, of the system, of the sources, and with --baselines of WORLD's copies."""
     args = session.args
-    wanted = frozenset(readers.READERS)
+    wanted = frozenset(whisper_asr.RECOGNISERS)
     texts = {(r["speaker"], r["utterance"]): r["text"] for r in session.rows}
     plain = [r for group in trials.sources(session.rows, args.utterances, args.word_utterances).values() for r in group]
-    scenes = lists.scenes(args.data, args.clones)
+    scenes = word_lists.scenes(args.data, args.clones)
     report: dict[str, Any] = {}
-    known: dict[str, dict[lists.Name, dict[str, Any]]] = {}
+    known: dict[str, dict[word_lists.Name, dict[str, Any]]] = {}
 
     def heard(system: System, name: str, rows: Sequence[dict], voice: str = "") -> list[Trial]:
         path = args.keep / name.replace(", ", "-").replace(" ", "") if args.keep and voice else None
@@ -217,19 +217,19 @@ def judge_lists(session: Session, system: System) -> dict[str, Any]:
         return [kept(job, path) for job in jobs]
 
     # where there is no transcript, the reading of the clean source is the reference
-    for name in [name for name in lists.NAMES if name in {"clean", *args.lists}]:
-        rows = lists.accented(session.rows) if name == "accent" else plain
+    for name in [name for name in word_lists.NAMES if name in {"clean", *args.lists}]:
+        rows = word_lists.accented(session.rows) if name == "accent" else plain
         sources = heard(Natural(), name, rows)
         known[name] = {t.name: r for t, r in zip(sources, session.score(sources, name), strict=True)}
         clean = known[name] if name == "accent" else known["clean"]
         jobs = [job for voice in args.list_voices for job in heard(system, name, rows, voice)]
         results = session.score(jobs, f"{name}, converted")
         converted = list(zip(jobs, results, strict=True))
-        entry: dict[str, Any] = {"n": len(rows), "figures": lists.list_figures(converted, known[name], clean, texts)}
+        entry: dict[str, Any] = {"n": len(rows), "figures": word_lists.figures(converted, known[name], clean, texts)}
         if args.baselines or args.copies:
             copies = heard(WorldCopy(), name, rows)
             pairs = list(zip(copies, session.score(copies, f"{name}, WORLD copies"), strict=True))
-            entry["copy"] = lists.list_figures(pairs, known[name], clean, texts)
+            entry["copy"] = word_lists.figures(pairs, known[name], clean, texts)
         entry["utterances"] = ["/".join(t.name) for t in sources]
         report[name] = entry
     return report
@@ -248,8 +248,8 @@ def room_levels(system: System, voices: Sequence[str]) -> dict[str, Any]:
                 "loudest_100_ms_dbfs": {voice: loudest_dbfs(output) for voice, output in outputs.items()},
             }
         )
-    judged = rooms[ROOM_DBFS.index(JUDGED_ROOM_DBFS)]["output_dbfs"]
-    return {"rooms": rooms, "limit_dbfs": SILENT_DBFS, "silent": max(judged.values()) < SILENT_DBFS}
+    ordinary = rooms[ROOM_DBFS.index(ORDINARY_ROOM_DBFS)]["output_dbfs"]
+    return {"rooms": rooms, "limit_dbfs": SILENT_DBFS, "silent": max(ordinary.values()) < SILENT_DBFS}
 
 
 def draw(session: Session, known: Known, system: System, kitchen: noise.Kitchen | None, path: Path) -> None:
@@ -268,7 +268,7 @@ def draw(session: Session, known: Known, system: System, kitchen: noise.Kitchen 
             voice = session.args.voices[0]
             column += [("in the kitchen", noisy), (f"-> {voice}", system.convert(noisy, voice))]
         columns.append(column)
-    picture.spectrograms(path, columns)
+    spectrograms.draw(path, columns)
 
 
 def words_only(session: Session, known: Known, jobs: Sequence[Trial]) -> dict[str, Any]:
@@ -304,26 +304,26 @@ def evaluate(session: Session, system: System) -> dict[str, Any]:
             noisy = in_kitchen(conversions(session, known, system, session.voices, False), kitchen)
             table |= {f"{name}, kitchen": row for name, row in words_only(session, known, noisy).items()}
         return report | {"table": table}
-    judged = session.judge(jobs, known, "converted")
+    scored = session.evaluate(jobs, known, "converted")
     other = None
     if args.float:
         plain = [dataclasses.replace(t, system=Bundle(args.float, args.engine), keep=None) for t in jobs]
-        other = session.judge(plain, known, "converted, float")
-    report["table"] = judged.table(other)
-    report["summary"] = judged.summary(session.voices)
-    report["voices"] = {voice: judged.summary([voice]) for voice in args.voices}
+        other = session.evaluate(plain, known, "converted, float")
+    report["table"] = scored.table(other)
+    report["summary"] = scored.summary(session.voices)
+    report["voices"] = {voice: scored.summary([voice]) for voice in args.voices}
     if other:
-        apart = tables.difference(judged.unseen(session.voices), other.unseen(session.voices))
+        apart = tables.difference(scored.unseen(session.voices), other.unseen(session.voices))
         report["float"] = {
             "bundle": args.float.name,
             "summary": other.summary(session.voices),
             "difference": summarise(apart),
         }
     if kitchen:
-        noisy = session.judge(
+        noisy = session.evaluate(
             in_kitchen(conversions(session, known, system, session.voices, False), kitchen), known, "kitchen"
         )
-        costs = tables.noise_increases(noisy.unseen(session.voices), judged.unseen(session.voices))
+        costs = tables.noise_increases(noisy.unseen(session.voices), scored.unseen(session.voices))
         report["summary"] |= costs
         report["conditions"] = {
             f"kitchen, {kitchen.snr_db:g} dB": {
@@ -333,11 +333,11 @@ def evaluate(session: Session, system: System) -> dict[str, Any]:
             }
         }
     if args.baselines:
-        report["baselines"] = judge_baselines(session, known, kitchen)
+        report["baselines"] = evaluate_baselines(session, known, kitchen)
     if "lists" not in args.skip and args.clones:
-        report["lists"] = {"voices": args.list_voices, "lists": judge_lists(session, system)}
+        report["lists"] = {"voices": args.list_voices, "lists": evaluate_lists(session, system)}
     if "languages" not in args.skip:
-        report["languages"] = judge_languages(session, system)
+        report["languages"] = evaluate_languages(session, system)
     if "room" not in args.skip:
         report["room_noise"] = session.pool.submit(room_levels, system, args.voices).result()
     report["summary_voices"] = session.voices
@@ -351,8 +351,8 @@ def evaluate(session: Session, system: System) -> dict[str, Any]:
     return report
 
 
-def judged_system(args: argparse.Namespace) -> System:
-    """What is to be judged."""
+def evaluated_system(args: argparse.Namespace) -> System:
+    """What is to be scored."""
     if args.bundle:
         return Bundle(args.bundle, args.engine)
     return Run(args.run) if args.run else Command(args.command)
@@ -385,7 +385,7 @@ def chosen_voices(args: argparse.Namespace, rows: list[dict]) -> list[str]:
 
 
 def name_of(args: argparse.Namespace) -> str:
-    """How the tables call what was judged."""
+    """How the tables call what was scored."""
     return args.name or (args.command.split()[0] if args.command else (args.bundle or args.run).name)
 
 
@@ -430,22 +430,22 @@ def show(report: dict[str, Any]) -> None:
 def main() -> int:
     """Prints a table and writes every score."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    judged = parser.add_mutually_exclusive_group(required=True)
-    judged.add_argument("--bundle", type=Path)
-    judged.add_argument("--run", type=Path, help="a training run, as it is: in float, and no gate")
-    judged.add_argument("--command", help="a command line with {input}, {output} and perhaps {voice}; no shell")
+    systems = parser.add_mutually_exclusive_group(required=True)
+    systems.add_argument("--bundle", type=Path)
+    systems.add_argument("--run", type=Path, help="a training run, as it is: in float, and no gate")
+    systems.add_argument("--command", help="a command line with {input}, {output} and perhaps {voice}; no shell")
     parser.add_argument("--name", help="what the tables call it; default: of the bundle, or of the program")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--float", type=Path, help="the bundle before quantization, to be judged beside it")
-    parser.add_argument("--noises", type=Path, help="ESC-10: judge in a kitchen too, at 10 dB")
+    parser.add_argument("--float", type=Path, help="the bundle before quantization, to be evaluated beside it")
+    parser.add_argument("--noises", type=Path, help="ESC-10: evaluate in a kitchen too, at 10 dB")
     parser.add_argument(
-        "--clones", type=Path, help=f"folder of the clone {lists.KITCHEN_CLONE}: judge words on the test lists too"
+        "--clones", type=Path, help=f"folder of the clone {word_lists.KITCHEN_CLONE}: count words on the test lists too"
     )
     parser.add_argument("--copies", action="store_true", help="beside each list WORLD's copies, as --baselines does")
-    parser.add_argument("--lists", nargs="+", choices=lists.NAMES, default=lists.NAMES, help="those that are wanted")
+    parser.add_argument("--lists", nargs="+", choices=word_lists.NAMES, default=word_lists.NAMES, help="default: all")
     parser.add_argument("--list-voices", nargs="+", default=["kathleen"], help="voices of the test lists")
-    parser.add_argument("--baselines", action="store_true", help="judge what one would use otherwise, and ceilings")
+    parser.add_argument("--baselines", action="store_true", help="evaluate baselines, and upper bounds too")
     parser.add_argument(
         "--skip", nargs="+", choices=PARTS, default=[], help="parts that are not wanted; phones are half of the time"
     )
@@ -467,12 +467,12 @@ def main() -> int:
         if args.noises:
             noise.kitchen_files(args.noises)
         if args.clones:
-            with Clone(args.clones / lists.KITCHEN_CLONE):
+            with Clone(args.clones / word_lists.KITCHEN_CLONE):
                 pass
-        system = judged_system(args)
+        system = evaluated_system(args)
         rows = listed(args.data)
-        if not {"readers", "lists"} <= set(args.skip) and not args.words_only:
-            readers.unpack(args.data)
+        if not {"whisper", "lists"} <= set(args.skip) and not args.words_only:
+            whisper_asr.unpack(args.data)
         args.voices = chosen_voices(args, rows)
         for folder in filter(None, (args.out.parent, args.keep)):
             folder.mkdir(parents=True, exist_ok=True)

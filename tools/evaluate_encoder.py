@@ -4,7 +4,7 @@
 
 The encoder runs as on the device: streaming, through edgevc's engine, int8 or float as the bundle is. CLONES holds a
 clone of Picovoice/speech-to-intent-benchmark (Apache-2.0), which no training hears; without --clones only phones are
-judged. The search's numbers were chosen on the recordings of `in_tuning_third`; the others are reported as well.
+evaluated. The search's numbers were chosen on the recordings of `in_tuning_third`; the others are reported as well.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from vctrain.data.alignment import aligned, label_index
 from vctrain.data.corpora import SAMPLE_RATE, Clone, decode_audio
 from vctrain.data.voices import normalise
-from vctrain.errors import told_in_a_line
-from vctrain.judge.noise import Kitchen
+from vctrain.errors import one_line_errors
+from vctrain.evaluation.noise import Kitchen
 from vctrain.metrics import edit_errors
 
 from edgevc.bundle import ModelBundle
@@ -42,7 +42,7 @@ NOISE_DB = 10.0
 PHONE_SETTINGS = SearchSettings(prior_weight=0.3, floor=-20.0)
 INSERTION_PENALTY = -6.0
 """Of the free decoding; chosen on slt's unseen prompts, which are not reported."""
-DICTIONARY = Path(__file__).parent / "vctrain" / "judge" / "coffee_maker.dict"
+DICTIONARY = Path(__file__).parent / "vctrain" / "evaluation" / "coffee_maker.dict"
 """What the CMU dictionary lacks of the benchmark's words."""
 BARS = {"default": (0.68, 0.90), "low-latency": (0.66, 0.88), "tiny": (0.64, 0.85)}
 """Bundle to frame accuracy on the unseen speaker, and share of commands."""
@@ -112,7 +112,7 @@ def phone_errors(reference: Sequence[int], heard: Sequence[int], silence: int = 
     return edit_errors(spoken(reference, silence), spoken(heard, silence))
 
 
-def judge_phones(
+def score_phones(
     model: PhonePosteriors, recordings: Sequence[Aligned], priors: NDArray[np.float64], noises: Path | None
 ) -> tuple[float, float]:
     """Frame accuracy and phone error rate, with noise of NOISE_DB from `noises` where given."""
@@ -137,7 +137,7 @@ def in_tuning_third(name: str) -> bool:
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 3 == 0
 
 
-class CommandJudge:
+class CommandEvaluation:
     """The recordings of the speech-to-intent benchmark, its grammar, and the search."""
 
     def __init__(self, clone: Clone, model: PhonePosteriors, priors: NDArray[np.float64]) -> None:
@@ -158,7 +158,7 @@ class CommandJudge:
             samples = Kitchen(noises, NOISE_DB).add(samples, name)
         return self._model(samples)
 
-    def judge(self, noises: Path | None, keep: Path | None = None) -> tuple[list[Command], float]:
+    def evaluate(self, noises: Path | None, keep: Path | None = None) -> tuple[list[Command], float]:
         """Every recording's command, and the search's seconds per second of sound."""
         kept = dict(np.load(keep)) if keep is not None and keep.exists() else {}
         commands: list[Command] = []
@@ -197,7 +197,7 @@ def mistakes(commands: Sequence[Command]) -> Counter[str]:
     return found
 
 
-@told_in_a_line
+@one_line_errors
 def main() -> None:
     """Writes the figures as rows for benchmarks/make_results.py and prints them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -229,22 +229,22 @@ def main() -> None:
     for speaker, title in SPEAKERS.items():
         recordings = held_out_recordings(args.data, speaker, model.phones)
         for noises, condition in ((None, "clean"), (args.noises, f"kitchen at {NOISE_DB:g} dB")):
-            accuracy, errors = judge_phones(model, recordings, priors, noises)
+            accuracy, errors = score_phones(model, recordings, priors, noises)
             barred = speaker == "ls19" and noises is None
             add(f"phone frame accuracy, {title}, {condition}", accuracy, bar=accuracy_bar if barred else None)
             add(f"phone error rate, free decoding, {title}, {condition}", errors)
     if args.clones is not None:
-        judge = CommandJudge(Clone(args.clones / "Picovoice+speech-to-intent-benchmark"), model, priors)
-        network = judge.search.network
+        evaluation = CommandEvaluation(Clone(args.clones / "Picovoice+speech-to-intent-benchmark"), model, priors)
+        network = evaluation.search.network
         print(f"grammar: {network.n_nodes} nodes, {network.n_states} states", flush=True)
-        commands, rtf = judge.judge(None, args.keep)
+        commands, rtf = evaluation.evaluate(None, args.keep)
         rest = [command for command in commands if not in_tuning_third(command.name)]
         add(f"commands fully right, all {len(commands)}", right_share(commands), bar=command_bar)
         add(f"commands fully right, the {len(rest)} on which no number was chosen", right_share(rest))
         add("search of the command grammar, processing / audio", rtf)
         print("\n".join(f"{n:4d} {mistake}" for mistake, n in mistakes(commands).most_common(15)))
         if args.noisy_commands:
-            noisy, _ = judge.judge(args.noises)
+            noisy, _ = evaluation.evaluate(args.noises)
             add(f"commands fully right, kitchen at {NOISE_DB:g} dB, all {len(noisy)}", right_share(noisy))
 
 

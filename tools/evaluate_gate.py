@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vctrain.data.alignment import label_index
 from vctrain.data.speech import Utterance, load_utterances
 from vctrain.data.voices import normalise
-from vctrain.errors import told_in_a_line
+from vctrain.errors import one_line_errors
 
 from edgevc.bundle import ModelBundle
 from edgevc.converter import silence_gate as gate
@@ -43,7 +43,7 @@ def coloured(slope: float, dbfs: float, rng: np.random.Generator) -> NDArray[np.
     return (noise / noise.std() * 10 ** (dbfs / 20)).astype(np.float32)
 
 
-@told_in_a_line
+@one_line_errors
 def main() -> None:
     """Prints a line for each threshold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from ai_edge_litert.interpreter import Interpreter
-from vctrain.errors import told_in_a_line
+from vctrain.errors import one_line_errors
 from vctrain.export import to_litert, trained
 from vctrain.export.graphs import names
 from vctrain.export.model_graphs import Graph, chunk_hops, graph_makers
@@ -44,7 +44,7 @@ def relative_error(path: Path, graph: Graph, n_frames: int, n_calls: int = 12) -
     return worst
 
 
-@told_in_a_line
+@one_line_errors
 def main() -> None:
     """Writes EXPORT/encoder.tflite and EXPORT/decoder.tflite."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -9,12 +9,12 @@ import argparse
 from pathlib import Path
 
 import torch
-from vctrain.errors import told_in_a_line
+from vctrain.errors import one_line_errors
 from vctrain.export import to_onnx, trained
 from vctrain.export.model_graphs import graph_makers
 
 
-@told_in_a_line
+@one_line_errors
 def main() -> None:
     """Writes EXPORT/encoder.onnx and EXPORT/decoder.onnx."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

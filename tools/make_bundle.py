@@ -22,7 +22,7 @@ from vctrain.data.corpora import VOICES, listed
 from vctrain.data.front_end import N_MELS
 from vctrain.data.shipped import MIXTURES, spoken_f0
 from vctrain.data.voices import F0_RANGE, normalise, track_pitch
-from vctrain.errors import UserError, told_in_a_line
+from vctrain.errors import UserError, one_line_errors
 from vctrain.export import trained
 from vctrain.export.graphs import conditioning_table
 from vctrain.export.model_graphs import chunk_hops, graph_makers, latency, macs_per_hop, n_parameters
@@ -250,7 +250,7 @@ def variants_description(model: trained.Trained) -> str:
     raise UserError("no variant has these sizes, so the bundle needs a --description, as `edgevc info` should show it")
 
 
-@told_in_a_line
+@one_line_errors
 def main() -> None:
     """Builds in a temporary folder beside OUT and then takes its place."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

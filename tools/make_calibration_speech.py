@@ -1,11 +1,11 @@
-"""Makes edgevc/quantize/calibration_speech.npz, which `edgevc quantize` calibrates and judges with by default.
+"""Makes edgevc/quantize/calibration_speech.npz, which `edgevc quantize` calibrates and tests with by default.
 
     apt-get install flite espeak-ng
     python tools/make_calibration_speech.py
 
 Needs flite 2.2 and espeak-ng 1.51 (Debian 12) and the default bundle. Nobody was recorded: the sentences are ours, two
 synthesisers speak them, the default model converts some of that into its voices. Clips to calibrate with and clips to
-judge with share no sentence and no synthesiser's voice. Noise and levels are seeded, so the same versions of everything
+test with share no sentence and no synthesiser's voice. Noise and levels are seeded, so the same versions of everything
 make the same file.
 """
 

@@ -16,8 +16,8 @@ import soundfile as sf
 from numpy.typing import NDArray
 from vctrain.data.corpora import UNSEEN_SPEAKERS, listed
 from vctrain.data.voices import normalise
-from vctrain.errors import told_in_a_line
-from vctrain.judge import trials
+from vctrain.errors import one_line_errors
+from vctrain.evaluation import trials
 
 from edgevc.bundle import ModelBundle, shipped_models
 from edgevc.converter import VoiceConverter
@@ -38,7 +38,7 @@ WHO = {
 
 
 def sources(data: Path) -> dict[str, NDArray[np.float32]]:
-    """Name to float32 (T,) at 16 kHz: the sentence, and the first judged utterance of each unseen speaker."""
+    """Name to float32 (T,) at 16 kHz: the sentence, and the first test utterance of each unseen speaker."""
     rows = listed(data)
     paths = {"sentence": SENTENCE}
     paths |= {speaker: data / trials.choose(rows, speaker, 1)[0]["path"] for speaker in UNSEEN_SPEAKERS}
@@ -69,7 +69,7 @@ def page(models: list[str], voices: list[str], names: list[str]) -> str:
     return "\n".join([*lines, ""])
 
 
-@told_in_a_line
+@one_line_errors
 def main() -> None:
     """Writes OUT/MODEL-SOURCE-VOICE.opus and OUT/README.md."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

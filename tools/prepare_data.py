@@ -12,10 +12,10 @@ from pathlib import Path
 
 import soundfile as sf
 from vctrain.data import corpora, kokoro, synthetic
-from vctrain.errors import UserError, told_in_a_line
+from vctrain.errors import UserError, one_line_errors
 
 
-@told_in_a_line
+@one_line_errors
 def main() -> None:
     """Writes DATA/audio/<speaker>/<utterance>.flac and DATA/utterances.jsonl."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from vctrain import checkpoint
-from vctrain.errors import told_in_a_line
+from vctrain.errors import one_line_errors
 
 KEPT = {
     "encoder.pt": ("model", "config", "step", "scores"),
@@ -19,7 +19,7 @@ KEPT = {
 }
 
 
-@told_in_a_line
+@one_line_errors
 def main() -> None:
     """Writes OUT/encoder.pt and OUT/decoder.pt."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

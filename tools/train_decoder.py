@@ -1,12 +1,12 @@
 """Step 4 of training: the decoder learns to speak as each voice, first by spectra, then against discriminators.
 
-    GOMP_SPINCOUNT=30000 python tools/train_decoder.py --data DATA --noises ESC-10 --run RUN --encoder-too
-    ... --run TINY --variant tiny --teacher RUN --encoder-too --adversarial-from 1800 --steps 4800
+    GOMP_SPINCOUNT=30000 python tools/train_decoder.py --data DATA --noises ESC-10 --run RUN --train-encoder
+    ... --run TINY --variant tiny --teacher RUN --train-encoder --adversarial-from 1800 --steps 4800
 
-Needs RUN/encoder.pt. A teacher converts other speakers, and what it says is learnt beside the voices' recordings. With
---encoder-too the encoder goes on learning in the adversarial stage, from how its words come out, and keeps to what its
-teacher, or else it itself at the start, makes of clean speech; RUN/encoder.pt then takes what it has learnt, at every
-checkpoint.
+Needs RUN/encoder.pt. With a teacher (knowledge distillation) the teacher's conversions of other speakers are targets
+beside the voices' recordings. With --train-encoder the encoder is trained along in the adversarial stage, by the phone
+loss of the converted speech, and is held near its teacher, or near itself at the start, on clean speech; every
+checkpoint then updates RUN/encoder.pt as well.
 Stops at any time; the same command goes on from the last checkpoint.
 """
 
@@ -27,13 +27,13 @@ from vctrain.alternatives import SYNTHESES
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.noise import Noises
 from vctrain.data.voices import CONTEXT_FRAMES, SourceSampler, VoiceSampler, f0_statistics, load_voices
-from vctrain.errors import UserError, told_in_a_line
+from vctrain.errors import UserError, one_line_errors
 from vctrain.losses import multi_resolution_stft
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
 from vctrain.models.decoder import Decoder, load_decoder
 from vctrain.models.discriminators import Discriminators
 from vctrain.progress import Progress
-from vctrain.teachers import ContentTeacher, VoiceTeacher, divergence, hear, listen, speak
+from vctrain.teachers import ContentTeacher, VoiceTeacher, decode_batch, encode, encode_batch, kl_divergence
 from vctrain.variants import MODELS
 
 WARM_UP = 200
@@ -43,15 +43,15 @@ CHECKPOINT_SECONDS = 120
 EMA = 0.999
 """The exported weights are this moving average: adversarial training wanders."""
 
-KEPT_WEIGHT = 0.5
-"""Of what the encoder is to keep to on clean speech, where it learns too."""
+DISTILLATION_WEIGHT = 0.5
+"""Of the distillation loss that holds a trained encoder near its reference on clean speech."""
 
-JUDGED_SAMPLES = 44 * HOP_LENGTH
-"""Length of the excerpt that the discriminators hear of each crop."""
+DISCRIMINATOR_SAMPLES = 44 * HOP_LENGTH
+"""Length of the excerpt of each crop that the discriminators get."""
 
 
 class Learner:
-    """A network that learns, and the moving average of it that is exported."""
+    """A network in training, its optimizer, and the moving average of its weights that is exported."""
 
     def __init__(self, network: torch.nn.Module) -> None:
         self.network = network
@@ -59,20 +59,20 @@ class Learner:
         self.average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=ema)
         self.optimizer = new_optimizer(network)
 
-    def learn(self, rate: float) -> None:
-        """One step down the gradients that were gathered."""
+    def update(self, rate: float) -> None:
+        """One optimizer step with the accumulated gradients, clipped."""
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        descend(self.optimizer, rate)
+        optimizer_step(self.optimizer, rate)
         self.average.update_parameters(self.network)
 
 
 def new_optimizer(network: torch.nn.Module) -> torch.optim.Optimizer:
-    """Its rate is given at every step."""
+    """AdamW; its learning rate is set at every step."""
     return torch.optim.AdamW(network.parameters(), 1e-3, betas=(0.8, 0.99))
 
 
-def descend(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """One step; the gradients are then gone."""
+def optimizer_step(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """One step at this learning rate; clears the gradients."""
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.step()
@@ -88,51 +88,51 @@ def learning_rate(step: int, args: argparse.Namespace) -> float:
     return args.adversarial_learning_rate * (0.1 + 0.9 * math.cos(min(1, progress) * math.pi / 2))
 
 
-def misheard(encoder: ContentEncoder, output: torch.Tensor, phones: torch.Tensor, latency: int) -> torch.Tensor:
-    """How far an encoder hears other phones in the output (B, 160 * W) than in its source, logits (B, W, 40).
+def phone_loss(encoder: ContentEncoder, output: torch.Tensor, phones: torch.Tensor, latency: int) -> torch.Tensor:
+    """KL divergence between the phones of the output (B, 160 * W) and those of its source, given as logits (B, W, 40).
 
     latency: samples by which the output lags behind the source.
     """
     delay = -(-latency // HOP_LENGTH)
     # frames of the output and of the source then belong to the same sound
     aligned = torch.nn.functional.pad(output, (delay * HOP_LENGTH - latency, 0))[:, : output.shape[1]]
-    heard = hear(encoder, aligned)[1]
-    return divergence(phones[:, CONTEXT_FRAMES : -delay - 2], heard[:, CONTEXT_FRAMES + delay : -2]).mean()
+    found = encode(encoder, aligned)[1]
+    return kl_divergence(phones[:, CONTEXT_FRAMES : -delay - 2], found[:, CONTEXT_FRAMES + delay : -2]).mean()
 
 
-Judgement = Sequence[tuple[torch.Tensor, Sequence[torch.Tensor]]]
-"""Of each discriminator: its verdict, near 1 for what it takes for natural, and what its layers made of the sound."""
+DiscriminatorOutputs = Sequence[tuple[torch.Tensor, Sequence[torch.Tensor]]]
+"""Of each discriminator: its scores, near 1 for natural speech, and the features of its layers."""
 
 
-def disagreement(natural: Judgement, false: Judgement) -> torch.Tensor:
-    """What the judges are to make small: least-squares GAN, Mao et al. 2017."""
-    pairs = zip(natural, false, strict=True)
-    return sum(((1 - n[0]) ** 2).mean() + (f[0] ** 2).mean() for n, f in pairs) / len(natural)
+def discriminator_loss(real: DiscriminatorOutputs, fake: DiscriminatorOutputs) -> torch.Tensor:
+    """Least-squares GAN, Mao et al. 2017: real speech towards 1, generated speech towards 0."""
+    losses = [((1 - r[0]) ** 2).mean() + (f[0] ** 2).mean() for r, f in zip(real, fake, strict=True)]
+    return torch.stack(losses).mean()
 
 
-def opinion(natural: Judgement, false: Judgement) -> tuple[torch.Tensor, torch.Tensor]:
-    """How unnatural the decoder's speech is to the judges, and how far their layers hear it from the recordings.
+def generator_losses(real: DiscriminatorOutputs, fake: DiscriminatorOutputs) -> tuple[torch.Tensor, torch.Tensor]:
+    """Adversarial loss (least squares) and feature matching loss (Kumar et al., MelGAN, 2019) of the decoder.
 
-    The first of `false` answer `natural` one by one; what follows has no recording. The second is the feature matching
-    of Kumar et al., MelGAN, 2019.
+    The first rows of `fake` belong to the rows of `real`; those that follow have no recording.
     """
-    fooled = sum(((1 - f[0]) ** 2).mean() for f in false) / len(false)
-    layers = [(a, b) for n, f in zip(natural, false, strict=True) for a, b in zip(n[1], f[1], strict=True)]
-    return fooled, sum((a.float() - b[: len(a)].float()).abs().mean() for a, b in layers) / len(layers)
+    adversarial = torch.stack([((1 - f[0]) ** 2).mean() for f in fake]).mean()
+    layers = [(a, b) for r, f in zip(real, fake, strict=True) for a, b in zip(r[1], f[1], strict=True)]
+    distances = [(a.float() - b[: len(a)].float()).abs().mean() for a, b in layers]
+    return adversarial, torch.stack(distances).mean()
 
 
 class Training:
-    """What learns, what it learns from, and one step of it."""
+    """Networks, optimizers and data of a training, and one step of it."""
 
     def __init__(self, args: argparse.Namespace) -> None:
-        """What was trained before, and data.
+        """Load what was trained before, and the data.
 
         Raises:
             FileNotFoundError: a file that was named, or RUN/encoder.pt, is missing.
             UserError: RUN/decoder.pt is of another training, or other weights do not fit.
         """
         self.args = args
-        encoder = load_encoder(args.run / "encoder.pt").eval().requires_grad_(args.encoder_too)
+        encoder = load_encoder(args.run / "encoder.pt").eval().requires_grad_(args.train_encoder)
         teacher = VoiceTeacher(args.teacher) if args.teacher is not None else None
         decoder = Decoder(replace(MODELS[args.variant].decoder, synthesis=args.synthesis))
         if args.start_from is not None:
@@ -141,12 +141,12 @@ class Training:
                 raise UserError(f"--start-from: {args.start_from} is a decoder of another size; give its --variant")
             decoder.load_state_dict(other.state_dict())
         self.encoder, self.latency = encoder, encoder.config.latency
-        self.speaker = Learner(decoder)
-        self.judges = Discriminators(decoder.config.n_voices)
-        self.judge_optimizer = new_optimizer(self.judges)
-        self.listener = Learner(encoder) if args.encoder_too else None
-        self.keeper = ContentTeacher((args.teacher or args.run) / "encoder.pt") if args.encoder_too else None
-        self._take_judges()
+        self.decoder = Learner(decoder)
+        self.discriminators = Discriminators(decoder.config.n_voices)
+        self.discriminator_optimizer = new_optimizer(self.discriminators)
+        self.trained_encoder = Learner(encoder) if args.train_encoder else None
+        self.reference = ContentTeacher((args.teacher or args.run) / "encoder.pt") if args.train_encoder else None
+        self._load_discriminators()
         self.done = self._resume()
 
         recordings = load_voices(args.data, "train", self.latency)
@@ -154,9 +154,9 @@ class Training:
         noises = Noises.load(args.noises) if args.noises is not None else None
         seed = args.seed + self.done
         self.sampler = VoiceSampler(recordings, self.latency, seed, noises)
-        # no judge of words may learn along with what it judges
-        judge = encoder if self.keeper is None else self.keeper.encoder
-        self.sources = SourceSampler(args.data, judge, self.statistics, seed, teacher, noises)
+        # the encoder of the phone loss stays fixed while the other one is trained
+        phone_encoder = encoder if self.reference is None else self.reference.encoder
+        self.sources = SourceSampler(args.data, phone_encoder, self.statistics, seed, teacher, noises)
         n_parameters = sum(p.numel() for p in decoder.parameters())
         print(
             f"{n_parameters / 1e6:.2f} M parameters, {len(recordings)} recordings, {self.statistics}, "
@@ -164,40 +164,40 @@ class Training:
             flush=True,
         )
 
-    def _take_judges(self) -> None:
+    def _load_discriminators(self) -> None:
         args = self.args
-        file = args.judges_from or args.start_from
+        file = args.discriminators_from or args.start_from
         if file is None:
             return
         if (other := checkpoint.load(file)) is None:
-            raise FileNotFoundError(f"--judges-from: no file {file}")
-        # saved weights come without judges
-        if "judges" in other:
-            self.judges.load_state_dict(other["judges"])
-        elif args.judges_from is not None or not args.judges_first:
-            raise FileNotFoundError(f"{file} has no judges; let them learn first, as in --judges-first 400")
+            raise FileNotFoundError(f"--discriminators-from: no file {file}")
+        # tools/weights come without discriminators
+        if "discriminators" in other:
+            self.discriminators.load_state_dict(other["discriminators"])
+        elif args.discriminators_from is not None or not args.discriminator_warmup:
+            raise FileNotFoundError(f"{file} has no discriminators; train them first, as by --discriminator-warmup 400")
 
     @property
     def _parts(self) -> dict[str, torch.nn.Module | torch.optim.Optimizer]:
         parts = {
-            "model": self.speaker.network,
-            "average": self.speaker.average,
-            "judges": self.judges,
-            "speaker_optimizer": self.speaker.optimizer,
-            "judge_optimizer": self.judge_optimizer,
+            "model": self.decoder.network,
+            "average": self.decoder.average,
+            "discriminators": self.discriminators,
+            "decoder_optimizer": self.decoder.optimizer,
+            "discriminator_optimizer": self.discriminator_optimizer,
         }
-        if self.listener is not None:
-            parts["encoder"] = self.listener.network
-            parts["encoders_average"] = self.listener.average
-            parts["encoder_optimizer"] = self.listener.optimizer
+        if self.trained_encoder is not None:
+            parts["encoder"] = self.trained_encoder.network
+            parts["encoder_average"] = self.trained_encoder.average
+            parts["encoder_optimizer"] = self.trained_encoder.optimizer
             if self.args.teacher is None:
-                # RUN/encoder.pt is another by then
-                parts["keeper"] = self.keeper.encoder
+                # RUN/encoder.pt has changed by then
+                parts["reference"] = self.reference.encoder
         return parts
 
     @property
     def _settings(self) -> dict[str, Any]:
-        return {"config": asdict(self.speaker.network.config), "encoder_too": self.listener is not None}
+        return {"config": asdict(self.decoder.network.config), "train_encoder": self.trained_encoder is not None}
 
     def _resume(self) -> int:
         saved = checkpoint.resume(self.args.run / "decoder.pt", self._parts, self._settings)
@@ -208,7 +208,7 @@ class Training:
         return saved["step"]
 
     def save(self) -> None:
-        """Writes RUN/decoder.pt, from which the same command goes on, and what RUN/encoder.pt has learnt with it."""
+        """Writes RUN/decoder.pt, from which the same command goes on, and RUN/encoder.pt where it is trained too."""
         checkpoint.save(
             self.args.run / "decoder.pt",
             step=self.done,
@@ -216,82 +216,86 @@ class Training:
             **self._settings,
             **{name: part.state_dict() for name, part in self._parts.items()},
         )
-        if self.listener is not None:
+        if self.trained_encoder is not None:
             path = self.args.run / "encoder.pt"
-            # its scores were another's
-            learnt = {"model": self.listener.average.module.state_dict(), "scores": {}}
+            # the scores were those of the weights before
+            learnt = {"model": self.trained_encoder.average.module.state_dict(), "scores": {}}
             checkpoint.save(path, **(checkpoint.load(path) | learnt))
 
     def step(self) -> dict[str, float]:
-        """Learns from one batch, and says what was lost by name."""
+        """One batch; returns the losses by name."""
         args = self.args
         rate = learning_rate(self.done, args)
         adversarial = self.done >= args.adversarial_from
-        learning = not adversarial or self.done >= args.adversarial_from + args.judges_first
-        taught = self.sources.teacher is not None
-        # a decoder that cannot speak yet has nothing to say about how words come out
-        encoder_too = self.listener is not None and adversarial and learning
-        with torch.set_grad_enabled(encoder_too):
-            batch, _ = listen(self.encoder, self.sampler.batch(args.batch, args.frames))
-            if adversarial or taught:
-                converting, phones = listen(self.encoder, self.sources.batch(args.converted, args.frames))
-        decoder = self.speaker.network
+        train_decoder = not adversarial or self.done >= args.adversarial_from + args.discriminator_warmup
+        distilled = self.sources.teacher is not None
+        # an untrained decoder has no useful gradient for the encoder
+        train_encoder = self.trained_encoder is not None and adversarial and train_decoder
+        with torch.set_grad_enabled(train_encoder):
+            batch, _ = encode_batch(self.encoder, self.sampler.batch(args.batch, args.frames))
+            if adversarial or distilled:
+                converting, phones = encode_batch(self.encoder, self.sources.batch(args.converted, args.frames))
+        decoder = self.decoder.network
         # the last frames' overlap is still to come
         keep = slice(CONTEXT_FRAMES * HOP_LENGTH, -2 * HOP_LENGTH)
-        output, target = speak(decoder, batch)[:, keep], batch["target"][:, keep]
-        if adversarial or taught:
-            converted = speak(decoder, converting)
-        if taught:
-            shown = converting["target"][:, keep]
-            spectral = multi_resolution_stft(torch.cat([output, converted[:, keep]]), torch.cat([target, shown]))
+        output, target = decode_batch(decoder, batch)[:, keep], batch["target"][:, keep]
+        if adversarial or distilled:
+            converted = decode_batch(decoder, converting)
+        if distilled:
+            teachers = converting["target"][:, keep]
+            spectral = multi_resolution_stft(torch.cat([output, converted[:, keep]]), torch.cat([target, teachers]))
         else:
             spectral = multi_resolution_stft(output, target)
-        loss, lost = spectral, {"spectral": spectral}
+        loss, losses = spectral, {"spectral": spectral}
         if adversarial:
-            unclear = misheard(self.sources.judge, converted, converting["phones"], self.latency)
-            judged, fooled, matched = self._judge(output, target, converted[:, keep], batch, converting, rate, learning)
-            loss = 4 * spectral + fooled + 2 * matched + args.unclear_weight * unclear
-            lost |= {"judged": judged, "fooled": fooled, "matched": matched, "unclear": unclear}
-        if learning:
-            if encoder_too:
+            words = phone_loss(self.sources.phone_encoder, converted, converting["phones"], self.latency)
+            sounds, voices = (output, target, converted[:, keep]), (batch["voice"], converting["voice"])
+            of_discriminators, of_decoder, matching = self._adversarial_losses(sounds, voices, rate, train_decoder)
+            loss = 4 * spectral + of_decoder + 2 * matching + args.phone_loss_weight * words
+            losses |= {"discriminator": of_discriminators, "adversarial": of_decoder}
+            losses |= {"feature_matching": matching, "phone": words}
+        if train_decoder:
+            if train_encoder:
                 counts = torch.zeros(phones.shape[:2], dtype=torch.bool)
                 counts[:, CONTEXT_FRAMES:] = True
-                kept = self.keeper.loss(converting["clean"], converting["content"], phones, counts, self.latency)
-                loss = loss + KEPT_WEIGHT * kept
+                kept = self.reference.loss(converting["clean"], converting["content"], phones, counts, self.latency)
+                loss = loss + DISTILLATION_WEIGHT * kept
             loss.backward()
-            self.speaker.learn(rate)
-            if encoder_too:
-                self.listener.learn(args.encoder_rate * rate)
+            self.decoder.update(rate)
+            if train_encoder:
+                self.trained_encoder.update(args.encoder_rate_ratio * rate)
         self.done += 1
-        return {name: value.item() for name, value in lost.items()}
+        return {name: value.item() for name, value in losses.items()}
 
-    def _judge(
+    def _adversarial_losses(
         self,
-        output: torch.Tensor,
-        target: torch.Tensor,
-        converted: torch.Tensor,
-        batch: dict[str, torch.Tensor],
-        converting: dict[str, torch.Tensor],
+        sounds: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+        voices: tuple[torch.Tensor, torch.Tensor],
         rate: float,
-        learning: bool,
+        train_decoder: bool,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """The judges learn; then what they were wrong in, and their opinion of the decoder where it is learning."""
-        # the discriminators cost most of a step, so they hear a part of it
-        start = int(self.sampler.rng.integers(0, output.shape[1] - JUDGED_SAMPLES + 1))
-        heard, meant, other = (x[:, start : start + JUDGED_SAMPLES] for x in (output, target, converted))
-        heard = torch.cat([heard, other])
-        voices = torch.cat([batch["voice"], converting["voice"]])
-        judged = disagreement(self.judges(meant, batch["voice"]), self.judges(heard.detach(), voices))
-        judged.backward()
-        descend(self.judge_optimizer, rate)
-        if not learning:
-            return judged, torch.zeros(()), torch.zeros(())
-        self.judges.requires_grad_(False)
+        """Train the discriminators; return their loss, and adversarial and feature matching loss of the decoder.
+
+        sounds: output, target and converted speech (B, T); voices: of the first two, and of the third.
+        """
+        output, target, converted = sounds
+        # the discriminators cost most of a step, so they get an excerpt
+        start = int(self.sampler.rng.integers(0, output.shape[1] - DISCRIMINATOR_SAMPLES + 1))
+        generated, real, other = (x[:, start : start + DISCRIMINATOR_SAMPLES] for x in (output, target, converted))
+        generated, everybody = torch.cat([generated, other]), torch.cat(voices)
+        loss = discriminator_loss(
+            self.discriminators(real, voices[0]), self.discriminators(generated.detach(), everybody)
+        )
+        loss.backward()
+        optimizer_step(self.discriminator_optimizer, rate)
+        if not train_decoder:
+            return loss.detach(), torch.zeros(()), torch.zeros(())
+        self.discriminators.requires_grad_(False)
         with torch.no_grad():
-            natural = self.judges(meant, batch["voice"])
-        fooled, matched = opinion(natural, self.judges(heard, voices))
-        self.judges.requires_grad_(True)
-        return judged, fooled, matched
+            of_real = self.discriminators(real, voices[0])
+        adversarial, matching = generator_losses(of_real, self.discriminators(generated, everybody))
+        self.discriminators.requires_grad_(True)
+        return loss.detach(), adversarial, matching
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -302,17 +306,21 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--variant", choices=MODELS, default="default")
     parser.add_argument("--synthesis", choices=SYNTHESES, default="learnt-phase", help="the others are for comparison")
     parser.add_argument("--start-from", type=Path, help="another run's decoder.pt, whose weights are taken at step 0")
-    parser.add_argument("--judges-from", type=Path, help="another run's decoder.pt: only its discriminators are taken")
-    parser.add_argument("--teacher", type=Path, help="another run, whose conversions are learnt as well")
+    parser.add_argument("--discriminators-from", type=Path, help="another run's decoder.pt, for its discriminators")
+    parser.add_argument("--teacher", type=Path, help="another run, whose conversions are targets as well")
     parser.add_argument("--noises", type=Path, help="ESC-10: a share of the speech is then heard in noise")
-    parser.add_argument("--encoder-too", action="store_true", help="it learns once judges do")
-    parser.add_argument("--encoder-rate", type=float, default=0.15, help="its learning rate, a share of the decoder's")
+    parser.add_argument("--train-encoder", action="store_true", help="train the encoder too, in the adversarial stage")
+    parser.add_argument(
+        "--encoder-rate-ratio", type=float, default=0.15, help="the encoder's learning rate over the decoder's"
+    )
     parser.add_argument("--steps", type=int, default=10600)
     parser.add_argument("--adversarial-from", type=int, default=5000)
-    parser.add_argument("--judges-first", type=int, default=100, help="adversarial steps in which only judges learn")
+    parser.add_argument(
+        "--discriminator-warmup", type=int, default=100, help="first adversarial steps, which train discriminators only"
+    )
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--converted", type=int, default=6, help="crops of other speakers, converted, in every batch")
-    parser.add_argument("--unclear-weight", type=float, default=1.0, help="of words that come out wrong")
+    parser.add_argument("--phone-loss-weight", type=float, default=1.0, help="of the phone loss")
     parser.add_argument("--frames", type=int, default=80)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--adversarial-learning-rate", type=float, default=5e-4)
@@ -321,7 +329,7 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-@told_in_a_line
+@one_line_errors
 def main() -> None:
     """Writes RUN/decoder.pt and TensorBoard logs."""
     args = arguments().parse_args()
@@ -332,7 +340,7 @@ def main() -> None:
     while training.done < args.steps:
         progress.add(training.step())
         if training.done % 100 == 0:
-            progress.tell(training.done)
+            progress.report(training.done)
         if time.monotonic() - saved_at > CHECKPOINT_SECONDS or training.done == args.steps:
             training.save()
             saved_at = time.monotonic()

@@ -1,13 +1,13 @@
-"""The teacher: Whisper's rows of every recording, stored once, and a head from them to the content of a trained model.
+"""The teacher: features of Whisper's encoder, stored once, and a head from them to the content of a trained model.
 
     python tools/train_ear.py features --data DATA                        # 15 min of one core
-    python tools/train_ear.py head --data DATA --run RUN --like tools/weights     # 3 min
-    python tools/train_ear.py answers --data DATA --run RUN               # 1 min
+    python tools/train_ear.py head --data DATA --run RUN --decoder-run tools/weights     # 3 min
+    python tools/train_ear.py targets --data DATA --run RUN               # 1 min
 
-`head` learns the code that the decoder of --like speaks, of the clean recordings whose phones that model's own encoder
-names rightly, and the aligned phones of the others; RUN/encoder.pt is then an encoder as any other (`evaluate.py
---run`, with a decoder.pt beside it). `answers` stores what the teacher makes of every recording that training may hear,
-for `train_encoder.py --answers`. Features and answers that are there already are kept.
+`head` learns the content that the decoder of --decoder-run was trained on, where that model's own encoder recognises
+the aligned phone, and the aligned phones elsewhere; RUN/encoder.pt is then an encoder as any other (`evaluate.py
+--run`, with a decoder.pt beside it). `targets` stores the teacher's content of every training recording below
+DATA/targets, for `train_encoder.py --stored-teacher`. Features and targets that exist are kept.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from vctrain.data.corpora import listed
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.speech import IGNORE, Utterance, load_utterances
 from vctrain.data.voices import normalise
-from vctrain.errors import UserError, told_in_a_line
-from vctrain.judge.readers import folder
+from vctrain.errors import UserError, one_line_errors
+from vctrain.evaluation.whisper_asr import model_folder
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
-from vctrain.models.ear import EarConfig, EarHead, WhisperEar, load_hearing
+from vctrain.models.ear import EarConfig, EarHead, WhisperEar, load_any_encoder
 from vctrain.models.whisper import LONGEST_ROWS, ROW_LENGTH, WhisperEncoder
-from vctrain.teachers import hear
+from vctrain.teachers import encode
 
 LONGEST_SECONDS = LONGEST_ROWS * ROW_LENGTH / 16_000
 LABEL_WEIGHT = 0.3
 """Of the aligned phones' cross-entropy beside the content's distance over its variance."""
 SYNTHETIC = ("flite", "espeak")
-"""What such speakers say is left to the answers; the head learns from people."""
+"""The head is trained on people only; such speakers get targets, too."""
 
 
-def stored(data: Path, kind: str, row: dict[str, Any]) -> Path:
-    """Where the features or answers of a recording of DATA lie."""
+def stored_path(data: Path, kind: str, row: dict[str, Any]) -> Path:
+    """Where the features or targets of a recording of DATA lie."""
     return (data / kind / row["path"]).with_suffix(".npy")
 
 
@@ -55,7 +55,7 @@ def recordings(data: Path) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda r: r["speaker"].startswith(SYNTHETIC))
 
 
-def keep(path: Path, values: NDArray[np.float16]) -> None:
+def save_array(path: Path, values: NDArray[np.float16]) -> None:
     """Writes a file that is whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
@@ -72,19 +72,19 @@ def samples_of(data: Path, row: dict[str, Any]) -> Tensor:
 def store_features(data: Path) -> None:
     """Whisper's rows of the heard layers, (N, 1024) in half precision, below DATA/features."""
     ear = WhisperEar(EarConfig())
-    ear.begin_with(WhisperEncoder.load(folder("base", data)))
-    rows = [r for r in recordings(data) if not stored(data, "features", r).exists()]
+    ear.load_whisper(WhisperEncoder.load(model_folder("base", data)))
+    rows = [r for r in recordings(data) if not stored_path(data, "features", r).exists()]
     began, seconds = time.monotonic(), 0.0
     for i, row in enumerate(rows, 1):
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             found = ear.rows(samples_of(data, row))[0]
-        keep(stored(data, "features", row), found.half().numpy())
+        save_array(stored_path(data, "features", row), found.half().numpy())
         seconds += row["seconds"]
         if i % 200 == 0 or i == len(rows):
             print(f"{i}/{len(rows)}, {seconds / 60:.0f} min of sound in {time.monotonic() - began:.0f} s", flush=True)
 
 
-def wanted(like: ContentEncoder, samples: Tensor, aligned: Utterance | None) -> tuple[Tensor, Tensor, Tensor]:
+def head_targets(like: ContentEncoder, samples: Tensor, aligned: Utterance | None) -> tuple[Tensor, Tensor, Tensor]:
     """Of samples (1, T): content (K, 48), labels (K,), whether the content counts (K,); frame k at sample 160 k.
 
     It counts where `like` names the aligned phone, and everywhere in what nobody aligned.
@@ -93,7 +93,7 @@ def wanted(like: ContentEncoder, samples: Tensor, aligned: Utterance | None) -> 
     # frame m is the sound at 160 (m + 1) - latency; trailing silence brings the last ones out
     padded = F.pad(samples, (0, -samples.shape[1] % HOP_LENGTH + HOP_LENGTH * (ahead + 1)))
     with torch.no_grad():
-        content, phones = (x[0, ahead:] for x in hear(like, padded))
+        content, phones = (x[0, ahead:] for x in encode(like, padded))
     labels = np.full(len(content), IGNORE, np.int64)
     counts = torch.ones(len(content), dtype=torch.bool)
     if aligned is not None:
@@ -108,7 +108,7 @@ def train_head(args: argparse.Namespace) -> None:
     """Writes RUN/encoder.pt."""
     data, rng = args.data, np.random.default_rng(args.seed)
     aligned = {(u.speaker, u.prompt): u for u in load_utterances(data)}
-    rows = [r for r in recordings(data) if stored(data, "features", r).exists()]
+    rows = [r for r in recordings(data) if stored_path(data, "features", r).exists()]
     rows = [r for r in rows if not r["speaker"].startswith(SYNTHETIC)]
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -116,15 +116,15 @@ def train_head(args: argparse.Namespace) -> None:
         groups.setdefault(own, []).append(row)
     chosen = []
     for name, group in sorted(groups.items()):
-        order = rng.permutation(len(group))
+        order, count = rng.permutation(len(group)), args.per_corpus if name in ("ls", "oc") else args.per_voice
         # speakers without an alignment have no label that could say which content is right
-        chosen += [group[i] for i in order[: args.many if name in ("ls", "oc") else args.few]]
-        print(f"{name}: {min(len(group), args.many if name in ('ls', 'oc') else args.few)} recordings", flush=True)
-    like = load_encoder(args.like / "encoder.pt").eval()
+        chosen += [group[i] for i in order[:count]]
+        print(f"{name}: {min(len(group), count)} recordings", flush=True)
+    like = load_encoder(args.decoder_run / "encoder.pt").eval()
     inputs, content, labels, counts = [], [], [], []
     for row in chosen:
-        found = torch.from_numpy(np.load(stored(data, "features", row)))
-        goal, label, count = wanted(like, samples_of(data, row), aligned.get((row["speaker"], row["utterance"])))
+        found = torch.from_numpy(np.load(stored_path(data, "features", row)))
+        goal, label, count = head_targets(like, samples_of(data, row), aligned.get((row["speaker"], row["utterance"])))
         n = min(len(found), len(goal) // 2)
         if (row["speaker"], row["utterance"]) not in aligned and row["speaker"].startswith("oc"):
             continue
@@ -169,36 +169,36 @@ def train_head(args: argparse.Namespace) -> None:
         told = ", ".join(f"{n} {v:.3f}" for n, v in zip(("distance", "phones", "right"), sums / len(x), strict=True))
         print(f"epoch {epoch}: {told}, {time.monotonic() - began:.0f} s", flush=True)
     ear = WhisperEar(config)
-    ear.begin_with(WhisperEncoder.load(folder("base", data)))
+    ear.load_whisper(WhisperEncoder.load(model_folder("base", data)))
     ear.head = head
     ear.phones.load_state_dict(like.phones.state_dict())
     checkpoint.save(args.run / "encoder.pt", model=ear.state_dict(), ear=asdict(config), step=n_steps, scores={})
 
 
-def store_answers(data: Path, run: Path) -> None:
-    """Content of every recording, (K, 48) in half precision, frame k at sample 160 k, below DATA/answers."""
-    ear = load_hearing(run / "encoder.pt").eval()
+def store_targets(data: Path, run: Path) -> None:
+    """Content of every recording, (K, 48) in half precision, frame k at sample 160 k, below DATA/targets."""
+    ear = load_any_encoder(run / "encoder.pt").eval()
     if not isinstance(ear, WhisperEar):
         raise UserError(f"{run / 'encoder.pt'} is no ear of train_ear.py; run its step `head` first")
-    rows = [r for r in recordings(data) if stored(data, "features", r).exists()]
+    rows = [r for r in recordings(data) if stored_path(data, "features", r).exists()]
     for i, row in enumerate(rows, 1):
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            found = ear.head(torch.from_numpy(np.load(stored(data, "features", row))).float()[None])[0]
-        keep(stored(data, "answers", row), found.half().numpy())
+            found = ear.head(torch.from_numpy(np.load(stored_path(data, "features", row))).float()[None])[0]
+        save_array(stored_path(data, "targets", row), found.half().numpy())
         if i % 1000 == 0 or i == len(rows):
-            print(f"{i}/{len(rows)} answers", flush=True)
+            print(f"{i}/{len(rows)} targets", flush=True)
 
 
-@told_in_a_line
+@one_line_errors
 def main() -> None:
-    """Features, head and answers, one after the other."""
+    """Features, head and targets, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("features", "head", "answers"))
+    parser.add_argument("step", choices=("features", "head", "targets"))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--run", type=Path)
-    parser.add_argument("--like", type=Path, help="a run whose decoder is to be spoken to")
-    parser.add_argument("--many", type=int, default=600, help="recordings of LibriSpeech and of speechocean762, each")
-    parser.add_argument("--few", type=int, default=120, help="recordings of every voice")
+    parser.add_argument("--decoder-run", type=Path, help="a run whose content code is the target")
+    parser.add_argument("--per-corpus", type=int, default=600, help="recordings of LibriSpeech and speechocean762 each")
+    parser.add_argument("--per-voice", type=int, default=120, help="recordings of every voice")
     parser.add_argument("--label-weight", type=float, default=LABEL_WEIGHT)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--batch", type=int, default=512)
@@ -213,11 +213,11 @@ def main() -> None:
     if args.step == "features":
         store_features(args.data)
     elif args.step == "head":
-        if args.like is None:
-            raise UserError("head needs --like, a run such as tools/weights, whose content is to be learnt")
+        if args.decoder_run is None:
+            raise UserError("head needs --decoder-run, a run such as tools/weights, whose content is to be learnt")
         train_head(args)
     else:
-        store_answers(args.data, args.run)
+        store_targets(args.data, args.run)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """Step 3 of training: the content encoder learns phones from distorted speech.
 
     GOMP_SPINCOUNT=30000 python tools/train_encoder.py --data DATA --noises ESC-10 --run RUN --compile
-    ... --run TEACHER --variant teacher --in-noise 0.5
+    ... --run TEACHER --variant teacher --noise-share 0.5
     ... --run TINY --variant tiny --teacher TEACHER/encoder.pt
-    ... --run RUN --start-from tools/weights/encoder.pt --answers EAR/encoder.pt
+    ... --run RUN --start-from tools/weights/encoder.pt --stored-teacher EAR/encoder.pt
 
-With a teacher the encoder also learns what the teacher makes of the clean recording: its content, and its phone
-probabilities, which know more than one aligned label. With --answers what it learns is stored below DATA/answers
-(train_ear.py), so that a large teacher costs nothing; recordings that nobody aligned are heard as well, and people who
-talk are a part of the noise.
+With a teacher (knowledge distillation) the teacher's content and phone probabilities of the clean recording are targets
+beside the aligned labels. With --stored-teacher they are read from DATA/targets (train_ear.py), so that a large teacher
+costs nothing in training; recordings without an alignment are used as well, and babble is a part of the noise.
 
 Stops at any time; the same command goes on from the last checkpoint. Progress: tensorboard --logdir RUN
 """
@@ -30,15 +29,15 @@ from vctrain.data.alignment import label_index
 from vctrain.data.corpora import SPEECHOCEAN
 from vctrain.data.front_end import HOP_LENGTH, log_mel
 from vctrain.data.noise import Noises
-from vctrain.data.speech import IGNORE, IN_NOISE, EncoderSampler, Utterance, load_utterances, load_with_answers
-from vctrain.errors import told_in_a_line
+from vctrain.data.speech import IGNORE, NOISE_SHARE, EncoderSampler, Utterance, load_utterances, load_with_targets
+from vctrain.errors import one_line_errors
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
 from vctrain.progress import Progress
-from vctrain.teachers import ContentTeacher, StoredTeacher, further_ahead
+from vctrain.teachers import ContentTeacher, StoredTeacher, extra_lookahead
 from vctrain.variants import MODELS
 
 EMA = 0.998
-"""The judged and exported weights are this moving average."""
+"""The evaluated and exported weights are this moving average."""
 CHECKPOINT_SECONDS = 420
 """Between two checkpoints; what is learnt since the last one is lost where a training is stopped."""
 LABEL_WEIGHT = 0.7
@@ -89,7 +88,7 @@ def frame_accuracy(encoder: ContentEncoder, utterances: list[Utterance]) -> floa
     return right / total if total else float("nan")
 
 
-@told_in_a_line
+@one_line_errors
 def main() -> None:
     """Writes RUN/encoder.pt and TensorBoard logs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -98,10 +97,10 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--variant", choices=MODELS, default="default")
     parser.add_argument("--start-from", type=Path, help="another run's encoder.pt, whose weights are taken at step 0")
-    parser.add_argument("--teacher", type=Path, help="another run's encoder.pt, whose answers are learnt as well")
-    parser.add_argument("--answers", type=Path, help="encoder.pt of train_ear.py, whose stored answers are learnt")
+    parser.add_argument("--teacher", type=Path, help="another run's encoder.pt, to learn from as well")
+    parser.add_argument("--stored-teacher", type=Path, help="encoder.pt of train_ear.py, whose targets are stored")
     parser.add_argument("--label-weight", type=float, default=LABEL_WEIGHT, help="of aligned labels beside a teacher")
-    parser.add_argument("--in-noise", type=float, default=IN_NOISE, metavar="SHARE", help="of speech that is in noise")
+    parser.add_argument("--noise-share", type=float, default=NOISE_SHARE, help="share of crops with noise added")
     parser.add_argument("--steps", type=int, default=10000)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--frames", type=int, default=400)
@@ -117,9 +116,9 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
 
-    utterances = load_with_answers(args.data) if args.answers else load_utterances(args.data)
+    utterances = load_with_targets(args.data) if args.stored_teacher else load_utterances(args.data)
     noises = Noises.load(args.noises)
-    if args.answers:
+    if args.stored_teacher:
         noises = replace(noises, people=[u.samples for u in utterances if u.split == "train"])
     unseen = [u for u in utterances if u.speaker == "ls19"][::6]
     accented = [u for u in utterances if u.split == "test" and u.speaker.startswith(SPEECHOCEAN)][::50]
@@ -127,11 +126,11 @@ def main() -> None:
     encoder = ContentEncoder(MODELS[args.variant].encoder)
     latency = encoder.config.latency
     if args.start_from is not None:
-        encoder.begin_as(load_encoder(args.start_from))
-    stored = StoredTeacher(args.answers) if args.answers is not None else None
+        encoder.init_from(load_encoder(args.start_from))
+    stored = StoredTeacher(args.stored_teacher) if args.stored_teacher is not None else None
     teacher = ContentTeacher(args.teacher) if args.teacher is not None else None
     if teacher is not None:
-        further_ahead(teacher.encoder, latency)
+        extra_lookahead(teacher.encoder, latency)
     if args.compile:
         encoder.compile(dynamic=False)
         if teacher is not None:
@@ -148,14 +147,14 @@ def main() -> None:
         optimizer.load_state_dict(saved["optimizer"])
         schedule.load_state_dict(saved["schedule"])
         step = saved["step"]
-    sampler = EncoderSampler(utterances, noises, latency, args.seed + step, args.in_noise)
+    sampler = EncoderSampler(utterances, noises, latency, args.seed + step, args.noise_share)
     n_parameters = sum(p.numel() for p in encoder.parameters())
     print(f"{n_parameters / 1e6:.2f} M parameters, {len(utterances)} utterances, from step {step}", flush=True)
 
     writer = SummaryWriter(args.run / "tensorboard")
     progress, saved_at = Progress(writer), time.monotonic()
     while step < args.steps:
-        distorted, clean, labels, answers = sampler.batch(args.batch, args.frames)
+        distorted, clean, labels, targets = sampler.batch(args.batch, args.frames)
         mels = mask_mels(warp_mels(log_mel(torch.from_numpy(distorted)), sampler.rng), sampler.rng)
         target = torch.from_numpy(labels)
         heard = target != IGNORE
@@ -166,7 +165,7 @@ def main() -> None:
         if teacher is not None:
             loss = args.label_weight * loss + teacher.loss(torch.from_numpy(clean), content, logits, heard, latency)
         if stored is not None:
-            loss = args.label_weight * loss + stored.loss(torch.from_numpy(answers), content, logits)
+            loss = args.label_weight * loss + stored.loss(torch.from_numpy(targets), content, logits)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
@@ -177,18 +176,18 @@ def main() -> None:
         right = (logits.argmax(-1) == target)[heard].float().mean()
         progress.add({"loss": loss.item(), "accuracy": right.item()})
         if step % 100 == 0:
-            progress.tell(step)
+            progress.report(step)
         if time.monotonic() - saved_at > CHECKPOINT_SECONDS or step == args.steps:
-            judged = average.module
-            scores = {"ls19": frame_accuracy(judged, unseen), "bdl, unseen prompts": frame_accuracy(judged, seen)}
+            averaged = average.module
+            scores = {"ls19": frame_accuracy(averaged, unseen), "bdl, unseen prompts": frame_accuracy(averaged, seen)}
             if accented:
-                scores["speechocean762, test half"] = frame_accuracy(judged, accented)
+                scores["speechocean762, test half"] = frame_accuracy(averaged, accented)
             for name, score in scores.items():
                 writer.add_scalar(f"frame accuracy/{name}", score, step)
             print(f"{step} frame accuracy {scores}", flush=True)
             checkpoint.save(
                 path,
-                model=judged.state_dict(),
+                model=averaged.state_dict(),
                 trained=encoder.state_dict(),
                 average=average.state_dict(),
                 optimizer=optimizer.state_dict(),

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from vctrain import checkpoint
 from vctrain.data import pitch
 from vctrain.data.noise import load_noises
-from vctrain.errors import told_in_a_line
+from vctrain.errors import one_line_errors
 from vctrain.models.pitch_network import GRID_MIN, GRID_PER_OCTAVE, GRID_SIZE, LATENCIES, PitchNetwork, weights_file
 from vctrain.progress import Progress
 
@@ -102,7 +102,7 @@ def source(network: PitchNetwork, latency: int) -> str:
     return "\n".join([*text, "};", "", "}  // namespace edgevc", ""])
 
 
-@told_in_a_line
+@one_line_errors
 def main() -> None:
     """Writes RUN/pitch_LATENCY.pt and the C++ weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -142,7 +142,7 @@ def main() -> None:
         schedule.step()
         progress.add({"loss": loss.item()})
         if step % 250 == 0:
-            progress.tell(step)
+            progress.report(step)
     checkpoint.save(args.run / f"pitch_{args.latency}.pt", model=network.state_dict(), step=args.steps)
     weights_file(args.latency).write_text(source(network, args.latency))
 

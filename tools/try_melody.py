@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from vctrain.data.corpora import VOICES, listed
 from vctrain.data.pitch import held_out_speakers
 from vctrain.data.voices import track_pitch
-from vctrain.errors import told_in_a_line
-from vctrain.judge.scoring import load
+from vctrain.errors import one_line_errors
+from vctrain.evaluation.scoring import load
 from vctrain.metrics import MIN_VOICED, compare_melodies, f0
 
 LATENCY, HOP = 480, 160
@@ -52,7 +52,7 @@ def moved(contour: NDArray[np.float32], slow: float, opening: float) -> NDArray[
     return out
 
 
-@told_in_a_line
+@one_line_errors
 def main() -> None:
     """Prints a line for each pair of constants."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 from vctrain import metrics
 from vctrain.data.corpora import UNSEEN_SPEAKERS, VOICES, listed
-from vctrain.errors import told_in_a_line
+from vctrain.errors import one_line_errors
+from vctrain.evaluation import trials
+from vctrain.evaluation.scoring import cached_metric, load
+from vctrain.evaluation.systems import Bundle
 from vctrain.export import trained
 from vctrain.export.graphs import conditioning_table
-from vctrain.judge import trials
-from vctrain.judge.scoring import judged, load
-from vctrain.judge.systems import Bundle
 
 from edgevc.bundle import ModelBundle, write_manifest
 
@@ -71,10 +71,10 @@ def read(path: Path, bundle: Path | None, voice: str, cache: Path) -> tuple[list
     samples = load(path)
     if bundle is not None:
         samples = Bundle(bundle).convert(samples, voice)
-    return judged(samples, "words", cache), judged(samples, "embedding", cache)
+    return cached_metric(samples, "words", cache), cached_metric(samples, "embedding", cache)
 
 
-@told_in_a_line
+@one_line_errors
 def main() -> None:
     """Prints a line for each mixture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,8 +1,8 @@
 """The ear of `studio`: Whisper's encoder, tuned to follow a stream in blocks and to hear in noise.
 
-    python tools/tune_ear.py --data DATA --noises ESC-10 --answers EAR/encoder.pt --run STUDIO
+    python tools/tune_ear.py --data DATA --noises ESC-10 --stored-teacher EAR/encoder.pt --run STUDIO
 
-It learns what the teacher of train_ear.py, which hears whole recordings, made of the clean ones (DATA/answers), while
+It learns what the teacher of train_ear.py, which hears whole recordings, made of the clean ones (DATA/targets), while
 it hears them distorted, and 220 ms at a time. STUDIO/encoder.pt is an encoder as any other (`evaluate.py --run`, with a
 decoder.pt beside it). Stops at any time; the same command goes on from the last checkpoint.
 """
@@ -24,11 +24,11 @@ from vctrain.data.alignment import label_index
 from vctrain.data.corpora import SPEECHOCEAN
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.noise import Noises
-from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_with_answers
+from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_with_targets
 from vctrain.data.voices import normalise
-from vctrain.errors import UserError, told_in_a_line
-from vctrain.judge.readers import folder
-from vctrain.models.ear import EarConfig, WhisperEar, load_hearing
+from vctrain.errors import UserError, one_line_errors
+from vctrain.evaluation.whisper_asr import model_folder
+from vctrain.models.ear import EarConfig, WhisperEar, load_any_encoder
 from vctrain.models.whisper import LONGEST_ROWS, WhisperEncoder
 from vctrain.progress import Progress
 from vctrain.teachers import StoredTeacher
@@ -49,7 +49,7 @@ def frame_accuracy(ear: WhisperEar, utterances: list[Utterance]) -> float:
     with torch.no_grad():
         for utterance in utterances:
             samples = torch.from_numpy(normalise(utterance.samples / np.float32(32768)))[None]
-            found = ear.phones(ear.on_grid(samples).float())[0].argmax(-1).numpy()
+            found = ear.phones(ear.content_frames(samples).float())[0].argmax(-1).numpy()
             index = label_index(HOP_LENGTH * np.arange(len(found)))
             inside = (index >= 0) & (index < len(utterance.labels))
             right += int((found[inside] == utterance.labels[index[inside]]).sum())
@@ -57,8 +57,8 @@ def frame_accuracy(ear: WhisperEar, utterances: list[Utterance]) -> float:
     return right / total if total else float("nan")
 
 
-def hide(samples: Tensor, rng: np.random.Generator) -> Tensor:
-    """Silences up to 60 ms of every other recording (B, T): what a row does not hear, its neighbours tell."""
+def mask_time(samples: Tensor, rng: np.random.Generator) -> Tensor:
+    """Time masking: up to 60 ms of every other recording (B, T) are silenced."""
     samples = samples.clone()
     for row in samples:
         if rng.random() < 0.5:
@@ -68,16 +68,16 @@ def hide(samples: Tensor, rng: np.random.Generator) -> Tensor:
     return samples
 
 
-@told_in_a_line
+@one_line_errors
 def main() -> None:
     """Writes RUN/encoder.pt and TensorBoard logs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--noises", type=Path, required=True)
-    parser.add_argument("--answers", type=Path, required=True, help="encoder.pt of train_ear.py")
+    parser.add_argument("--stored-teacher", type=Path, required=True, help="encoder.pt of train_ear.py")
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--start-from", type=Path, help="another run's encoder.pt, whose weights are taken at step 0")
-    parser.add_argument("--in-noise", type=float, default=0.7, metavar="SHARE", help="of speech that is in noise")
+    parser.add_argument("--noise-share", type=float, default=0.7, help="share of crops with noise added")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--frames", type=int, default=528, help="a whole number of blocks, of 22 frames each")
@@ -89,28 +89,28 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
-    utterances = load_with_answers(args.data)
+    utterances = load_with_targets(args.data)
     noises = replace(Noises.load(args.noises), people=[u.samples for u in utterances if u.split == "train"])
-    judged_on = {
+    tested_on = {
         "ls19": [u for u in utterances if u.speaker == "ls19"][::12],
         "speechocean762, test half": [
             u for u in utterances if u.split == "test" and u.speaker.startswith(SPEECHOCEAN) and len(u.words)
         ][::50],
     }
-    teacher = StoredTeacher(args.answers)
+    teacher = StoredTeacher(args.stored_teacher)
     ear = WhisperEar(STUDIO)
-    ear.begin_with(WhisperEncoder.load(folder("base", args.data)))
+    ear.load_whisper(WhisperEncoder.load(model_folder("base", args.data)))
     ear.phones.load_state_dict(teacher.phones.state_dict())
-    if isinstance(whole := load_hearing(args.answers), WhisperEar):
-        ear.head.begin_as(whole.head)
+    if isinstance(whole := load_any_encoder(args.stored_teacher), WhisperEar):
+        ear.head.init_from(whole.head)
     if args.start_from is not None:
-        begun = load_hearing(args.start_from)
+        begun = load_any_encoder(args.start_from)
         if not isinstance(begun, WhisperEar) or begun.config != STUDIO:
             raise UserError(f"--start-from: {args.start_from} is no ear of tune_ear.py; leave it out or give one")
         ear.load_state_dict(begun.state_dict())
     elif not (args.run / "encoder.pt").exists():
         speech = [u for u in utterances if u.split == "train"][:: len(utterances) // FITTED + 1]
-        missed = ear.begin_hearing(torch.from_numpy(normalise(u.samples / np.float32(32768)))[None] for u in speech)
+        missed = ear.fit_front_end(torch.from_numpy(normalise(u.samples / np.float32(32768)))[None] for u in speech)
         print(f"front end fitted to {len(speech)} recordings: {missed:.4f} of the variance is missed", flush=True)
     own = [p for name, p in ear.named_parameters() if not name.startswith("encoder.")]
     taken = [p for name, p in ear.named_parameters() if name.startswith("encoder.")]
@@ -127,7 +127,7 @@ def main() -> None:
         schedule.load_state_dict(saved["schedule"])
         step = saved["step"]
     # frame k of the ear belongs to sample 160 k of the crop
-    sampler = EncoderSampler(utterances, noises, HOP_LENGTH, args.seed + step, args.in_noise)
+    sampler = EncoderSampler(utterances, noises, HOP_LENGTH, args.seed + step, args.noise_share)
     print(
         f"{sum(p.numel() for p in ear.parameters()) / 1e6:.2f} M parameters, {len(utterances)} utterances", flush=True
     )
@@ -136,13 +136,13 @@ def main() -> None:
     writer = SummaryWriter(args.run / "tensorboard")
     progress, saved_at = Progress(writer), time.monotonic()
     while step < args.steps:
-        distorted, _, labels, answers = sampler.batch(args.batch, args.frames)
-        samples = hide(torch.from_numpy(distorted[:, : HOP_LENGTH * args.frames - 1]), sampler.rng)
+        distorted, _, labels, targets = sampler.batch(args.batch, args.frames)
+        samples = mask_time(torch.from_numpy(distorted[:, : HOP_LENGTH * args.frames - 1]), sampler.rng)
         target = torch.from_numpy(labels)
         with torch.autocast("cpu", torch.bfloat16):
-            content = ear.on_grid(samples, int(sampler.rng.integers(LONGEST_ROWS))).float()
+            content = ear.content_frames(samples, int(sampler.rng.integers(LONGEST_ROWS))).float()
         logits = ear.phones(content)
-        taught = teacher.loss(torch.from_numpy(answers), content, logits)
+        taught = teacher.loss(torch.from_numpy(targets), content, logits)
         named = F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=IGNORE, label_smoothing=0.05)
         loss = taught + args.label_weight * torch.nan_to_num(named)
         optimizer.zero_grad()
@@ -156,9 +156,9 @@ def main() -> None:
         right = (logits.argmax(-1) == target)[heard].float().mean()
         progress.add({"loss": loss.item(), "taught": taught.item(), "accuracy": torch.nan_to_num(right).item()})
         if step % 50 == 0:
-            progress.tell(step)
+            progress.report(step)
         if time.monotonic() - saved_at > CHECKPOINT_SECONDS or step == args.steps:
-            scores = {name: frame_accuracy(average.module, group) for name, group in judged_on.items()}
+            scores = {name: frame_accuracy(average.module, group) for name, group in tested_on.items()}
             print(f"{step} frame accuracy {scores}", flush=True)
             checkpoint.save(
                 path,

@@ -10,7 +10,7 @@ from vctrain.alternatives import SYNTHESES, inverse_stft, minimum_phase
 from vctrain.export.graphs import FoldedDecoder
 from vctrain.models.decoder import Decoder, DecoderConfig
 from vctrain.synthesis import N_BINS, N_FFT, N_FILTERS, synthesize
-from vctrain.teachers import speak
+from vctrain.teachers import decode_batch
 
 pytestmark = pytest.mark.tools
 
@@ -58,7 +58,7 @@ def test_a_decoder_learns_through_it(name):
         "voice": torch.eye(3)[:2],
         "gain": torch.ones(2, 1),
     }
-    sound = speak(decoder, batch)
+    sound = decode_batch(decoder, batch)
     assert sound.shape == (2, 4800)
     sound.square().mean().backward()
     used = [p for p in decoder.parameters() if p.grad is not None and p.grad.abs().max() > 0]

@@ -11,14 +11,14 @@ import pytest
 import soundfile
 import torch
 import train_decoder
-from train_decoder import misheard
+from train_decoder import phone_loss
 from vctrain import checkpoint, teachers
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.voices import SourceSampler, VoiceRecording, VoiceSampler, track_pitch
 from vctrain.errors import UserError
 from vctrain.models.content_encoder import load_encoder
 from vctrain.models.decoder import load_decoder
-from vctrain.teachers import ContentTeacher, divergence, hear
+from vctrain.teachers import ContentTeacher, encode, kl_divergence
 
 pytestmark = pytest.mark.tools
 
@@ -45,44 +45,44 @@ def delayed(samples, by):
 
 # 240: an output between two frames
 @pytest.mark.parametrize("latency", [LATENCY, 240])
-def test_the_source_itself_delayed_as_the_output_is_heard_best(encoder, samples, latency):
+def test_the_phone_loss_is_least_for_the_source_delayed_as_the_output(encoder, samples, latency):
     with torch.no_grad():
-        phones = hear(encoder, samples)[1]
+        phones = encode(encoder, samples)[1]
         delays = (latency - HOP_LENGTH, latency, latency + HOP_LENGTH)
-        unclear = {delay: float(misheard(encoder, delayed(samples, delay), phones, latency)) for delay in delays}
+        losses = {delay: float(phone_loss(encoder, delayed(samples, delay), phones, latency)) for delay in delays}
         noise = torch.from_numpy(np.random.default_rng(1).normal(size=samples.shape).astype(np.float32) * 0.1)
-        unclear["noise"] = float(misheard(encoder, noise, phones, latency))
+        losses["noise"] = float(phone_loss(encoder, noise, phones, latency))
     # measured 2e-5; a frame off 0.19, noise 5.3
-    assert unclear[latency] < 1e-3
-    assert min(unclear[latency - HOP_LENGTH], unclear[latency + HOP_LENGTH]) > 0.05
-    assert unclear["noise"] > 1
+    assert losses[latency] < 1e-3
+    assert min(losses[latency - HOP_LENGTH], losses[latency + HOP_LENGTH]) > 0.05
+    assert losses["noise"] > 1
 
 
 @pytest.mark.parametrize("latency", [LATENCY, 240])
-def test_a_teachers_answers_belong_to_the_students_frames(encoder, samples, latency):
+def test_a_teachers_targets_belong_to_the_students_frames(encoder, samples, latency):
     teacher = ContentTeacher(TOOLS / "weights" / "encoder.pt")
-    content, phones = teacher.answers(samples, latency)
+    content, phones = teacher.targets(samples, latency)
     # a student with the teacher's own weights that hears the sound so much earlier
     with torch.no_grad():
-        earlier = hear(encoder, samples[:, LATENCY - latency :])
+        earlier = encode(encoder, samples[:, LATENCY - latency :])
     count = min(content.shape[1], earlier[0].shape[1])
     start = 60  # past what the shorter history changes
     assert float((content - earlier[0])[:, start:count].abs().mean()) < 0.15 * float(content.abs().mean())
-    assert float(divergence(phones[:, start:count], earlier[1][:, start:count]).mean()) < 0.05
+    assert float(kl_divergence(phones[:, start:count], earlier[1][:, start:count]).mean()) < 0.05
 
 
 @pytest.mark.parametrize("latency", [LATENCY, 240])
-def test_answers_of_a_teacher_that_hears_far_ahead_belong_to_the_students_frames(monkeypatch, samples, latency):
+def test_targets_of_a_teacher_with_a_long_lookahead_belong_to_the_students_frames(monkeypatch, samples, latency):
     teacher = ContentTeacher(TOOLS / "weights" / "encoder.pt")
-    expected = teacher.answers(samples, latency)
+    expected = teacher.targets(samples, latency)
 
-    def hear_later(encoder, samples):
+    def encode_later(encoder, samples):
         # the same answers, 27 frames after they were known
-        return tuple(torch.nn.functional.pad(x, (0, 0, 27, 0))[:, : x.shape[1]] for x in hear(encoder, samples))
+        return tuple(torch.nn.functional.pad(x, (0, 0, 27, 0))[:, : x.shape[1]] for x in encode(encoder, samples))
 
-    monkeypatch.setattr(teachers, "hear", hear_later)
+    monkeypatch.setattr(teachers, "encode", encode_later)
     teacher.encoder.config = replace(teacher.encoder.config, latency=LATENCY + 27 * HOP_LENGTH)
-    found = teacher.answers(samples, latency)
+    found = teacher.targets(samples, latency)
     for answer, other in zip(found, expected, strict=True):
         assert torch.equal(answer, other[:, :-27])
 
@@ -120,35 +120,35 @@ def train(monkeypatch, data, tmp_path):
     return call
 
 
-def test_kept_weights_have_no_judges_and_wait_until_they_have_learnt(train, capsys):
+def test_kept_weights_have_no_discriminators_and_these_are_trained_first(train, capsys):
     with pytest.raises(SystemExit):
-        train("--judges-first", "0")
-    assert "has no judges; let them learn first, as in --judges-first 400" in capsys.readouterr().err
-    run = train("--judges-first", "1")
+        train("--discriminator-warmup", "0")
+    assert "has no discriminators; train them first, as by --discriminator-warmup 400" in capsys.readouterr().err
+    run = train("--discriminator-warmup", "1")
     before = load_decoder(TOOLS / "weights" / "tiny" / "decoder.pt").state_dict()
     after = checkpoint.load(run / "decoder.pt")["model"]
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
-def test_while_the_judges_learn_the_decoder_stays_as_it_is(train):
-    run = train("--judges-first", "2")
+def test_while_the_discriminators_warm_up_the_decoder_stays_as_it_is(train):
+    run = train("--discriminator-warmup", "2")
     before = load_decoder(TOOLS / "weights" / "tiny" / "decoder.pt").state_dict()
     saved = checkpoint.load(run / "decoder.pt")
     assert all(torch.equal(before[name], saved["model"][name]) for name in before)
-    assert saved["judge_optimizer"]["state"]
+    assert saved["discriminator_optimizer"]["state"]
 
 
 @pytest.mark.parametrize("teacher", [(), ("--teacher", str(TOOLS / "weights"))], ids=["no teacher", "a teacher"])
 def test_an_encoder_that_learns_too_is_kept_and_one_that_does_not_stays_as_it_is(train, samples, teacher):
     kept = (TOOLS / "weights" / "tiny" / "encoder.pt").read_bytes()
-    run = train(*teacher, "--judges-first", "1")
+    run = train(*teacher, "--discriminator-warmup", "1")
     assert (run / "encoder.pt").read_bytes() == kept
     (run / "decoder.pt").unlink()
     before = load_encoder(run / "encoder.pt").eval()
-    train(*teacher, "--judges-first", "1", "--encoder-too")
+    train(*teacher, "--discriminator-warmup", "1", "--train-encoder")
     after = load_encoder(run / "encoder.pt").eval()
     with torch.no_grad():
-        apart = float(divergence(hear(before, samples)[1], hear(after, samples)[1]).mean())
+        apart = float(kl_divergence(encode(before, samples)[1], encode(after, samples)[1]).mean())
     # one step of a moving average: another network, that hears the same
     assert 0 < apart < 0.01
 
@@ -162,7 +162,7 @@ def test_a_stopped_training_of_both_goes_on_and_keeps_to_what_the_encoder_was(mo
             raise KeyboardInterrupt
         return step(training)
 
-    options = ("--encoder-too", "--judges-first", "1", "--steps", "3")
+    options = ("--train-encoder", "--discriminator-warmup", "1", "--steps", "3")
     with monkeypatch.context() as patch:
         patch.setattr(train_decoder.Training, "step", stop_after_two)
         patch.setattr(train_decoder, "CHECKPOINT_SECONDS", 0)
@@ -171,7 +171,7 @@ def test_a_stopped_training_of_both_goes_on_and_keeps_to_what_the_encoder_was(mo
     kept = []
 
     def keep(training):
-        kept.append(training.keeper.encoder.state_dict())
+        kept.append(training.reference.encoder.state_dict())
         return step(training)
 
     monkeypatch.setattr(train_decoder.Training, "step", keep)
@@ -183,39 +183,39 @@ def test_a_stopped_training_of_both_goes_on_and_keeps_to_what_the_encoder_was(mo
     saved = checkpoint.load(run / "decoder.pt")
     assert saved["step"] == 3
     learnt = load_encoder(run / "encoder.pt").state_dict()
-    assert all(torch.equal(saved["encoders_average"][f"module.{name}"], learnt[name]) for name in learnt)
+    assert all(torch.equal(saved["encoder_average"][f"module.{name}"], learnt[name]) for name in learnt)
     assert any(not torch.equal(begun_with[name], learnt[name]) for name in learnt)
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--encoder-too", "--teacher", str(TOOLS / "weights")), "decoder.pt has no encoder, encoders_average,"),
+        (("--train-encoder", "--teacher", str(TOOLS / "weights")), "decoder.pt has no encoder, encoder_average,"),
         (("--synthesis", "istft"), "was begun with synthesis learnt-phase, this command says istft"),
         (("--variant", "default"), "is a decoder of another size; give its --variant"),
     ],
 )
 def test_a_decoder_does_not_go_on_from_another_training(train, capsys, options, said):
-    run = train("--judges-first", "1")
+    run = train("--discriminator-warmup", "1")
     before = (run / "decoder.pt").read_bytes()
     with pytest.raises(SystemExit) as ended:
-        train("--judges-first", "1", *options)
+        train("--discriminator-warmup", "1", *options)
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
     assert (run / "decoder.pt").read_bytes() == before
 
 
 def test_an_encoder_that_learnt_too_is_not_left_behind(train, capsys):
-    train("--judges-first", "1", "--encoder-too")
+    train("--discriminator-warmup", "1", "--train-encoder")
     with pytest.raises(SystemExit):
-        train("--judges-first", "1")
-    assert "was begun with encoder_too True, this command says False" in capsys.readouterr().err
+        train("--discriminator-warmup", "1")
+    assert "was begun with train_encoder True, this command says False" in capsys.readouterr().err
 
 
 def test_a_teacher_knows_the_voices_that_there_are(monkeypatch, train, capsys):
     monkeypatch.setattr(teachers, "VOICES", ("kathleen", "slt", "bdl", "anna"))
     with pytest.raises(SystemExit):
-        train("--teacher", str(TOOLS / "weights"), "--judges-first", "1")
+        train("--teacher", str(TOOLS / "weights"), "--discriminator-warmup", "1")
     assert "knows 3 voices, there are 4: kathleen, slt, bdl, anna" in capsys.readouterr().err
 
 
@@ -226,13 +226,13 @@ class Echo:
         self.encoder = encoder
         self.encoder.config = replace(encoder.config, latency=latency)
 
-    def say(self, samples, batch):
+    def convert(self, samples, batch):
         assert batch["f0"].shape[1] * HOP_LENGTH == samples.shape[1]
         return delayed(samples, self.encoder.config.latency)
 
 
 @pytest.mark.parametrize(("teachers", "students"), [(480, 480), (480, 240), (4800, 480)])
-def test_what_a_teacher_says_is_as_late_as_its_student(data, teachers, students):
+def test_what_a_teacher_converts_is_as_late_as_its_student(data, teachers, students):
     student = load_encoder(TOOLS / "weights" / "tiny" / "encoder.pt").eval()
     student.config = replace(student.config, latency=students)
     teacher = Echo(load_encoder(TOOLS / "weights" / "tiny" / "encoder.pt").eval(), teachers)
@@ -243,14 +243,14 @@ def test_what_a_teacher_says_is_as_late_as_its_student(data, teachers, students)
     assert float(batch["clean"].abs().max()) > 0.01
 
 
-def test_a_teacher_hears_at_least_as_far_ahead_as_its_student(data):
+def test_a_teacher_needs_at_least_the_lookahead_of_its_student(data):
     student = load_encoder(TOOLS / "weights" / "encoder.pt").eval()
     teacher = Echo(load_encoder(TOOLS / "weights" / "encoder.pt").eval(), 240)
-    with pytest.raises(UserError, match="at least as far ahead as its student, got 240 samples and 480"):
+    with pytest.raises(UserError, match="at least the lookahead of its student, got 240 samples and 480"):
         SourceSampler(data, student, {}, 1, teacher)
     short = ContentTeacher(TOOLS / "weights" / "low-latency" / "encoder.pt")
     with pytest.raises(UserError, match="got 240 samples and 480"):
-        short.answers(torch.zeros(1, 1600), 480)
+        short.targets(torch.zeros(1, 1600), 480)
 
 
 @pytest.mark.parametrize("latency", [LATENCY, 240])
@@ -276,9 +276,11 @@ def test_what_another_body_says_is_taken_from_where_it_says_it(latency):
     assert stretched > 3
 
 
-def test_an_encoder_does_not_learn_from_a_decoder_that_has_met_no_judges_yet(train):
+def test_an_encoder_does_not_learn_from_a_decoder_without_an_adversarial_loss_yet(train):
     kept = load_encoder(TOOLS / "weights" / "tiny" / "encoder.pt").state_dict()
-    run = train("--teacher", str(TOOLS / "weights"), "--judges-first", "1", "--encoder-too", "--adversarial-from", "2")
+    run = train(
+        "--teacher", str(TOOLS / "weights"), "--discriminator-warmup", "1", "--train-encoder", "--adversarial-from", "2"
+    )
     found = load_encoder(run / "encoder.pt").state_dict()
     assert all(torch.equal(kept[name], found[name]) for name in kept)
 

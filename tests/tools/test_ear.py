@@ -1,4 +1,4 @@
-"""Whisper's encoder as an ear: read from its file, heard in blocks, and answers stored for others to learn."""
+"""Whisper's encoder as an ear: read from its file, heard in blocks, and targets stored for others to learn."""
 
 import struct
 from dataclasses import asdict, replace
@@ -11,9 +11,9 @@ import tune_ear
 from scipy.signal import lfilter
 from vctrain import checkpoint
 from vctrain.data.front_end import HOP_LENGTH
-from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_answers, splice
+from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_targets, splice
 from vctrain.errors import UserError
-from vctrain.models.ear import EarConfig, WhisperEar, between
+from vctrain.models.ear import EarConfig, WhisperEar, interpolate
 from vctrain.models.whisper import (
     LONGEST_ROWS,
     ROW_AHEAD,
@@ -23,7 +23,7 @@ from vctrain.models.whisper import (
     log_mel,
     read_ctranslate2,
 )
-from vctrain.teachers import StoredTeacher, hear
+from vctrain.teachers import StoredTeacher, encode
 
 pytestmark = pytest.mark.tools
 
@@ -131,7 +131,7 @@ def test_nothing_beyond_the_stated_latency_is_heard(noise, block, front_end, ahe
     other = noise.clone()
     other[:, changed_from:] *= -3
     with torch.no_grad():
-        before, after = ear.on_grid(noise)[0], ear.on_grid(other)[0]
+        before, after = ear.content_frames(noise)[0], ear.content_frames(other)[0]
     differ = (before != after).any(-1)
     first = int(differ.float().argmax())
     # frame k belongs to sample 160 k
@@ -146,7 +146,7 @@ def test_the_ear_of_studio_hears_no_further_than_it_says(noise):
     other = noise.clone()
     other[:, 30_000:] *= -3
     with torch.no_grad():
-        content = [hear(ear, x)[0][0] for x in (noise, other)]
+        content = [encode(ear, x)[0][0] for x in (noise, other)]
     # frame m is out when sample 160 (m + 1) has come
     same = (content[0] == content[1]).all(-1)
     assert same[: 30_000 // HOP_LENGTH].all()
@@ -163,7 +163,7 @@ def test_the_runtimes_front_end_is_brought_near_whispers():
         loud = np.abs(np.sin(np.arange(32_000) / 2000)) ** 2 + 1e-3
         return torch.from_numpy((0.01 * colour * loud).astype(np.float32))[None]
 
-    missed = ear.begin_hearing([speech_like(i) for i in range(30)])
+    missed = ear.fit_front_end([speech_like(i) for i in range(30)])
     assert missed < 0.1
     other = speech_like(int(rng.integers(100, 200)))
     with torch.no_grad():
@@ -177,15 +177,15 @@ def test_whole_attention_hears_everything(noise):
     other = noise.clone()
     other[:, 40_000:] = 0
     with torch.no_grad():
-        assert (ear.on_grid(noise)[0, 0] != ear.on_grid(other)[0, 0]).any()
+        assert (ear.content_frames(noise)[0, 0] != ear.content_frames(other)[0, 0]).any()
 
 
 @pytest.mark.parametrize("latency", [240, 480, 3840])
 def test_frames_line_up_with_a_converters(noise, latency):
     ear = ear_of(latency=latency)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        grid = ear.on_grid(noise).float()[0]
-    content, phones = hear(ear, noise)
+        grid = ear.content_frames(noise).float()[0]
+    content, phones = encode(ear, noise)
     assert content.shape == (1, 300, 48)
     assert phones.shape == (1, 300, 40)
     m = 200
@@ -197,7 +197,7 @@ def test_frames_line_up_with_a_converters(noise, latency):
 
 def test_a_head_without_neighbours_begins_as_one_with_them():
     wide, narrow = ear_of().head, ear_of(neighbours=0).head
-    narrow.begin_as(wide)
+    narrow.init_from(wide)
     # where rows do not change, both say the same
     rows = torch.randn(1, 1, 128).expand(1, 9, 128)
     with torch.no_grad():
@@ -206,47 +206,47 @@ def test_a_head_without_neighbours_begins_as_one_with_them():
 
 def test_the_first_and_the_last_row_go_on():
     rows = torch.arange(4.0)[:, None]
-    assert between(rows, torch.tensor([-3.0, 0.25, 2.5, 9.0]))[:, 0].tolist() == [0, 0.25, 2.5, 3]
+    assert interpolate(rows, torch.tensor([-3.0, 0.25, 2.5, 9.0]))[:, 0].tolist() == [0, 0.25, 2.5, 3]
 
 
 def counted(tmp_path, n_frames=100):
-    """A recording whose every sample tells the frame of 160 that it lies in, and answers that say the same."""
+    """A recording whose every sample tells the frame of 160 that it lies in, and targets that say the same."""
     samples = np.repeat(np.arange(n_frames), HOP_LENGTH).astype(np.int16)
     # answer k belongs to sample 160 k, which begins frame k
-    answers = np.repeat(np.arange(n_frames + 1)[:, None], 3, 1).astype(np.float16)
-    (tmp_path / "answers").mkdir()
-    np.save(tmp_path / "answers" / "a.npy", answers)
+    targets = np.repeat(np.arange(n_frames + 1)[:, None], 3, 1).astype(np.float16)
+    (tmp_path / "targets").mkdir()
+    np.save(tmp_path / "targets" / "a.npy", targets)
     sf.write(tmp_path / "a.flac", samples, 16_000)
-    return samples, load_answers(tmp_path, "a.flac")
+    return samples, load_targets(tmp_path, "a.flac")
 
 
 def test_stored_answers_come_in_the_aligners_frames(tmp_path):
-    _, answers = counted(tmp_path)
+    _, targets = counted(tmp_path)
     # frame k is centred at sample 205 + 160 k
-    assert answers[10, 0] == pytest.approx(10 + 205 / 160, abs=0.01)
-    assert load_answers(tmp_path, "b.flac") is None
+    assert targets[10, 0] == pytest.approx(10 + 205 / 160, abs=0.01)
+    assert load_targets(tmp_path, "b.flac") is None
 
 
 def test_spliced_words_keep_their_answers(tmp_path):
-    samples, answers = counted(tmp_path)
+    samples, targets = counted(tmp_path)
     utterance = Utterance(
-        "a", "u", "train", samples, np.zeros(105, np.int8), np.arange(0, 90, 9, dtype=np.int32), answers
+        "a", "u", "train", samples, np.zeros(105, np.int8), np.arange(0, 90, 9, dtype=np.int32), targets
     )
     rng = np.random.default_rng(0)
     for _ in range(5):
         spliced = splice([utterance], 16_000, rng)
-        assert len(spliced.answers) == len(spliced.labels)
+        assert len(spliced.targets) == len(spliced.labels)
         centres = spliced.samples[205 + HOP_LENGTH * np.arange(len(spliced.labels))]
         # a sample tells the beginning of its frame, the answer the place within
-        assert np.abs(spliced.answers[:, 0].astype(float) - 205 / 160 % 1 - centres).max() <= 0.1
+        assert np.abs(spliced.targets[:, 0].astype(float) - 205 / 160 % 1 - centres).max() <= 0.1
 
 
 @pytest.mark.parametrize("latency", [160, 480])
 def test_a_crops_answers_are_of_what_was_heard_a_latency_ago(tmp_path, latency):
-    samples, answers = counted(tmp_path, 400)
+    samples, targets = counted(tmp_path, 400)
     none = np.zeros(0, np.int32)
     silent = np.full(405, IGNORE, np.int8)
-    sampler = EncoderSampler([Utterance("a", "u", "train", samples, silent, none, answers)], None, latency, 3, 0)
+    sampler = EncoderSampler([Utterance("a", "u", "train", samples, silent, none, targets)], None, latency, 3, 0)
     for _ in range(10):
         _, clean, labels, found = sampler.crop(100)
         assert set(labels.tolist()) <= {0, IGNORE}

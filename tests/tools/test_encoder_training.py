@@ -61,7 +61,7 @@ def test_a_crops_labels_are_of_what_was_heard_a_latency_ago(latency):
     labels = np.repeat(rng.integers(1, 40, 100), 8).astype(np.int8)
     samples = np.pad(np.repeat(labels * np.int16(100), HOP_LENGTH), (125, 0))
     utterance = Utterance("anna", "u", "train", samples, labels, np.arange(0, 800, 40, dtype=np.int32))
-    sampler = EncoderSampler([utterance], None, latency, seed=3, in_noise=0)
+    sampler = EncoderSampler([utterance], None, latency, seed=3, noise_share=0)
     for _ in range(10):
         _, clean, found, _ = sampler.crop(200)
         heard = found != IGNORE

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from vctrain.data import made_noise
+from vctrain.data import synthetic_noise
 from vctrain.data.front_end import HOP_LENGTH
-from vctrain.data.noise import KITCHEN, Noises, draw_snr, in_noise, varied
+from vctrain.data.noise import KITCHEN, Noises, draw_snr, mix_at_snr, varied
 from vctrain.data.voices import CONTEXT_FRAMES, VoiceRecording, VoiceSampler, normalise, track_pitch
 from vctrain.models.content_encoder import load_encoder
-from vctrain.teachers import listen
+from vctrain.teachers import encode_batch
 
 pytestmark = pytest.mark.tools
 
@@ -27,7 +27,7 @@ def decibels(power):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Recordings that training may hear are low tones, those of the judge high ones."""
+    """Recordings that training may hear are low tones, those of the evaluation high ones."""
     seconds = np.arange(RATE) / RATE
     for number, kind in enumerate((*KITCHEN, "Dog bark"), 1):
         (tmp_path / f"{number:03d} - {kind}").mkdir()
@@ -49,7 +49,7 @@ def test_noise_is_of_unit_power_and_another_one_each_time(noises, rng):
     assert not any(np.array_equal(a, b) for a, b in itertools.pairwise(drawn))
 
 
-def test_what_the_judge_hears_is_never_drawn(noises):
+def test_what_the_evaluation_hears_is_never_drawn(noises):
     assert len(noises.recordings) == 4
     assert [len(recordings) for _, recordings in noises.kitchen] == [1, 1, 1]
     for recording in (*noises.recordings, *(r for _, recordings in noises.kitchen for r in recordings)):
@@ -86,7 +86,7 @@ def test_a_recording_is_heard_at_other_speeds_and_in_both_directions(rng):
     assert 10 < sum(rise > 0 for rise in rises) < 50
 
 
-def test_speech_is_heard_around_the_judges_noise(rng):
+def test_speech_is_heard_around_the_evaluations_noise(rng):
     drawn = [draw_snr(rng) for _ in range(2000)]
     assert np.mean(drawn) == pytest.approx(10, abs=0.6)
     assert np.std(drawn) == pytest.approx(6, abs=0.4)
@@ -95,7 +95,7 @@ def test_speech_is_heard_around_the_judges_noise(rng):
 def test_noise_lies_as_far_below_speech_as_was_asked_for(rng):
     speech = rng.normal(0, 0.1, 16_000).astype(np.float32)
     noise = np.sign(rng.normal(size=16_000)).astype(np.float32)
-    added = in_noise(speech, noise, 7.0) - speech
+    added = mix_at_snr(speech, noise, 7.0) - speech
     assert decibels((speech**2).mean() / (added**2).mean()) == pytest.approx(7.0, abs=0.01)
 
 
@@ -105,7 +105,8 @@ def test_a_decoder_learns_clean_speech_from_what_is_heard_in_noise(noises):
     recordings = [VoiceRecording(voice, samples, track_pitch(samples, LATENCY)) for voice in range(3)]
     encoder = load_encoder(ROOT / "tools" / "weights" / "encoder.pt")
     clean, noisy = (
-        listen(encoder, VoiceSampler(recordings, LATENCY, 4, source).batch(24, 60))[0] for source in (None, noises)
+        encode_batch(encoder, VoiceSampler(recordings, LATENCY, 4, source).batch(24, 60))[0]
+        for source in (None, noises)
     )
     width = CONTEXT_FRAMES + 60
     for batch in (clean, noisy):
@@ -138,7 +139,7 @@ def kurtosis(x):
 
 def test_a_ring_is_short_and_dies_away(rng):
     for _ in range(20):
-        sound = made_noise.ring(rng)
+        sound = synthetic_noise.ring(rng)
         assert len(sound) < 0.2 * 16_000
         assert float((sound**2).sum()) == pytest.approx(1)
         half = len(sound) // 2
@@ -146,7 +147,7 @@ def test_a_ring_is_short_and_dies_away(rng):
 
 
 def test_showers_reach_from_single_drops_to_rain(rng):
-    peaked = [kurtosis(made_noise.shower(16_000, rng)) for _ in range(40)]
+    peaked = [kurtosis(synthetic_noise.shower(16_000, rng)) for _ in range(40)]
     # of Gaussian noise it is 3
     assert min(peaked) < 6
     assert max(peaked) > 50
@@ -154,18 +155,18 @@ def test_showers_reach_from_single_drops_to_rain(rng):
 
 def test_ticking_comes_back_within_a_second(rng):
     for _ in range(10):
-        energy = np.convolve(made_noise.ticking(64_000, rng) ** 2, np.ones(320), "same")
+        energy = np.convolve(synthetic_noise.ticking(64_000, rng) ** 2, np.ones(320), "same")
         loud = np.flatnonzero(energy > 0.05 * energy.max())
         assert np.diff(loud).max() < 1.6 * 16_000
 
 
 def test_hum_is_harmonic(rng):
-    spectrum = np.abs(np.fft.rfft(made_noise.hum(32_000, rng) * np.hanning(32_000))) ** 2
+    spectrum = np.abs(np.fft.rfft(synthetic_noise.hum(32_000, rng) * np.hanning(32_000))) ** 2
     few = np.sort(spectrum)[-len(spectrum) // 10 :]
     assert few.sum() > 0.9 * spectrum.sum()
 
 
 def test_household_noise_is_never_silent_nor_twice_the_same(rng):
-    drawn = [made_noise.household(4000, rng) for _ in range(50)]
+    drawn = [synthetic_noise.household(4000, rng) for _ in range(50)]
     assert all(noise.shape == (4000,) and np.isfinite(noise).all() and noise.any() for noise in drawn)
     assert not any(np.array_equal(a, b) for a, b in itertools.pairwise(drawn))

@@ -1,4 +1,4 @@
-"""What judges a bundle's phone head: phone error rate, and which recordings numbers were chosen on."""
+"""Evaluation of a bundle's phone head: phone error rate, and which recordings numbers were chosen on."""
 
 import numpy as np
 import pytest

@@ -119,7 +119,7 @@ def test_a_settled_state_is_what_much_of_the_same_sound_leaves():
 def test_an_encoder_that_begins_as_one_without_averages_and_repeats_says_the_same():
     old = shaken(ContentEncoder(EncoderConfig()))
     new = ContentEncoder(EncoderConfig(slow_decay=0.9, n_repeated=4))
-    new.begin_as(old)
+    new.init_from(old)
     x = torch.randn(1, 20, 80)
     assert torch.allclose(new(x, new.new_state())[0], old(x, old.new_state())[0], atol=TOLERANCE)
 

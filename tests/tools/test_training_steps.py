@@ -18,7 +18,7 @@ from vctrain import checkpoint
 from vctrain.data import alignment, corpora
 from vctrain.data.corpora import listed
 from vctrain.errors import UserError
-from vctrain.judge.noise import Kitchen
+from vctrain.evaluation.noise import Kitchen
 
 pytestmark = pytest.mark.tools
 

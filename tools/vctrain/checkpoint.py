@@ -10,6 +10,16 @@ import torch
 
 from vctrain.errors import UserError
 
+RENAMED = {
+    "judges": "discriminators",
+    "judge_optimizer": "discriminator_optimizer",
+    "speaker_optimizer": "decoder_optimizer",
+    "encoders_average": "encoder_average",
+    "keeper": "reference",
+    "encoder_too": "train_encoder",
+}
+"""Old names of a checkpoint's parts, which are still read."""
+
 
 def save(path: Path, **content: Any) -> None:
     """Writes atomically: a training killed while saving keeps its last checkpoint."""
@@ -21,7 +31,10 @@ def save(path: Path, **content: Any) -> None:
 
 def load(path: Path) -> dict[str, Any] | None:
     """The checkpoint's content, or None if there is none yet. Tensors and plain values only."""
-    return torch.load(path, weights_only=True) if path.exists() else None
+    if not path.exists():
+        return None
+    saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    return {RENAMED.get(name, name): value for name, value in saved.items()}
 
 
 def resume(path: Path, parts: Iterable[str], settings: Mapping[str, Any]) -> dict[str, Any] | None:

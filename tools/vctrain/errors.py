@@ -1,4 +1,4 @@
-"""Mistakes that a user of the tools can put right, told in one line."""
+"""Errors that a user of the tools can correct, reported in one line."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from edgevc.errors import EdgevcError
 
 
 class UserError(ValueError):
-    """Its text says what was expected, what was found, and what to do."""
+    """The text says what was expected, what was found, and what to do."""
 
 
-def told_in_a_line(main: Callable[[], None]) -> Callable[[], None]:
-    """A command that ends with exit status 2 and the mistake's text, where others show a traceback."""
+def one_line_errors(main: Callable[[], None]) -> Callable[[], None]:
+    """Decorate a command: an expected error ends it with one line on stderr and exit status 2, without a traceback."""
 
     @functools.wraps(main)
     def command() -> None:

@@ -1,4 +1,4 @@
-"""Judges of converted speech; all run offline.
+"""Metrics of converted speech; all run offline.
 
 Similarity: Resemblyzer (Wan et al. 2018), utterance against a centroid. Quality: DNSMOS P.835 (Reddy et al. 2022).
 Intelligibility: pocketsphinx with its free US-English language model, and its phone decoder with its phone language
@@ -113,7 +113,7 @@ def _dnsmos_session() -> Any:
     import speechmos
 
     options = onnxruntime.SessionOptions()
-    # several processes judge side by side; more threads only wait for each other
+    # several processes score side by side; more threads only wait for each other
     options.intra_op_num_threads = 1
     path = Path(speechmos.__file__).parent / "dnsmos_models" / "sig_bak_ovr.onnx"
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

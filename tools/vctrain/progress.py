@@ -1,4 +1,4 @@
-"""What a training says of itself."""
+"""Progress of a training: printed lines and TensorBoard logs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 
 class Progress:
-    """Means over the steps since it last spoke, and what a step took, everything beside the steps included."""
+    """Means over the steps since the last report, and what a step took, everything beside the steps included."""
 
     def __init__(self, writer: SummaryWriter | None = None) -> None:
         self._writer = writer
@@ -26,7 +26,7 @@ class Progress:
         self._sums.update(figures)
         self._count += 1
 
-    def tell(self, step: int) -> None:
+    def report(self, step: int) -> None:
         """Prints one line, and writes TensorBoard logs where there is a writer."""
         means = {name: value / self._count for name, value in self._sums.items()}
         if self._writer is not None:

@@ -57,7 +57,7 @@ class Recording:
     audio: bytes
     age: int | None = None
     """Of the speaker, in years, where the corpus says it."""
-    only_judges: bool = False
+    test_only: bool = False
     """No training may hear it, whatever its names say."""
 
     @property
@@ -69,7 +69,7 @@ class Recording:
     @property
     def split(self) -> str:
         """`test` for everything that no training may hear, else `train`."""
-        held_out = self.only_judges or self.speaker in UNSEEN_SPEAKERS or self.prompt in TEST_PROMPTS
+        held_out = self.test_only or self.speaker in UNSEEN_SPEAKERS or self.prompt in TEST_PROMPTS
         return "test" if held_out else "train"
 
 
@@ -176,7 +176,7 @@ def vcc2016(clones: Path) -> Iterator[Recording]:
 def speechocean(clones: Path) -> Iterator[Recording]:
     """speechocean762: English by native speakers of Mandarin, children among them (jimbozhang/speechocean762).
 
-    Speakers are called oc0001 and so on. The corpus' `test` half, 125 other speakers, only judges.
+    Speakers are called oc0001 and so on. The corpus' `test` half, 125 other speakers, is for evaluation only.
     """
     clone = Clone(clones / "jimbozhang+speechocean762")
 
@@ -195,7 +195,7 @@ def speechocean(clones: Path) -> Iterator[Recording]:
                 texts[utterance],
                 clone.read(path),
                 age=int(ages[speaker]),
-                only_judges=half == "test",
+                test_only=half == "test",
             )
 
 

@@ -1,4 +1,4 @@
-"""Noise to learn in and to be judged in: recordings, kitchens mixed from them, noise made at random."""
+"""Noise for training and evaluation: recordings, kitchens mixed from them, and synthetic noise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vctrain.data.corpora import HELD_OUT_NOISES, SAMPLE_RATE
 from vctrain.data.distortions import shape_spectrum, unit_power
-from vctrain.data.made_noise import household
+from vctrain.data.synthetic_noise import household
 
 KITCHEN = {"Rain": 0.0, "Fire crackling": -3.0, "Clock tick": -6.0}
 """Class of ESC-10 to level in dB: running water, frying, and a clock on the wall."""
@@ -31,7 +31,7 @@ Sounds = Sequence[tuple[float, Sequence[NDArray[np.float32]]]]
 def load_noises(folder: Path, held_out: bool = False) -> list[NDArray[np.float32]]:
     """Noise recordings of any rate below a folder, at 16 kHz and unit power; silent files are left out.
 
-    `held_out`: those that are kept for judging, instead of those that training may hear.
+    `held_out`: those that are kept for evaluation, instead of those for training.
 
     Raises:
         FileNotFoundError: there is no .ogg file at all.
@@ -82,14 +82,14 @@ def mix(
     return unit_power(noise)
 
 
-def in_noise(samples: NDArray[np.float32], noise: NDArray[np.float32], snr_db: float) -> NDArray[np.float32]:
+def mix_at_snr(samples: NDArray[np.float32], noise: NDArray[np.float32], snr_db: float) -> NDArray[np.float32]:
     """Adds noise (T,) of unit power, `snr_db` below the power of all of samples (T,)."""
     power = float(np.sqrt((samples.astype(np.float64) ** 2).mean()))
     return (samples + noise * (power * 10 ** (-snr_db / 20))).astype(np.float32)
 
 
 def draw_snr(rng: np.random.Generator) -> float:
-    """A signal-to-noise ratio in dB for training: around the judge's 10 dB, standard deviation 6."""
+    """A signal-to-noise ratio in dB for training: around the evaluation's 10 dB, standard deviation 6."""
     return float(rng.normal(10, 6))
 
 
@@ -104,7 +104,7 @@ class Noises:
 
     @classmethod
     def load(cls, folder: Path) -> Noises:
-        """ESC-10, or any folder of .ogg files; what is kept for judging is left out."""
+        """ESC-10, or any folder of .ogg files; what is kept for evaluation is left out."""
         return cls(load_noises(folder), kitchen_sounds(folder))
 
     def draw(self, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -37,7 +37,7 @@ class Labelled:
 
 
 def benchmark_files(folder: Path) -> list[Path]:
-    """The 20 recordings of one speaker that benchmarks/f0_accuracy.py --utterances 20 --seed 1 judges."""
+    """The 20 recordings of one speaker that benchmarks/f0_accuracy.py --utterances 20 --seed 1 evaluates."""
     paths = sorted(folder.glob("*.flac"))
     return random.Random(1).sample(paths, min(20, len(paths)))
 
@@ -51,7 +51,7 @@ def held_out_speakers(data: Path) -> list[str]:
 
 
 def training_files(data: Path) -> list[Path]:
-    """Recordings to teach with: no test prompt, no unseen or held-out speaker, nothing that the benchmark judges."""
+    """Recordings to teach with: no test prompt, no unseen or held-out speaker, nothing of the benchmark."""
     held_out = set(held_out_speakers(data))
     groups: dict[str, list[Path]] = {}
     for row in listed(data):
@@ -60,8 +60,8 @@ def training_files(data: Path) -> list[Path]:
             groups.setdefault(speaker, []).append(data / row["path"])
     chosen = []
     for speaker, paths in sorted(groups.items()):
-        judged = set(benchmark_files(data / "audio" / speaker)) if speaker in PER_SPEAKER else set()
-        paths = sorted(set(paths) - judged)
+        benchmark = set(benchmark_files(data / "audio" / speaker)) if speaker in PER_SPEAKER else set()
+        paths = sorted(set(paths) - benchmark)
         random.Random(3).shuffle(paths)
         chosen += paths[: PER_SPEAKER.get(speaker, PER_OTHER_SPEAKER)]
     return chosen
@@ -92,7 +92,7 @@ def label_all(paths: list[Path], jobs: int) -> Iterator[Labelled]:
         yield from pool.map(label, paths, chunksize=4)
 
 
-def between(f0: NDArray[np.float32]) -> NDArray[np.float32]:
+def midpoints(f0: NDArray[np.float32]) -> NDArray[np.float32]:
     """F0 halfway between frames k and k + 1, (N - 1,): UNKNOWN where they disagree about voicing or by a semitone."""
     first, second = f0[:-1], f0[1:]
     both = (first > 0) & (second > 0)
@@ -104,12 +104,12 @@ def between(f0: NDArray[np.float32]) -> NDArray[np.float32]:
 def features(speech: Labelled, latency: int) -> tuple[NDArray[np.float16], NDArray[np.float32]]:
     """What the core's network hears, (N, 121), and the F0 that it should say, (N,), UNKNOWN outside the recording.
 
-    After row m the frame centred at sample 160 (m + 1) - latency is judged; latency is a multiple of 80.
+    After row m the frame centred at sample 160 (m + 1) - latency is classified; latency is a multiple of 80.
     """
     heard = _core.pitch_features(
         np.concatenate([speech.samples, np.zeros(-(-latency // HOP_LENGTH) * HOP_LENGTH, np.float32)])
     )
-    f0 = speech.f0 if latency % HOP_LENGTH == 0 else between(speech.f0)
+    f0 = speech.f0 if latency % HOP_LENGTH == 0 else midpoints(speech.f0)
     wanted = np.full(len(heard), UNKNOWN, np.float32)
     first = -(-latency // HOP_LENGTH) - 1
     n = min(len(f0), len(heard) - first)

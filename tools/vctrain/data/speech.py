@@ -14,7 +14,8 @@ from vctrain.data.alignment import LABEL_CENTRE, aligned, label_index
 from vctrain.data.corpora import SAMPLE_RATE, SPEECHOCEAN, listed
 from vctrain.data.distortions import companded, reverberate, shape_spectrum
 from vctrain.data.front_end import HOP_LENGTH, WIN_LENGTH
-from vctrain.data.noise import Noises, draw_snr, in_noise
+from vctrain.data.noise import Noises, draw_snr, mix_at_snr
+from vctrain.errors import UserError
 from vctrain.models.content_encoder import PHONE_INDEX
 
 SPEAKER_WEIGHTS = {
@@ -40,8 +41,8 @@ SPEAKER_WEIGHTS = {
 SPLICED = 0.5
 """Share of crops whose words follow each other at random: of real sentences training has too few."""
 
-IN_NOISE = 0.95
-"""Share of crops that are heard in noise, nine in ten of them around the judge's 10 dB."""
+NOISE_SHARE = 0.95
+"""Share of crops with noise added, nine in ten of them around the 10 dB of the evaluation."""
 
 FIRST_EDGE = LABEL_CENTRE - HOP_LENGTH // 2
 """Sample at which the first labelled frame begins."""
@@ -63,17 +64,17 @@ class Utterance:
     labels: NDArray[np.int8]
     words: NDArray[np.int32]
     """First frame of every word, and of the silences between them; empty where nothing was aligned."""
-    answers: NDArray[np.float16] | None = None
-    """Content (K, 48) that a teacher hears in each of the frames, at least as many as there are labels."""
+    targets: NDArray[np.float16] | None = None
+    """A teacher's content (K, 48) of the frames, at least as many as there are labels."""
 
 
-ANSWERS = "answers"
-"""Folder of DATA in which train_ear.py stores a teacher's content: frame k of an .npy file belongs to sample 160 k."""
+TARGETS = "targets"
+"""Folder of DATA with a teacher's content, by train_ear.py: frame k of an .npy file belongs to sample 160 k."""
 
 
-def load_answers(data: Path, path: str) -> NDArray[np.float16] | None:
+def load_targets(data: Path, path: str) -> NDArray[np.float16] | None:
     """A teacher's content of one recording in the aligner's frames (K, 48); None where there is none."""
-    file = (data / ANSWERS / path).with_suffix(".npy")
+    file = (data / TARGETS / path).with_suffix(".npy")
     if not file.exists():
         return None
     found = np.load(file).astype(np.float32)
@@ -90,22 +91,27 @@ def interpolated(rows: NDArray[np.floating], places: NDArray[np.floating]) -> ND
     return rows[low] * (1 - share) + rows[np.minimum(low + 1, len(rows) - 1)] * share
 
 
-def load_with_answers(data: Path) -> list[Utterance]:
-    """Every aligned utterance, with a teacher's answers where there are any, and those that have answers only.
+def load_with_targets(data: Path) -> list[Utterance]:
+    """Every aligned utterance, with a teacher's targets where there are any, and those that have targets only.
 
     The latter have no label that counts and no words.
+
+    Raises:
+        UserError: no recording has targets.
     """
     utterances = []
     known = set()
     for (row, _), utterance in zip(aligned(data), load_utterances(data), strict=True):
         known.add(row["path"])
-        utterances.append(replace(utterance, answers=load_answers(data, row["path"])))
+        utterances.append(replace(utterance, targets=load_targets(data, row["path"])))
     for row in listed(data):
-        if row["path"] not in known and (answers := load_answers(data, row["path"])) is not None:
+        if row["path"] not in known and (targets := load_targets(data, row["path"])) is not None:
             samples = sf.read(data / row["path"], dtype="int16")[0]
             labels = np.full(len(samples) // HOP_LENGTH + 5, IGNORE, np.int8)
             none = np.zeros(0, np.int32)
-            utterances.append(Utterance(row["speaker"], row["utterance"], row["split"], samples, labels, none, answers))
+            utterances.append(Utterance(row["speaker"], row["utterance"], row["split"], samples, labels, none, targets))
+    if all(utterance.targets is None for utterance in utterances):
+        raise UserError(f"no targets below {data / TARGETS}; `tools/train_ear.py targets` writes them")
     return utterances
 
 
@@ -124,7 +130,7 @@ def load_utterances(data: Path) -> list[Utterance]:
 
 def splice(utterances: list[Utterance], n_samples: int, rng: np.random.Generator) -> Utterance:
     """At least `n_samples` of one speaker's words, two to five of them as they were spoken, then others."""
-    pieces, labels, answers = [np.zeros(FIRST_EDGE, np.int16)], [], []
+    pieces, labels, targets = [np.zeros(FIRST_EDGE, np.int16)], [], []
     length = 0
     while length < n_samples:
         utterance = utterances[rng.integers(len(utterances))]
@@ -138,13 +144,13 @@ def splice(utterances: list[Utterance], n_samples: int, rng: np.random.Generator
         piece[len(piece) - len(fade) :] *= fade[::-1]
         pieces.append(piece.astype(np.int16))
         labels.append(utterance.labels[start:stop])
-        if utterance.answers is not None:
-            answers.append(interpolated(utterance.answers, np.arange(start, stop, dtype=float)))
+        if utterance.targets is not None:
+            targets.append(interpolated(utterance.targets, np.arange(start, stop, dtype=float)))
         length += len(piece)
     of = utterances[0]
     everything = np.concatenate(labels)
-    # one recording without answers, and none of the frames could be told from another's
-    heard = np.concatenate(answers).astype(np.float16) if len(answers) == len(labels) else None
+    # targets count only where all of the pieces have some
+    heard = np.concatenate(targets).astype(np.float16) if len(targets) == len(labels) else None
     return Utterance(of.speaker, "spliced", of.split, np.concatenate(pieces), everything, np.zeros(0, np.int32), heard)
 
 
@@ -163,13 +169,13 @@ class EncoderSampler:
     """Random augmented crops with their frame labels, for an encoder of `latency` samples; a share of them in noise."""
 
     def __init__(
-        self, utterances: list[Utterance], noises: Noises, latency: int, seed: int, in_noise: float = IN_NOISE
+        self, utterances: list[Utterance], noises: Noises, latency: int, seed: int, noise_share: float = NOISE_SHARE
     ) -> None:
         self.rng = np.random.default_rng(seed)
         self.latency = latency
-        self.in_noise = in_noise
+        self.noise_share = noise_share
         self.noises = noises
-        known = next((u.answers for u in utterances if u.answers is not None), None)
+        known = next((u.targets for u in utterances if u.targets is not None), None)
         self.content_size = 0 if known is None else known.shape[1]
         groups: dict[str, list[Utterance]] = {}
         for utterance in utterances:
@@ -219,12 +225,12 @@ class EncoderSampler:
         labels[inside] = utterance.labels[index[inside]]
         # what comes before the crop was not heard
         labels[: WIN_LENGTH // HOP_LENGTH + -(-self.latency // HOP_LENGTH)] = IGNORE
-        answers = np.full((n_frames, self.content_size), np.nan, np.float32)
-        if utterance.answers is not None and len(utterance.answers):
-            answers = interpolated(utterance.answers, (centres - LABEL_CENTRE) / HOP_LENGTH)
-            # before the recording and behind it is silence that the teacher was not asked about
-            answers[(centres < 0) | (centres > len(utterance.samples))] = np.nan
-        return self._distort(piece), piece, labels, answers
+        targets = np.full((n_frames, self.content_size), np.nan, np.float32)
+        if utterance.targets is not None and len(utterance.targets):
+            targets = interpolated(utterance.targets, (centres - LABEL_CENTRE) / HOP_LENGTH)
+            # the teacher has no targets for the silence before and after the recording
+            targets[(centres < 0) | (centres > len(utterance.samples))] = np.nan
+        return self._distort(piece), piece, labels, targets
 
     def _distort(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         rng = self.rng
@@ -234,9 +240,9 @@ class EncoderSampler:
         if rng.random() < 0.25:
             samples = reverberate(samples, rng)
         samples = samples * (10 ** (rng.uniform(-42, -16) / 20) / level)
-        if rng.random() < self.in_noise:
+        if rng.random() < self.noise_share:
             decibels = draw_snr(rng) if rng.random() < 0.9 else rng.uniform(20, 40)
-            samples = in_noise(samples, self.noises.draw(len(samples), rng), decibels)
+            samples = mix_at_snr(samples, self.noises.draw(len(samples), rng), decibels)
         if rng.random() < 0.05:
             loudest = float(np.abs(samples).max())
             samples = np.clip(samples, -0.4 * loudest, 0.4 * loudest)
@@ -245,6 +251,6 @@ class EncoderSampler:
         return np.clip(samples, -1, 1).astype(np.float32)
 
     def batch(self, size: int, n_frames: int) -> Crop:
-        """Distorted and clean samples, (B, 160 * N) each, labels (B, N), and answers (B, N, 48); see crop."""
-        distorted, clean, labels, answers = zip(*(self.crop(n_frames) for _ in range(size)), strict=True)
-        return np.stack(distorted), np.stack(clean), np.stack(labels), np.stack(answers)
+        """Distorted and clean samples, (B, 160 * N) each, labels (B, N), and targets (B, N, 48); see crop."""
+        distorted, clean, labels, targets = zip(*(self.crop(n_frames) for _ in range(size)), strict=True)
+        return np.stack(distorted), np.stack(clean), np.stack(labels), np.stack(targets)

@@ -15,11 +15,11 @@ from edgevc import _core
 from vctrain.data.corpora import SAMPLE_RATE, VOICES, listed
 from vctrain.data.distortions import shape_spectrum
 from vctrain.data.front_end import HOP_LENGTH
-from vctrain.data.noise import Noises, draw_snr, in_noise
+from vctrain.data.noise import Noises, draw_snr, mix_at_snr
 from vctrain.data.shipped import MIXTURES, spoken_f0, weights
 from vctrain.models.content_encoder import ContentEncoder
 from vctrain.models.decoder import pitch_features
-from vctrain.teachers import VoiceTeacher, further_ahead, hear
+from vctrain.teachers import VoiceTeacher, encode, extra_lookahead
 
 REFERENCE_LEVEL = -26.0
 """Recordings are brought to this RMS level, dBFS, before anything else."""
@@ -28,7 +28,7 @@ F0_RANGE = (60.0, 500.0)
 LONGEST_LATENCY = 480
 """Samples, of the core's pitch trackers."""
 CONTEXT_FRAMES = 48
-"""Frames that are heard before the first one that is judged."""
+"""Context frames before the first one that counts in a loss."""
 NOISY_VOICES, NOISY_SOURCES = 0.5, 0.85
 """Shares of crops that are heard in noise, of the voices' own recordings and of other speakers'."""
 N_PER_SOURCE = 40
@@ -93,9 +93,9 @@ def degrade(piece: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.
     return piece.astype(np.float32)
 
 
-def overheard(piece: NDArray[np.float32], noises: Noises, rng: np.random.Generator) -> NDArray[np.float32]:
-    """The piece in noise."""
-    return in_noise(piece, noises.draw(len(piece), rng), draw_snr(rng))
+def add_noise(piece: NDArray[np.float32], noises: Noises, rng: np.random.Generator) -> NDArray[np.float32]:
+    """The piece with noise added."""
+    return mix_at_snr(piece, noises.draw(len(piece), rng), draw_snr(rng))
 
 
 def slice_samples(samples: NDArray[np.float32], start: int, length: int) -> NDArray[np.float32]:
@@ -127,11 +127,10 @@ class SourceRecording:
 
 
 class SourceSampler:
-    """Random crops of many speakers, to be spoken in another voice: what a converter meets, but no recording answers.
+    """Random crops of many speakers to be converted, as in use: no recording of the target voice says the same.
 
-    Content, pitch and level are those of a degraded recording, in noise where there are `noises`; the phones that
-    should be heard are those of the clean one. A teacher hears those phones and shows how the clean recording should
-    sound as the voice.
+    Content, pitch and level are those of a degraded recording, in noise where there are `noises`; the target phones are
+    those of the clean one. With a teacher, the target sound is its conversion of the clean recording.
     """
 
     def __init__(
@@ -147,9 +146,9 @@ class SourceSampler:
         self.noises = noises
         self.latency = latency = encoder.config.latency
         self.teacher = teacher
-        self.judge = encoder if teacher is None else teacher.encoder
+        self.phone_encoder = encoder if teacher is None else teacher.encoder
         # the teacher's output comes later by this
-        self.behind = 0 if teacher is None else further_ahead(teacher.encoder, latency)
+        self.behind = 0 if teacher is None else extra_lookahead(teacher.encoder, latency)
         self.voices = [(weights(name), spoken_f0(name, statistics)[0]) for name in MIXTURES]
         speakers: dict[str, list[SourceRecording]] = {}
         for row in listed(data):
@@ -169,7 +168,7 @@ class SourceSampler:
     def batch(self, size: int, n_frames: int) -> dict[str, torch.Tensor]:
         """Heard, frames, pitch, f0, gain, voice as `VoiceSampler.batch`, and what should be heard.
 
-        clean (B, 160 * W), and phones (B, W, 40): its logits, by the judge. With a teacher also target (B, 160 * W):
+        clean (B, 160 * W), and phones (B, W, 40): its phone logits. With a teacher also target (B, 160 * W):
         what it says, aligned with the model's output.
         """
         rng = self.rng
@@ -183,7 +182,7 @@ class SourceSampler:
             piece = slice_samples(recording.samples, start * HOP_LENGTH, teachers_width * HOP_LENGTH)
             source, rows = piece[: width * HOP_LENGTH], slice_rows(recording.pitch, start, width)
             if self.noises is not None and rng.random() < NOISY_SOURCES:
-                source = overheard(source, self.noises, rng)
+                source = add_noise(source, self.noises, rng)
                 rows = track_pitch(source, self.latency)
             pitch.append(rows)
             teachers_pitch.append(slice_rows(recording.teachers_pitch, start, teachers_width))
@@ -205,9 +204,9 @@ class SourceSampler:
             "voice": torch.tensor(voices),
         }
         with torch.no_grad():
-            batch["phones"] = hear(self.judge, batch["clean"])[1]
+            batch["phones"] = encode(self.phone_encoder, batch["clean"])[1]
         if self.teacher is not None:
-            shown = self.teacher.say(whole, batch | pitch_batch(teachers_pitch, gain))
+            shown = self.teacher.convert(whole, batch | pitch_batch(teachers_pitch, gain))
             batch["target"] = shown[:, self.behind : self.behind + width * HOP_LENGTH]
         return batch | pitch_batch(pitch, gain)
 
@@ -244,7 +243,7 @@ class VoiceSampler:
             crops.append((recording, start))
             piece, rows = slice_samples(recording.samples, start * HOP_LENGTH, (width + 4) * HOP_LENGTH), None
             if self.noises is not None and rng.random() < NOISY_VOICES:
-                piece = overheard(piece, self.noises, rng)
+                piece = add_noise(piece, self.noises, rng)
                 rows = track_pitch(piece, self.latency)[:width]
             pitch.append(slice_rows(recording.pitch, start, width) if rows is None else rows)
             piece, frame = self._heard(piece, width)

@@ -8,7 +8,7 @@ from pathlib import Path
 from vctrain import checkpoint
 from vctrain.models.content_encoder import ContentEncoder
 from vctrain.models.decoder import Decoder, load_decoder
-from vctrain.models.ear import WhisperEar, load_hearing
+from vctrain.models.ear import WhisperEar, load_any_encoder
 
 
 @dataclass(frozen=True)
@@ -23,5 +23,5 @@ class Trained:
 
 def load(run: Path) -> Trained:
     """Reads RUN/encoder.pt and the averaged weights of RUN/decoder.pt."""
-    encoder, decoder = load_hearing(run / "encoder.pt"), load_decoder(run / "decoder.pt")
+    encoder, decoder = load_any_encoder(run / "encoder.pt"), load_decoder(run / "decoder.pt")
     return Trained(encoder.eval(), decoder.eval(), checkpoint.load(run / "decoder.pt")["f0_statistics"])

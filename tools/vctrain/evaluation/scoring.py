@@ -1,4 +1,4 @@
-"""Converts and scores one utterance, and remembers what the slow judges said of a sound."""
+"""Converts and scores one utterance; slow metrics of a sound are cached."""
 
 from __future__ import annotations
 
@@ -21,15 +21,23 @@ from numpy.typing import NDArray
 from vctrain import metrics
 from vctrain.data.corpora import SAMPLE_RATE, decode_audio
 from vctrain.data.voices import normalise
-from vctrain.judge import readers
-from vctrain.judge.systems import Natural
-from vctrain.judge.trials import Trial
+from vctrain.evaluation import whisper_asr
+from vctrain.evaluation.systems import Natural
+from vctrain.evaluation.trials import Trial
 
-Judge = Callable[[NDArray[np.float32]], Any]
-_JUDGES: dict[str, tuple[Judge, tuple[Callable[..., Any], ...], str]] = {
+Metric = Callable[[NDArray[np.float32]], Any]
+_METRICS: dict[str, tuple[Metric, tuple[Callable[..., Any], ...], str]] = {
     "words": (metrics.recognise, (metrics.recognise, metrics._recogniser, metrics._decode), "pocketsphinx"),
-    "base": (readers.read_by_base, (readers.read_by_base, readers.Reader, readers.words), "ctranslate2"),
-    "tiny.en": (readers.read_by_tiny, (readers.read_by_tiny, readers.Reader, readers.words), "ctranslate2"),
+    "base": (
+        whisper_asr.recognise_base,
+        (whisper_asr.recognise_base, whisper_asr.Recogniser, whisper_asr.words),
+        "ctranslate2",
+    ),
+    "tiny.en": (
+        whisper_asr.recognise_tiny,
+        (whisper_asr.recognise_tiny, whisper_asr.Recogniser, whisper_asr.words),
+        "ctranslate2",
+    ),
     "phones": (
         metrics.recognise_phones,
         (metrics.recognise_phones, metrics._phone_recogniser, metrics._decode),
@@ -38,33 +46,33 @@ _JUDGES: dict[str, tuple[Judge, tuple[Callable[..., Any], ...], str]] = {
     "embedding": (lambda x: metrics.embed(x).tolist(), (metrics.embed,), "resemblyzer"),
     "dnsmos": (metrics.dnsmos, (metrics.dnsmos, metrics._dnsmos_session), "speechmos"),
 }
-"""Name to what judges, the functions whose text makes its version, and the package behind it."""
+"""Name to the metric, the functions whose source is its version, and the package behind it."""
 
 
 @cache
-def _version(judge: str) -> str:
-    _, functions, package = _JUDGES[judge]
+def _version(metric: str) -> str:
+    _, functions, package = _METRICS[metric]
     text = "".join(inspect.getsource(getattr(f, "__wrapped__", f)) for f in functions) + version(package)
-    if judge in readers.READERS:
-        text += readers.READERS[judge].sha256
+    if metric in whisper_asr.RECOGNISERS:
+        text += whisper_asr.RECOGNISERS[metric].sha256
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def judged(samples: NDArray[np.float32], judge: str, cache_folder: Path) -> Any:
-    """What a judge says of (T,) samples, kept under the samples' and the judge's own hash.
+def cached_metric(samples: NDArray[np.float32], metric: str, cache_folder: Path) -> Any:
+    """A metric of (T,) samples, cached under the hashes of the samples and of the metric's own source.
 
-    Natural readings are so computed once, and an interrupted evaluation goes on where it stopped.
+    So natural speech is scored once, and an interrupted evaluation goes on where it stopped.
     """
     sound = hashlib.sha256(np.ascontiguousarray(samples).tobytes()).hexdigest()[:32]
-    file = cache_folder / f"{judge}-{_version(judge)}" / sound[:2] / f"{sound}.json"
+    file = cache_folder / f"{metric}-{_version(metric)}" / sound[:2] / f"{sound}.json"
     if file.exists():
         return json.loads(file.read_text())
-    said = _JUDGES[judge][0](samples)
+    value = _METRICS[metric][0](samples)
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(f".{os.getpid()}")
-    part.write_text(json.dumps(said))
+    part.write_text(json.dumps(value))
     part.rename(file)
-    return said
+    return value
 
 
 @cache
@@ -98,8 +106,8 @@ def score(trial: Trial, cache_folder: Path) -> dict[str, Any]:
     if trial.keep:
         sf.write(trial.keep, np.clip(output, -1, 1), SAMPLE_RATE)
     result: dict[str, Any] = {"level_dbfs": level_dbfs(output)}
-    for judge in sorted(trial.wanted & _JUDGES.keys()):
-        result[judge] = judged(output, judge, cache_folder)
+    for metric in sorted(trial.wanted & _METRICS.keys()):
+        result[metric] = cached_metric(output, metric, cache_folder)
     if "f0" in trial.wanted:
         contour = metrics.f0(output)
         result["f0_range"] = metrics.f0_range(contour)
@@ -126,7 +134,7 @@ def score_all(trials: Sequence[Trial], cache_folder: Path, pool: Executor, what:
     futures = {pool.submit(score, trial, cache_folder): i for i, trial in enumerate(trials)}
     results: list[dict[str, Any]] = [{} for _ in trials]
     try:
-        for future in _told(as_completed(futures), len(futures), what):
+        for future in _with_progress(as_completed(futures), len(futures), what):
             results[futures[future]] = future.result()
     except BaseException:
         # the first failure ends it; what waits need not be tried
@@ -136,12 +144,12 @@ def score_all(trials: Sequence[Trial], cache_folder: Path, pool: Executor, what:
     return results
 
 
-def _told(futures: Iterable[Any], total: int, what: str) -> Iterator[Any]:
-    began = told = time.monotonic()
+def _with_progress(futures: Iterable[Any], total: int, what: str) -> Iterator[Any]:
+    began = reported = time.monotonic()
     for done, future in enumerate(futures, 1):
         yield future
         now = time.monotonic()
-        if now - told > 15 or done == total:
-            told = now
+        if now - reported > 15 or done == total:
+            reported = now
             left = (now - began) / done * (total - done)
             print(f"{what}: {done} of {total}, {now - began:.0f} s, about {left:.0f} s more", flush=True)

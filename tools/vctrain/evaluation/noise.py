@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vctrain.data.corpora import HELD_OUT_NOISES, SAMPLE_RATE
-from vctrain.data.noise import KITCHEN, Sounds, in_noise, kitchen_sounds, mix
+from vctrain.data.noise import KITCHEN, Sounds, kitchen_sounds, mix, mix_at_snr
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Kitchen:
     def add(self, samples: NDArray[np.float32], name: str) -> NDArray[np.float32]:
         """(T,) samples with noise; the same `name` always gets the same noise."""
         rng = np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:16], 16))
-        return in_noise(samples, mix(_sounds(self.folder), len(samples), rng), self.snr_db)
+        return mix_at_snr(samples, mix(_sounds(self.folder), len(samples), rng), self.snr_db)
 
 
 def kitchen_files(folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""The judge: what it computes has known answers here; what it runs are tiny scripts."""
+"""The evaluation: what it computes has known answers here; what it runs are tiny scripts."""
 
 import importlib.util
 import json
@@ -17,10 +17,10 @@ from scipy.signal import lfilter
 from vctrain import baselines, metrics
 from vctrain.data.noise import load_noises
 from vctrain.data.voices import normalise
-from vctrain.judge import noise, picture, scoring, statistics, tables, trials
-from vctrain.judge.statistics import Score, difference, equal_error_rate, summarise
-from vctrain.judge.systems import Bundle, Command, ConversionError, Natural, Run
-from vctrain.judge.trials import Trial
+from vctrain.evaluation import noise, scoring, spectrograms, statistics, tables, trials
+from vctrain.evaluation.statistics import Score, difference, equal_error_rate, summarise
+from vctrain.evaluation.systems import Bundle, Command, ConversionError, Natural, Run
+from vctrain.evaluation.trials import Trial
 
 from edgevc.dsp.features import LogMel
 
@@ -262,13 +262,13 @@ def trial(system, tmp_path, **more):
     return Trial(system, "s", "v", "u", SENTENCE, wanted=frozenset({"phones", "f0"}), **more)
 
 
-def test_a_slow_judge_is_asked_once(tmp_path, monkeypatch, sentence):
-    heard = scoring.judged(sentence, "phones", tmp_path)
+def test_a_slow_metric_is_computed_once(tmp_path, monkeypatch, sentence):
+    heard = scoring.cached_metric(sentence, "phones", tmp_path)
     assert len(heard) > 10
-    monkeypatch.setitem(scoring._JUDGES, "phones", (None, *scoring._JUDGES["phones"][1:]))
-    assert scoring.judged(sentence, "phones", tmp_path) == heard
+    monkeypatch.setitem(scoring._METRICS, "phones", (None, *scoring._METRICS["phones"][1:]))
+    assert scoring.cached_metric(sentence, "phones", tmp_path) == heard
     with pytest.raises(TypeError):
-        scoring.judged(sentence * 0.5, "phones", tmp_path)
+        scoring.cached_metric(sentence * 0.5, "phones", tmp_path)
 
 
 def test_a_copy_changes_no_phones_and_no_melody(tmp_path, script):
@@ -317,7 +317,7 @@ def esc10(tmp_path):
     return tmp_path
 
 
-def test_training_and_judge_hear_different_noises(esc10):
+def test_training_and_evaluation_hear_different_noises(esc10):
     assert len(load_noises(esc10)) == 3
     assert len(load_noises(esc10, held_out=True)) == 3
     assert all(Path(name).name.startswith("5-") for name in noise.kitchen_files(esc10))
@@ -380,7 +380,7 @@ def unit(*values):
 
 
 @pytest.fixture
-def judged():
+def scored():
     """Two unseen speakers, two voices; SF1's conversions keep much of SF1."""
     scores = {"ovrl": 3.0, "sig": 3.5, "bak": 4.0}
 
@@ -408,24 +408,24 @@ def judged():
     return tables.System(jobs, outputs, known)
 
 
-def test_words_are_errors_with_a_transcript_and_changes_without(judged):
-    table = judged.table()
+def test_words_are_errors_with_a_transcript_and_changes_without(scored):
+    table = scored.table()
     assert table["SM1 -> bdl"]["wer"] == 0
     assert table["SM1 -> bdl"]["source_wer"] == 0.5
     assert table["SF1 -> bdl"]["wer"] == 0.5
     assert table["SF1 -> bdl"]["source_wer"] == 0
-    summary = judged.summary(["kathleen", "bdl"])
+    summary = scored.summary(["kathleen", "bdl"])
     assert summary["wer_minus_source"]["mean"] == -0.5
     assert summary["words_changed"]["mean"] == 0.5
 
 
-def test_conversions_that_reach_their_targets_have_no_target_eer(judged):
-    assert judged.summary(["kathleen", "bdl"])["target_eer"]["mean"] == 0
-    assert judged.summary(["kathleen", "bdl"])["source_eer"]["mean"] > 0
+def test_conversions_that_reach_their_targets_have_no_target_eer(scored):
+    assert scored.summary(["kathleen", "bdl"])["target_eer"]["mean"] == 0
+    assert scored.summary(["kathleen", "bdl"])["source_eer"]["mean"] > 0
 
 
-def test_a_row_has_the_keys_of_old_and_survives_json(judged):
-    table = json.loads(json.dumps(tables.rounded(judged.table(judged))))
+def test_a_row_has_the_keys_of_old_and_survives_json(scored):
+    table = json.loads(json.dumps(tables.rounded(scored.table(scored))))
     assert set(tables.TABLE_KEYS) | {"n", "interval"} <= table["SF1 -> bdl"].keys()
     assert table["SF1 -> bdl"]["minus_float"]["similarity"] == 0
     assert table["SF1 -> bdl"]["f0_correlation"] is None
@@ -433,7 +433,7 @@ def test_a_row_has_the_keys_of_old_and_survives_json(judged):
 
 def test_the_picture_is_written(tmp_path, sentence):
     path = tmp_path / "scores.png"
-    picture.spectrograms(path, [[("source", sentence), ("converted", sentence[:8000])], [("alone", sentence)]])
+    spectrograms.draw(path, [[("source", sentence), ("converted", sentence[:8000])], [("alone", sentence)]])
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size > 10_000
 
@@ -456,7 +456,7 @@ def data(tmp_path, sentence):
 
 
 @pytest.fixture
-def quick_judges(monkeypatch):
+def quick_metrics(monkeypatch):
     """Judges that take no time and hear the level; the real ones have their own tests."""
 
     def level(samples):
@@ -470,8 +470,8 @@ def quick_judges(monkeypatch):
         "embedding": lambda x: unit(*np.histogram(x, 8, (-0.2, 0.2))[0] + 1.0),
         "dnsmos": lambda x: {"ovrl": 3.0, "sig": 3.5, "bak": 4.0 + level(x)},
     }
-    for name, judge in said.items():
-        monkeypatch.setitem(scoring._JUDGES, name, (judge, *scoring._JUDGES[name][1:]))
+    for name, metric in said.items():
+        monkeypatch.setitem(scoring._METRICS, name, (metric, *scoring._METRICS[name][1:]))
     monkeypatch.setattr(evaluate, "ProcessPoolExecutor", ThreadPoolExecutor)
     monkeypatch.setattr(evaluate.readers, "unpack", lambda data: None)
     monkeypatch.setattr(evaluate, "ROOM_SECONDS", 2.0)
@@ -486,7 +486,7 @@ def run_evaluate(monkeypatch, data, *arguments):
     return status, json.loads(out.read_text()) if out.exists() else None
 
 
-def test_one_command_judges_everything(monkeypatch, data, esc10, quick_judges):
+def test_one_command_evaluates_everything(monkeypatch, data, esc10, quick_metrics):
     options = ["--float", str(BUNDLE), "--noises", str(esc10), "--baselines", "--voices", "kathleen", "bdl"]
     options += ["--utterances", "2", "--word-utterances", "1"]
     status, report = run_evaluate(monkeypatch, data, "--command", "cp {input} {output}", *options)
@@ -541,15 +541,15 @@ def clones(tmp_path, data, sentence, monkeypatch):
         rows.append(row(f"oc{i:04d}", f"u{i}", 3.0, "the words the words the words") | {"path": path, "age": 30})
     with (data / "utterances.jsonl").open("a") as file:
         file.write("".join(json.dumps(r) + "\n" for r in rows))
-    repository = tmp_path / "clones" / evaluate.lists.KITCHEN_CLONE
+    repository = tmp_path / "clones" / evaluate.word_lists.KITCHEN_CLONE
     (repository / "data" / "noise").mkdir(parents=True)
-    sf.write(repository / evaluate.lists.KITCHEN_FILE, 0.1 * np.random.default_rng(1).standard_normal(RATE), RATE)
+    sf.write(repository / evaluate.word_lists.KITCHEN_FILE, 0.1 * np.random.default_rng(1).standard_normal(RATE), RATE)
     for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=b", "commit", "-qm", "c"]):
         subprocess.run(["git", "-C", str(repository), *command], check=True)
     return tmp_path / "clones"
 
 
-def test_the_lists_are_judged_by_whisper_beside_everything(monkeypatch, data, quick_judges, clones):
+def test_the_word_lists_are_scored_by_whisper_beside_everything(monkeypatch, data, quick_metrics, clones):
     options = ["--clones", str(clones), "--copies", "--voices", "bdl", "--list-voices", "bdl", "--pair-utterances", "1"]
     options += ["--skip", "pocketsphinx", "phones", "languages", "room", "picture"]
     status, report = run_evaluate(monkeypatch, data, "--command", "cp {input} {output}", *options)
@@ -584,7 +584,7 @@ def rows_of(data):
     return [json.loads(line) for line in (data / "utterances.jsonl").read_text().splitlines()]
 
 
-def test_words_only_writes_its_short_table(monkeypatch, data, quick_judges, capsys):
+def test_words_only_writes_its_short_table(monkeypatch, data, quick_metrics, capsys):
     status, report = run_evaluate(
         monkeypatch, data, "--bundle", str(BUNDLE), "--voices", "bdl", "--utterances", "1", "--words-only"
     )
@@ -595,7 +595,7 @@ def test_words_only_writes_its_short_table(monkeypatch, data, quick_judges, caps
     assert "ls19 -> bdl            0.000  0.000       2" in capsys.readouterr().out
 
 
-def test_words_only_are_counted_in_a_kitchen_too(monkeypatch, data, quick_judges, esc10):
+def test_words_only_are_counted_in_a_kitchen_too(monkeypatch, data, quick_metrics, esc10):
     options = ("--bundle", str(BUNDLE), "--voices", "bdl", "--utterances", "1", "--words-only", "--noises", str(esc10))
     status, report = run_evaluate(monkeypatch, data, *options)
     assert status == 0
@@ -613,7 +613,7 @@ def test_words_only_are_counted_in_a_kitchen_too(monkeypatch, data, quick_judges
         (("--run", "tools/no"), "encoder.pt; run tools/train_encoder.py first"),
     ],
 )
-def test_what_cannot_be_judged_is_said_before_anything_is_judged(monkeypatch, data, capsys, options, said):
+def test_what_cannot_be_evaluated_is_said_before_anything_is_scored(monkeypatch, data, capsys, options, said):
     monkeypatch.setattr(evaluate, "natural_speech", None)
     monkeypatch.chdir(ROOT)
     status, report = run_evaluate(monkeypatch, data, *options)
@@ -636,7 +636,7 @@ def test_a_command_that_cannot_work_ends_in_one_line(monkeypatch, data, capsys):
     assert capsys.readouterr().err.strip() == "evaluate.py: a command must contain {output}, got 'sox {input}'"
 
 
-def test_a_command_that_fails_ends_the_evaluation(monkeypatch, data, quick_judges, script, capsys):
+def test_a_command_that_fails_ends_the_evaluation(monkeypatch, data, quick_metrics, script, capsys):
     status, report = run_evaluate(monkeypatch, data, "--command", script("import sys\nsys.exit('cannot')"))
     assert (status, report) == (1, None)
     assert "exit status 1 from" in capsys.readouterr().err

@@ -22,14 +22,14 @@ from numpy.typing import NDArray
 from vctrain import metrics
 from vctrain.data.corpora import SAMPLE_RATE, SPEECHOCEAN, Clone, listed
 from vctrain.data.distortions import unit_power
-from vctrain.data.noise import in_noise, looped
+from vctrain.data.noise import looped, mix_at_snr
 from vctrain.data.voices import normalise
-from vctrain.judge import readers
-from vctrain.judge.statistics import Figure, Score, summarise
-from vctrain.judge.trials import Trial
+from vctrain.evaluation import whisper_asr
+from vctrain.evaluation.statistics import Figure, Score, summarise
+from vctrain.evaluation.trials import Trial
 
 KITCHEN_CLONE, KITCHEN_FILE = "Picovoice+speech-to-intent-benchmark", "data/noise/kitchen.wav"
-"""A real kitchen, Apache-2.0, kept for judging."""
+"""A real kitchen, Apache-2.0, for evaluation only."""
 KITCHEN_SNRS = (15.0, 10.0, 5.0)
 BABBLE_SNR = 10.0
 TALKERS = 6
@@ -58,8 +58,8 @@ def accented(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One sentence each of ACCENTED adults of speechocean762's test half."""
     fitting: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        judges = row["speaker"].startswith(SPEECHOCEAN) and row["split"] == "test"
-        if judges and row["age"] >= ADULT and len(metrics.words(row["text"])) >= ACCENTED_WORDS:
+        test = row["speaker"].startswith(SPEECHOCEAN) and row["split"] == "test"
+        if test and row["age"] >= ADULT and len(metrics.words(row["text"])) >= ACCENTED_WORDS:
             fitting.setdefault(row["speaker"], []).append(row)
     speakers = sorted(fitting, key=by_hash)[:ACCENTED]
     return [min(fitting[s], key=lambda r: by_hash(r["utterance"])) for s in speakers]
@@ -85,7 +85,7 @@ class RealKitchen:
     def add(self, samples: NDArray[np.float32], name: str) -> NDArray[np.float32]:
         """(T,) samples with noise; the same `name` always gets the same piece of it."""
         noise = looped(_kitchen(self.clones), len(samples), np.random.default_rng(by_hash(name)))
-        return in_noise(samples, unit_power(noise), self.snr_db)
+        return mix_at_snr(samples, unit_power(noise), self.snr_db)
 
 
 @cache
@@ -110,7 +110,7 @@ class Babble:
         for i in rng.choice(len(rows), TALKERS, replace=False):
             spoken = normalise(sf.read(self.data / rows[i]["path"], dtype="float32")[0])
             noise += looped(spoken, len(samples), rng)
-        return in_noise(samples, unit_power(noise), self.snr_db)
+        return mix_at_snr(samples, unit_power(noise), self.snr_db)
 
 
 @cache
@@ -174,7 +174,7 @@ def scenes(data: Path, clones: Path) -> dict[str, Any]:
     return dict(zip(NAMES, (None, None, *kitchens, Babble(data), Room()), strict=True))
 
 
-def list_figures(
+def figures(
     converted: Sequence[tuple[Trial, Mapping[str, Any]]],
     sources: Mapping[Name, Mapping[str, Any]],
     clean: Mapping[Name, Mapping[str, Any]],
@@ -185,16 +185,16 @@ def list_figures(
     The reference is the transcript, or what Whisper base reads in the clean source where there is none. The interval is
     of a bootstrap over the list's utterances, which count by their words.
     """
-    figures: dict[str, dict[str, Figure]] = {}
-    for name in readers.READERS:
+    found: dict[str, dict[str, Figure]] = {}
+    for name in whisper_asr.RECOGNISERS:
         scores = []
         for trial, result in converted:
             text = texts.get(trial.name)
-            reference = readers.words(text) if text else list(clean[trial.name]["base"])
-            errors, own = (readers.wrong(reference, r[name]) for r in (result, sources[trial.name]))
+            reference = whisper_asr.words(text) if text else list(clean[trial.name]["base"])
+            errors, own = (whisper_asr.word_errors(reference, r[name]) for r in (result, sources[trial.name]))
             amounts = {"wrong": errors, "source": own, "beyond": errors - own}
             parts = {key: (float(amount), float(len(reference))) for key, amount in amounts.items()}
             # one group: what is drawn are utterances, whoever speaks
             scores.append(Score("list", trial.voice, "/".join(trial.name), parts))
-        figures[name] = summarise(scores)
-    return figures
+        found[name] = summarise(scores)
+    return found

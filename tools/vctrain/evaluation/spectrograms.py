@@ -17,7 +17,7 @@ FAINTEST_DB, LOUDEST_DB = -100.0, -30.0
 """Ends of the colours, where a full-scale sine is 0 dB: speech at the reference level fills them."""
 
 
-def spectrograms(path: Path, columns: Sequence[Sequence[tuple[str, NDArray[np.float32]]]]) -> None:
+def draw(path: Path, columns: Sequence[Sequence[tuple[str, NDArray[np.float32]]]]) -> None:
     """Writes one PNG: a column per source, in it a panel per (title, samples at 16 kHz), all at the same scale."""
     matplotlib: Any = importlib.import_module("matplotlib")
     matplotlib.use("Agg")

@@ -1,0 +1,1 @@
+"""Evaluation of converted speech (`tools/evaluate.py`): trials, systems, scores, tables, spectrograms."""
