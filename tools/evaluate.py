@@ -27,8 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vctrain.data.corpora import VOICES, Clone, listed
-from vctrain.data.shipped import MIXTURES
+from vctrain.data.corpora import Clone, listed
+from vctrain.data.speakers import BUNDLE_VOICES, PAIRS, PICTURED, VOICES
 from vctrain.errors import UserError
 from vctrain.evaluation import languages, noise, spectrograms, tables, trials, whisper_asr, word_lists
 from vctrain.evaluation.scoring import level_dbfs, load, loudest_dbfs, score_all
@@ -104,7 +104,7 @@ def natural_speech(session: Session) -> Known:
     args, rows = session.args, session.rows
     chosen = trials.sources(rows, args.utterances, args.word_utterances)
     enrolment = trials.enrolment(rows, chosen)
-    for speaker, voice in trials.PAIRS:
+    for speaker, voice in PAIRS:
         if voice in args.voices:
             chosen[speaker] = trials.choose(rows, speaker, args.pair_utterances)
     voices = {v: trials.choose(rows, v, trials.CENTROID_UTTERANCES) for v in VOICES}
@@ -138,7 +138,7 @@ def conversions(session: Session, known: Known, system: System, voices: Sequence
     """Every unseen speaker to every voice, and the pairs of trained speakers."""
     by_name = {(r["speaker"], r["utterance"]): r for r in session.rows}
     wanted = [(s, v) for s in known.enrolment for v in voices]
-    wanted += [(s, v) for s, v in trials.PAIRS if v in voices] if pairs else []
+    wanted += [(s, v) for s, v in PAIRS if v in voices] if pairs else []
     return [session.trial(by_name[name], voice, system) for s, voice in wanted for name in known.chosen[s]]
 
 
@@ -256,7 +256,7 @@ def draw(session: Session, known: Known, system: System, kitchen: noise.Kitchen 
     """One short utterance of two speakers, as they are and converted; the first voice in the kitchen too."""
     by_name = {(r["speaker"], r["utterance"]): r for r in session.rows}
     columns = []
-    for speaker in ("SF1", "TM3"):
+    for speaker in PICTURED:
         if not known.chosen.get(speaker):
             continue
         name = min(known.chosen[speaker], key=lambda n: by_name[n]["seconds"])
@@ -368,7 +368,7 @@ def chosen_voices(args: argparse.Namespace, rows: list[dict]) -> list[str]:
         known = args.voices or list(VOICES)
     elif args.run:
         load_trained(args.run)
-        known = list(MIXTURES)
+        known = list(BUNDLE_VOICES)
     else:
         bundles = [ModelBundle.open(path) for path in (args.bundle, args.float) if path]
         named = [{voice.name for voice in bundle.voices} for bundle in bundles]

@@ -23,6 +23,7 @@ import soundfile as sf
 from numpy.typing import NDArray
 from vctrain.data.alignment import aligned, label_index
 from vctrain.data.corpora import SAMPLE_RATE, Clone, decode_audio
+from vctrain.data.speakers import PHONE_TESTS, UNSEEN_SPEAKERS
 from vctrain.data.voices import normalise
 from vctrain.errors import one_line_errors
 from vctrain.evaluation.noise import Kitchen
@@ -46,7 +47,6 @@ DICTIONARY = Path(__file__).parent / "vctrain" / "evaluation" / "coffee_maker.di
 """What the CMU dictionary lacks of the benchmark's words."""
 BARS = {"default": (0.68, 0.90), "low-latency": (0.66, 0.88), "tiny": (0.64, 0.85)}
 """Bundle to frame accuracy on the unseen speaker, and share of commands."""
-SPEAKERS = {"ls19": "unseen speaker ls19", "bdl": "bdl, unseen prompts"}
 
 
 @dataclass(frozen=True)
@@ -226,11 +226,11 @@ def main() -> None:
         # after every figure: the last ones take minutes
         args.out.write_text(json.dumps(rows, indent=1) + "\n")
 
-    for speaker, title in SPEAKERS.items():
+    for speaker, title in PHONE_TESTS.items():
         recordings = held_out_recordings(args.data, speaker, model.phones)
         for noises, condition in ((None, "clean"), (args.noises, f"kitchen at {NOISE_DB:g} dB")):
             accuracy, errors = score_phones(model, recordings, priors, noises)
-            barred = speaker == "ls19" and noises is None
+            barred = speaker in UNSEEN_SPEAKERS and noises is None
             add(f"phone frame accuracy, {title}, {condition}", accuracy, bar=accuracy_bar if barred else None)
             add(f"phone error rate, free decoding, {title}, {condition}", errors)
     if args.clones is not None:

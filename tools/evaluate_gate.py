@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from vctrain.data.alignment import label_index
+from vctrain.data.speakers import PHONE_TESTS
 from vctrain.data.speech import Utterance, load_utterances
 from vctrain.data.voices import normalise
 from vctrain.errors import one_line_errors
@@ -86,7 +87,7 @@ def main() -> None:
 def chosen(utterances: list[Utterance]) -> list[Utterance]:
     """The first recordings of two speakers that no training heard so."""
     held_out = [u for u in utterances if u.split == "test"]
-    return [u for speaker in ("ls19", "bdl") for u in [u for u in held_out if u.speaker == speaker][:8]]
+    return [u for speaker in PHONE_TESTS for u in [u for u in held_out if u.speaker == speaker][:8]]
 
 
 if __name__ == "__main__":

@@ -12,15 +12,17 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
 import torch
 from numpy.typing import NDArray
-from vctrain.data.corpora import VOICES, listed
+from vctrain.data.corpora import listed
 from vctrain.data.front_end import N_MELS
-from vctrain.data.shipped import MIXTURES, spoken_f0
+from vctrain.data.sources import Source, training_data
+from vctrain.data.speakers import BUNDLE_VOICES, VOICES, target_f0
 from vctrain.data.voices import F0_RANGE, normalise, track_pitch
 from vctrain.errors import UserError, one_line_errors
 from vctrain.export import trained
@@ -45,35 +47,14 @@ GOLDEN_TOLERANCE = 1e-3
 EXACT_DB = 60.0
 """Signal over error of a float graph against the run that it was made of, at least; measured 125 and more."""
 
-VOICE_FACTS = {
-    "kathleen": ("US English, female, 50 to 70 years", "CC0-1.0", "recorded by the speaker for free speech technology"),
-    "slt": (
-        "US English, female, with a little of kathleen and bdl",
-        "BSD-like (CMU ARCTIC)",
-        "recorded for the CMU ARCTIC databases, free for any use",
-    ),
-    "bdl": ("US English, male", "BSD-like (CMU ARCTIC)", "recorded for the CMU ARCTIC databases, free for any use"),
-    "anon": (
-        "nobody: a mixture of the trained voices",
-        "Apache-2.0",
-        "no person speaks like this; made of consenting voices",
-    ),
-}
-TRAINING_DATA = (
-    ("Kathleen", "CC0-1.0", "github.com/rhasspy/dataset-voice-kathleen"),
-    ("CMU ARCTIC bdl and slt", "BSD-like (CMU ARCTIC)", "festvox.org/cmu_arctic"),
-    ("LibriSpeech train-clean-100, part", "CC-BY-4.0", "openslr.org/12"),
-    ("ESC-10 noises", "CC-BY-3.0", "github.com/karolpiczak/ESC-10"),
-    ("flite and espeak-ng speech", "made for this model", "Debian packages flite, espeak-ng; texts of LJ Speech"),
-)
-
 
 STUDIO_DESCRIPTION = "Any speaker of English to four voices, 16 kHz, 250 ms: for files and for who can wait"
 STUDIO_LICENCE = "Apache-2.0; the encoder began as that of Whisper base, MIT"
-STUDIO_DATA = (
-    ("speechocean762, train half", "Apache-2.0", "github.com/jimbozhang/speechocean762"),
-    ("Whisper base, whose encoder it began with", "MIT", "github.com/openai/whisper"),
-)
+WHISPER = {
+    "name": "Whisper base, whose encoder it began with",
+    "licence": "MIT",
+    "source": "github.com/openai/whisper",
+}
 
 
 def golden_inputs(data: Path, latency: int, n_hops: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -108,8 +89,10 @@ def snr_db(found: NDArray[np.float32], exact: NDArray[np.float32]) -> float:
 class Assembly:
     """A bundle in the making: files in a folder, and the manifest that describes them."""
 
-    def __init__(self, folder: Path, export: Path, model: trained.Trained, engines: Sequence[str]) -> None:
-        self.folder, self.model, self.engines = folder, model, engines
+    def __init__(
+        self, folder: Path, export: Path, model: trained.Trained, engines: Sequence[str], sources: list[Source]
+    ) -> None:
+        self.folder, self.model, self.engines, self.sources = folder, model, engines, sources
         self.graphs = {name: make(None) for name, make in graph_makers(model).items()}
         self.n_hops = -(-GOLDEN_HOPS // max(chunk_hops(model))) * max(chunk_hops(model))
         self.voices = self._voices()
@@ -121,17 +104,17 @@ class Assembly:
 
     def _voices(self) -> list[dict[str, object]]:
         table = dict(zip(VOICES, conditioning_table(self.model.decoder).numpy(), strict=True))
-        mixed = [sum(share * table[part] for part, share in parts.items()) for parts in MIXTURES.values()]
+        mixed = [sum(share * table[part] for part, share in voice.mixture.items()) for voice in BUNDLE_VOICES.values()]
         np.stack(mixed).astype("<f4").tofile(self.folder / "voices.f32")
         voices = []
-        for row, name in enumerate(MIXTURES):
-            mean, std = spoken_f0(name, self.model.f0_statistics)
+        for row, (name, voice) in enumerate(BUNDLE_VOICES.items()):
+            mean, std = target_f0(name, self.model.f0_statistics)
             voices.append(
                 {
                     "name": name,
-                    "description": VOICE_FACTS[name][0],
-                    "licence": VOICE_FACTS[name][1],
-                    "consent": VOICE_FACTS[name][2],
+                    "description": voice.description,
+                    "licence": voice.licence,
+                    "consent": voice.consent,
                     "log2_f0_mean": round(mean, 4),
                     "log2_f0_std": round(std, 4),
                     "row": row,
@@ -155,7 +138,8 @@ class Assembly:
             "description": description,
             "licence": STUDIO_LICENCE if studio else "Apache-2.0",
             "training_data": [
-                {"name": n, "licence": li, "source": s} for n, li, s in TRAINING_DATA + (STUDIO_DATA if studio else ())
+                *({"name": s.manifest, "licence": s.licence, "source": s.source} for s in self.sources),
+                *([WHISPER] if studio else []),
             ],
             "training_commit": subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip(),
             "features": {
@@ -245,7 +229,7 @@ def variants_description(model: trained.Trained) -> str:
         return STUDIO_DESCRIPTION
     sizes = model.encoder.config, model.decoder.config
     for variant in VARIANTS.values():
-        if (variant.encoder, variant.decoder) == sizes:
+        if (variant.encoder, replace(variant.decoder, n_voices=len(VOICES))) == sizes:
             return variant.description
     raise UserError("no variant has these sizes, so the bundle needs a --description, as `edgevc info` should show it")
 
@@ -267,7 +251,8 @@ def main() -> None:
     description = args.description or variants_description(model)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.out.parent) as temporary:
-        assembly = Assembly(Path(temporary), args.export, model, args.engines)
+        heard = {row["speaker"] for row in listed(args.data) if row["split"] == "train"}
+        assembly = Assembly(Path(temporary), args.export, model, args.engines, training_data(heard))
         voice = conditioning_table(model.decoder).numpy()[:1]
         log_mel, pitch = golden_inputs(args.data, latency(model), assembly.n_hops)
         exact = float_outputs(model, log_mel, pitch, voice)

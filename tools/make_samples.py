@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 from numpy.typing import NDArray
-from vctrain.data.corpora import UNSEEN_SPEAKERS, listed
+from vctrain.data.corpora import listed
+from vctrain.data.speakers import UNSEEN
 from vctrain.data.voices import normalise
 from vctrain.errors import one_line_errors
 from vctrain.evaluation import trials
@@ -27,21 +28,14 @@ ROOT = Path(__file__).resolve().parent.parent
 SENTENCE = ROOT / "examples" / "sentence.wav"
 LOUDEST = 0.7
 
-WHO = {
-    "sentence": "flite, a synthesiser",
-    "ls19": "LibriSpeech reader 19, a woman (CC BY 4.0, LibriVox volunteers; V. Panayotov et al.)",
-    "SF1": "npVCC2016 SF1, a woman (CC BY 4.0, after the Voice Conversion Challenge 2016)",
-    "SM1": "npVCC2016 SM1, a man (the same)",
-    "TF2": "npVCC2016 TF2, a woman (the same)",
-    "TM3": "npVCC2016 TM3, a man (the same)",
-}
+WHO = {"sentence": "flite, a synthesiser"} | UNSEEN
 
 
 def sources(data: Path) -> dict[str, NDArray[np.float32]]:
     """Name to float32 (T,) at 16 kHz: the sentence, and the first test utterance of each unseen speaker."""
     rows = listed(data)
     paths = {"sentence": SENTENCE}
-    paths |= {speaker: data / trials.choose(rows, speaker, 1)[0]["path"] for speaker in UNSEEN_SPEAKERS}
+    paths |= {speaker: data / trials.choose(rows, speaker, 1)[0]["path"] for speaker in UNSEEN}
     return {name: normalise(sf.read(path, dtype="float32")[0]) for name, path in paths.items()}
 
 

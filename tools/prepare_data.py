@@ -12,6 +12,7 @@ from pathlib import Path
 
 import soundfile as sf
 from vctrain.data import corpora, kokoro, synthetic
+from vctrain.data.sources import NEEDED
 from vctrain.errors import UserError, one_line_errors
 
 
@@ -25,8 +26,10 @@ def main() -> None:
     parser.add_argument("--kokoro", type=int, default=0, help="sentences by Kokoro: 4 s each, a third of that to make")
     args = parser.parse_args()
     # rather than after minutes
-    for name in corpora.CLONES:
-        corpora.Clone(args.clones / name)
+    for source in NEEDED:
+        with corpora.Clone(args.clones / source.clone) as clone:
+            if clone.revision != source.revision:
+                print(f"{source.repository}: commit {clone.revision[:12]}, sources.toml has {source.revision[:12]}")
     if missing := [name for name in synthetic.PROGRAMS if args.synthetic and shutil.which(name) is None]:
         raise UserError(f"no {' and no '.join(missing)} here: apt install {' '.join(missing)}, or --synthetic 0")
     rows = []

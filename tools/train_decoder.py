@@ -26,6 +26,7 @@ from vctrain import checkpoint
 from vctrain.alternatives import SYNTHESES
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.noise import Noises
+from vctrain.data.speakers import VOICES
 from vctrain.data.voices import CONTEXT_FRAMES, SourceSampler, VoiceSampler, f0_statistics, load_voices
 from vctrain.errors import UserError, one_line_errors
 from vctrain.losses import multi_resolution_stft
@@ -134,7 +135,7 @@ class Training:
         self.args = args
         encoder = load_encoder(args.run / "encoder.pt").eval().requires_grad_(args.train_encoder)
         teacher = VoiceTeacher(args.teacher) if args.teacher is not None else None
-        decoder = Decoder(replace(MODELS[args.variant].decoder, synthesis=args.synthesis))
+        decoder = Decoder(replace(MODELS[args.variant].decoder, synthesis=args.synthesis, n_voices=len(VOICES)))
         if args.start_from is not None:
             other = load_decoder(args.start_from)
             if replace(other.config, synthesis=args.synthesis) != decoder.config:

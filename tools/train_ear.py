@@ -28,6 +28,7 @@ from vctrain import checkpoint
 from vctrain.data.alignment import label_index
 from vctrain.data.corpora import listed
 from vctrain.data.front_end import HOP_LENGTH
+from vctrain.data.speakers import LIBRISPEECH, SPEECHOCEAN, SYNTHESISERS, VOICES
 from vctrain.data.speech import IGNORE, Utterance, load_utterances
 from vctrain.data.voices import normalise
 from vctrain.errors import UserError, one_line_errors
@@ -40,8 +41,6 @@ from vctrain.teachers import encode
 LONGEST_SECONDS = LONGEST_ROWS * ROW_LENGTH / 16_000
 LABEL_WEIGHT = 0.3
 """Of the aligned phones' cross-entropy beside the content's distance over its variance."""
-SYNTHETIC = ("flite", "espeak")
-"""The head is trained on people only; such speakers get targets, too."""
 
 
 def stored_path(data: Path, kind: str, row: dict[str, Any]) -> Path:
@@ -52,7 +51,7 @@ def stored_path(data: Path, kind: str, row: dict[str, Any]) -> Path:
 def recordings(data: Path) -> list[dict[str, Any]]:
     """Those that training may hear and Whisper has positions for, people first."""
     rows = [r for r in listed(data) if r["split"] == "train" and r["seconds"] < LONGEST_SECONDS - 0.1]
-    return sorted(rows, key=lambda r: r["speaker"].startswith(SYNTHETIC))
+    return sorted(rows, key=lambda r: r["speaker"].startswith(SYNTHESISERS))
 
 
 def save_array(path: Path, values: NDArray[np.float16]) -> None:
@@ -109,14 +108,17 @@ def train_head(args: argparse.Namespace) -> None:
     data, rng = args.data, np.random.default_rng(args.seed)
     aligned = {(u.speaker, u.prompt): u for u in load_utterances(data)}
     rows = [r for r in recordings(data) if stored_path(data, "features", r).exists()]
-    rows = [r for r in rows if not r["speaker"].startswith(SYNTHETIC)]
+    rows = [r for r in rows if not r["speaker"].startswith(SYNTHESISERS)]
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        own = row["speaker"] if row["speaker"] in ("kathleen", "slt", "bdl") else row["speaker"][:2]
+        own = row["speaker"] if row["speaker"] in VOICES else row["speaker"][:2]
         groups.setdefault(own, []).append(row)
     chosen = []
     for name, group in sorted(groups.items()):
-        order, count = rng.permutation(len(group)), args.per_corpus if name in ("ls", "oc") else args.per_voice
+        order, count = (
+            rng.permutation(len(group)),
+            args.per_corpus if name in (LIBRISPEECH, SPEECHOCEAN) else args.per_voice,
+        )
         # speakers without an alignment have no label that could say which content is right
         chosen += [group[i] for i in order[:count]]
         print(f"{name}: {min(len(group), count)} recordings", flush=True)
@@ -126,7 +128,7 @@ def train_head(args: argparse.Namespace) -> None:
         found = torch.from_numpy(np.load(stored_path(data, "features", row)))
         goal, label, count = head_targets(like, samples_of(data, row), aligned.get((row["speaker"], row["utterance"])))
         n = min(len(found), len(goal) // 2)
-        if (row["speaker"], row["utterance"]) not in aligned and row["speaker"].startswith("oc"):
+        if (row["speaker"], row["utterance"]) not in aligned and row["speaker"].startswith(SPEECHOCEAN):
             continue
         inputs.append(found[:n])
         content.append(goal[: 2 * n].reshape(n, 2, -1))

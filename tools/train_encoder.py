@@ -26,9 +26,9 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from vctrain import checkpoint
 from vctrain.data.alignment import label_index
-from vctrain.data.corpora import SPEECHOCEAN
 from vctrain.data.front_end import HOP_LENGTH, log_mel
 from vctrain.data.noise import Noises
+from vctrain.data.speakers import SPEECHOCEAN
 from vctrain.data.speech import IGNORE, NOISE_SHARE, EncoderSampler, Utterance, load_utterances, load_with_targets
 from vctrain.errors import one_line_errors
 from vctrain.models.content_encoder import ContentEncoder, load_encoder

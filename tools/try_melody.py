@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from vctrain.data.corpora import VOICES, listed
+from vctrain.data.corpora import listed
 from vctrain.data.pitch import held_out_speakers
+from vctrain.data.speakers import LIBRISPEECH, TRANSCRIBED, VOICES
 from vctrain.data.voices import track_pitch
 from vctrain.errors import one_line_errors
 from vctrain.evaluation.scoring import load
@@ -30,9 +31,9 @@ START, PRIOR, FIRST, LIMIT = np.log2(150), 4.0, 15, 1.0
 def recordings(data: Path) -> list[Path]:
     """Of the voices' unseen prompts, of the transcribed readers, and of a part of the LibriSpeech speakers."""
     rows = listed(data)
-    train = [r for r in rows if r["split"] == "train" and r["speaker"].startswith("ls")]
-    readers = [r for r in train if r["speaker"] in ("ls26", "ls27")]
-    others = sorted({r["speaker"] for r in train} - {"ls26", "ls27"} - set(held_out_speakers(data)))
+    train = [r for r in rows if r["split"] == "train" and r["speaker"].startswith(LIBRISPEECH)]
+    readers = [r for r in train if r["speaker"] in TRANSCRIBED]
+    others = sorted({r["speaker"] for r in train} - set(TRANSCRIBED) - set(held_out_speakers(data)))
     chosen = {*held_out_speakers(data), *others[::3]}
     picked = [r for r in rows if r["speaker"] in chosen] + readers[::8]
     picked += [r for r in rows if r["split"] == "test" and r["speaker"] in VOICES][::8]

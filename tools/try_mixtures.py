@@ -4,7 +4,8 @@
         --mixture slt=0.85,bdl=0.15 --mixture slt=0.75,kathleen=0.10,bdl=0.15
 
 Prints for each how much the recogniser's reading of the source changes, and the similarity to the voice's recordings:
-what tools/vctrain/data/shipped.py was chosen by. The recordings are of 16 LibriSpeech speakers with one utterance each.
+what the mixtures of tools/data/speakers.toml were chosen by. The recordings are of 16 LibriSpeech speakers with one
+utterance each.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 from vctrain import metrics
-from vctrain.data.corpora import UNSEEN_SPEAKERS, VOICES, listed
+from vctrain.data.corpora import listed
+from vctrain.data.speakers import LIBRISPEECH, TRANSCRIBED, UNSEEN_SPEAKERS, VOICES
 from vctrain.errors import one_line_errors
 from vctrain.evaluation import trials
 from vctrain.evaluation.scoring import cached_metric, load
@@ -32,13 +34,12 @@ from edgevc.bundle import ModelBundle, write_manifest
 
 SPEAKERS = 16
 SECONDS = (6.0, 13.5)
-TRANSCRIBED = ("ls26", "ls27")
 
 
 def recordings(data: Path, rows: list[dict]) -> list[Path]:
     """One utterance of each speaker, in an order that nobody chose."""
     left_out = {*UNSEEN_SPEAKERS, *TRANSCRIBED}
-    fitting = [r for r in rows if r["speaker"].startswith("ls") and r["speaker"] not in left_out]
+    fitting = [r for r in rows if r["speaker"].startswith(LIBRISPEECH) and r["speaker"] not in left_out]
     fitting = [r for r in fitting if r["split"] == "train" and SECONDS[0] < r["seconds"] < SECONDS[1]]
     fitting.sort(key=lambda r: hashlib.sha256(r["utterance"].encode()).hexdigest())
     return [data / r["path"] for r in fitting[:SPEAKERS]]

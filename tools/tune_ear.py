@@ -21,9 +21,9 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from vctrain import checkpoint
 from vctrain.data.alignment import label_index
-from vctrain.data.corpora import SPEECHOCEAN
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.noise import Noises
+from vctrain.data.speakers import SPEECHOCEAN
 from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_with_targets
 from vctrain.data.voices import normalise
 from vctrain.errors import UserError, one_line_errors

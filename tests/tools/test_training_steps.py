@@ -17,6 +17,7 @@ import train_pitch
 from vctrain import checkpoint
 from vctrain.data import alignment, corpora
 from vctrain.data.corpora import listed
+from vctrain.data.sources import NEEDED
 from vctrain.errors import UserError
 from vctrain.evaluation.noise import Kitchen
 
@@ -140,8 +141,8 @@ def test_a_missing_folder_is_named(monkeypatch, data, capsys, tmp_path):
 
 
 def test_every_clone_that_is_read_is_looked_for_first():
-    read = re.findall(r'clones / "([^"]+)"', inspect.getsource(corpora))
-    assert set(read) == set(corpora.CLONES)
+    read = re.findall(r'_clone\(clones, "([^"]+)"', inspect.getsource(corpora))
+    assert set(read) == {source.repository for source in NEEDED}
     assert len(read) > 4
 
 

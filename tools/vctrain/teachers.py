@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vctrain.alternatives import SYNTHESES
-from vctrain.data.corpora import VOICES
 from vctrain.data.front_end import HOP_LENGTH, log_mel
+from vctrain.data.speakers import VOICES
 from vctrain.errors import UserError
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
 from vctrain.models.decoder import Decoder, load_decoder

@@ -1,6 +1,7 @@
-"""Reads the public speech sets from local git clones and fixes, in one place, who may train on what.
+"""Reads the public speech sets from local git clones.
 
-No audio is committed to this project. Every set, its licence and its clone name stand in docs/training.md.
+No audio is committed to this project. tools/data/sources.toml has every set, its licence and its repository;
+tools/data/speakers.toml says who is a voice and who is for evaluation only.
 """
 
 from __future__ import annotations
@@ -18,33 +19,10 @@ import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
+from vctrain.data import sources
+from vctrain.data.speakers import LIBRISPEECH, SPEECHOCEAN, TEST_PROMPTS, TRANSCRIBED, UNSEEN_SPEAKERS
+
 SAMPLE_RATE = 16_000
-
-CLONES = (
-    "rhasspy+dataset-voice-kathleen",
-    "ASzot+voice-conversion",
-    "Walleclipse+Deep_Speaker-speaker_recognition_system",
-    "resemble-ai+Resemblyzer",
-    "tarepan+npVCC2016Corpus",
-    "jimbozhang+speechocean762",
-    "NVIDIA+tacotron2",
-)
-"""What prepare_data.py reads."""
-
-VOICES = ("kathleen", "slt", "bdl")
-"""Speakers that the decoder may speak as."""
-
-UNSEEN_SPEAKERS = ("ls19", "SF1", "SM1", "TF2", "TM3")
-"""Never seen by any training: the test speakers of docs/results.md."""
-
-TEST_PROMPTS = frozenset(f"arctic_b{i:04d}" for i in range(500, 540))
-"""CMU ARCTIC prompts that no training hears from anybody."""
-
-SPEECHOCEAN = "oc"
-"""What the names of speechocean762's speakers begin with."""
-
-HELD_OUT_NOISES = re.compile(r"5-.*\.ogg")
-"""Names of the ESC-10 recordings that no training hears: the fifth of its five folds, 8 of 40 in each class."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +59,7 @@ class Clone:
         candidates = (folder / "repo" / ".git", folder / "repo", folder / ".git", folder)
         found = next((c for c in candidates if (c / "HEAD").exists()), None)
         if found is None:
-            raise FileNotFoundError(f"expected a git clone at {folder}; docs/training.md has the commands")
+            raise FileNotFoundError(f"expected a git clone at {folder}; tools/download_data.py makes it")
         self._git = ["git", "--git-dir", str(found)]
         self._cat = subprocess.Popen([*self._git, "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
@@ -91,6 +69,11 @@ class Clone:
     def __exit__(self, *_: object) -> None:
         """Ends git, which otherwise waits as long as this process lives."""
         self._cat.communicate()
+
+    @property
+    def revision(self) -> str:
+        """The commit that is read."""
+        return subprocess.check_output([*self._git, "rev-parse", "HEAD"], text=True).strip()
 
     def names(self) -> list[str]:
         """Every path of the newest commit."""
@@ -112,9 +95,13 @@ class Clone:
         return data
 
 
+def _clone(clones: Path, repository: str) -> Clone:
+    return Clone(clones / sources.of_repository(repository).clone)
+
+
 def kathleen(clones: Path) -> Iterator[Recording]:
     """Kathleen, CC0, CMU ARCTIC prompts (rhasspy/dataset-voice-kathleen)."""
-    clone = Clone(clones / "rhasspy+dataset-voice-kathleen")
+    clone = _clone(clones, "rhasspy/dataset-voice-kathleen")
     for name in clone.names():
         if re.fullmatch(r"data/.*\.wav", name):
             text = clone.read(name[:-4] + ".txt").decode().strip()
@@ -123,14 +110,14 @@ def kathleen(clones: Path) -> Iterator[Recording]:
 
 def arctic_prompts(clones: Path) -> dict[str, str]:
     """Prompt name to text, for all 1132 CMU ARCTIC prompts."""
-    listing = Clone(clones / "rhasspy+dataset-voice-kathleen").read("cmuarctic.data").decode()
+    listing = _clone(clones, "rhasspy/dataset-voice-kathleen").read("cmuarctic.data").decode()
     return dict(re.findall(r'\(\s*(arctic_[ab]\d+)\s+"(.*?)"\s*\)', listing))
 
 
 def arctic(clones: Path) -> Iterator[Recording]:
     """CMU ARCTIC bdl and slt (ASzot/voice-conversion)."""
     prompts = arctic_prompts(clones)
-    clone = Clone(clones / "ASzot+voice-conversion")
+    clone = _clone(clones, "ASzot/voice-conversion")
     for name in clone.names():
         found = re.search(r"datasets/arctic/(bdl|slt)/.*(arctic_[ab]\d+)[^/]*\.wav$", name)
         if found and found[2] in prompts:
@@ -139,7 +126,7 @@ def arctic(clones: Path) -> Iterator[Recording]:
 
 def librispeech_transcribed(clones: Path) -> Iterator[Recording]:
     """LibriSpeech speakers 19, 26, 27, CC BY 4.0 (Walleclipse/Deep_Speaker-speaker_recognition_system)."""
-    clone = Clone(clones / "Walleclipse+Deep_Speaker-speaker_recognition_system")
+    clone = _clone(clones, "Walleclipse/Deep_Speaker-speaker_recognition_system")
     names = clone.names()
     texts = {}
     for name in names:
@@ -150,23 +137,23 @@ def librispeech_transcribed(clones: Path) -> Iterator[Recording]:
     for name in names:
         utterance = Path(name).stem
         if name.endswith(".flac") and utterance in texts:
-            yield Recording("ls" + utterance.split("-")[0], utterance, texts[utterance], clone.read(name))
+            yield Recording(LIBRISPEECH + utterance.split("-")[0], utterance, texts[utterance], clone.read(name))
 
 
 def librispeech_single(clones: Path) -> Iterator[Recording]:
     """One utterance each of 251 LibriSpeech speakers, CC BY 4.0, no transcripts (resemble-ai/Resemblyzer)."""
-    clone = Clone(clones / "resemble-ai+Resemblyzer")
+    clone = _clone(clones, "resemble-ai/Resemblyzer")
     for name in clone.names():
         if name.startswith("audio_data/librispeech_train-clean-100/") and name.endswith(".flac"):
             utterance = Path(name).stem
-            speaker = utterance.split("-")[0]
-            if speaker not in ("19", "26", "27"):
-                yield Recording("ls" + speaker, utterance, None, clone.read(name))
+            speaker = LIBRISPEECH + utterance.split("-")[0]
+            if speaker not in TRANSCRIBED:
+                yield Recording(speaker, utterance, None, clone.read(name))
 
 
 def vcc2016(clones: Path) -> Iterator[Recording]:
     """npVCC2016, CC BY 4.0, four speakers kept for evaluation only (tarepan/npVCC2016Corpus)."""
-    clone = Clone(clones / "tarepan+npVCC2016Corpus")
+    clone = _clone(clones, "tarepan/npVCC2016Corpus")
     for name in clone.names():
         found = re.fullmatch(r"npVCC2016/evals/(\w+)/wavs/(\d+)\.wav", name)
         if found:
@@ -178,7 +165,7 @@ def speechocean(clones: Path) -> Iterator[Recording]:
 
     Speakers are called oc0001 and so on. The corpus' `test` half, 125 other speakers, is for evaluation only.
     """
-    clone = Clone(clones / "jimbozhang+speechocean762")
+    clone = _clone(clones, "jimbozhang/speechocean762")
 
     def columns(name: str) -> dict[str, str]:
         lines = clone.read(name).decode().splitlines()
@@ -201,7 +188,7 @@ def speechocean(clones: Path) -> Iterator[Recording]:
 
 def sentences_to_speak(clones: Path) -> list[str]:
     """The transcripts of the LJ Speech dataset, public domain, as NVIDIA/tacotron2 lists them; none with a number."""
-    listing = Clone(clones / "NVIDIA+tacotron2").read("filelists/ljs_audio_text_train_filelist.txt").decode()
+    listing = _clone(clones, "NVIDIA/tacotron2").read("filelists/ljs_audio_text_train_filelist.txt").decode()
     texts = [line.partition("|")[2] for line in listing.splitlines()]
     return [text for text in texts if re.fullmatch(r"[A-Za-z ,.;:'\"!?()-]+", text)]
 

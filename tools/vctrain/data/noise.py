@@ -11,8 +11,9 @@ import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
-from vctrain.data.corpora import HELD_OUT_NOISES, SAMPLE_RATE
+from vctrain.data.corpora import SAMPLE_RATE
 from vctrain.data.distortions import shape_spectrum, unit_power
+from vctrain.data.speakers import HELD_OUT_NOISES
 from vctrain.data.synthetic_noise import household
 
 KITCHEN = {"Rain": 0.0, "Fire crackling": -3.0, "Clock tick": -6.0}

@@ -18,13 +18,14 @@ from edgevc import _core
 from vctrain.data.corpora import SAMPLE_RATE, listed
 from vctrain.data.distortions import reverberate, shape_spectrum, unit_power
 from vctrain.data.front_end import HOP_LENGTH
+from vctrain.data.speakers import LIBRISPEECH, TRANSCRIBED, VOICES
 
 UNKNOWN = -1.0
 """F0 of a frame that must not count."""
 F0_RANGE = (60.0, 500.0)
 MAX_SECONDS = 8
-PER_SPEAKER = {"kathleen": 120, "slt": 120, "bdl": 120, "ls26": 120, "ls27": 120}
-PER_OTHER_SPEAKER = 2
+PER_SPEAKER, PER_OTHER_SPEAKER = 120, 2
+"""Recordings of a voice or a transcribed reader, and of each of the other LibriSpeech speakers."""
 N_HELD_OUT = 20
 
 
@@ -44,26 +45,30 @@ def benchmark_files(folder: Path) -> list[Path]:
 
 def held_out_speakers(data: Path) -> list[str]:
     """LibriSpeech speakers that the pitch tracker is never taught on, beside the unseen speakers of every training."""
-    names = sorted(p.name for p in (data / "audio").iterdir() if p.name.startswith("ls"))
-    names = [name for name in names if name not in ("ls19", "ls26", "ls27")]
+    names = sorted(p.name for p in (data / "audio").iterdir() if p.name.startswith(LIBRISPEECH))
+    names = [name for name in names if name not in TRANSCRIBED]
     random.Random(5).shuffle(names)
     return sorted(names[:N_HELD_OUT])
 
 
 def training_files(data: Path) -> list[Path]:
     """Recordings to teach with: no test prompt, no unseen or held-out speaker, nothing of the benchmark."""
-    held_out = set(held_out_speakers(data))
+    held_out, many = set(held_out_speakers(data)), {*VOICES, *TRANSCRIBED}
     groups: dict[str, list[Path]] = {}
     for row in listed(data):
         speaker = row["speaker"]
-        if row["split"] == "train" and (speaker in PER_SPEAKER or speaker.startswith("ls")) and speaker not in held_out:
+        if (
+            row["split"] == "train"
+            and (speaker in VOICES or speaker.startswith(LIBRISPEECH))
+            and speaker not in held_out
+        ):
             groups.setdefault(speaker, []).append(data / row["path"])
     chosen = []
     for speaker, paths in sorted(groups.items()):
-        benchmark = set(benchmark_files(data / "audio" / speaker)) if speaker in PER_SPEAKER else set()
+        benchmark = set(benchmark_files(data / "audio" / speaker)) if speaker in many else set()
         paths = sorted(set(paths) - benchmark)
         random.Random(3).shuffle(paths)
-        chosen += paths[: PER_SPEAKER.get(speaker, PER_OTHER_SPEAKER)]
+        chosen += paths[: PER_SPEAKER if speaker in many else PER_OTHER_SPEAKER]
     return chosen
 
 

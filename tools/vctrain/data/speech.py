@@ -11,32 +11,13 @@ import soxr
 from numpy.typing import NDArray
 
 from vctrain.data.alignment import LABEL_CENTRE, aligned, label_index
-from vctrain.data.corpora import SAMPLE_RATE, SPEECHOCEAN, listed
+from vctrain.data.corpora import SAMPLE_RATE, listed
 from vctrain.data.distortions import companded, reverberate, shape_spectrum
 from vctrain.data.front_end import HOP_LENGTH, WIN_LENGTH
 from vctrain.data.noise import Noises, draw_snr, mix_at_snr
+from vctrain.data.speakers import ENCODER_WEIGHTS, group
 from vctrain.errors import UserError
 from vctrain.models.content_encoder import PHONE_INDEX
-
-SPEAKER_WEIGHTS = {
-    "kathleen": 0.07,
-    "slt": 0.05,
-    "bdl": 0.06,
-    "ls26": 0.06,
-    "ls27": 0.06,
-    "flite-rms": 0.05,
-    "flite-awb": 0.05,
-    "flite-slt": 0.04,
-    "flite-kal16": 0.02,
-    "espeak": 0.02,
-    SPEECHOCEAN: 0.22,
-    "kokoro": 0.12,
-    "others": 0.30,
-}
-"""How often training hears each speaker, or all of espeak-ng's, Kokoro's and speechocean762's.
-
-`others` are the many LibriSpeech speakers with one utterance each.
-"""
 
 SPLICED = 0.5
 """Share of crops whose words follow each other at random: of real sentences training has too few."""
@@ -157,14 +138,6 @@ def splice(utterances: list[Utterance], n_samples: int, rng: np.random.Generator
 Crop = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
 
 
-def _group(speaker: str) -> str:
-    """The name in SPEAKER_WEIGHTS under which a speaker counts."""
-    for several in ("espeak", "kokoro", SPEECHOCEAN):
-        if speaker.startswith(several):
-            return several
-    return speaker if speaker in SPEAKER_WEIGHTS else "others"
-
-
 class EncoderSampler:
     """Random augmented crops with their frame labels, for an encoder of `latency` samples; a share of them in noise."""
 
@@ -180,20 +153,20 @@ class EncoderSampler:
         groups: dict[str, list[Utterance]] = {}
         for utterance in utterances:
             if utterance.split == "train":
-                groups.setdefault(_group(utterance.speaker), []).append(utterance)
+                groups.setdefault(group(utterance.speaker), []).append(utterance)
         self.names = sorted(groups)
         self.groups = groups
         self.speakers: dict[str, list[Utterance]] = {}
-        for group in groups.values():
-            for utterance in group:
+        for recordings in groups.values():
+            for utterance in recordings:
                 # what was not aligned cannot be cut into words
                 if len(utterance.words):
                     self.speakers.setdefault(utterance.speaker, []).append(utterance)
-        weights = np.array([SPEAKER_WEIGHTS[name] for name in self.names])
+        weights = np.array([ENCODER_WEIGHTS[name] for name in self.names])
         self.weights = weights / weights.sum()
         self.lengths = {
-            name: (lambda n: n / n.sum())(np.array([len(u.samples) for u in group], float))
-            for name, group in groups.items()
+            name: (lambda n: n / n.sum())(np.array([len(u.samples) for u in recordings], float))
+            for name, recordings in groups.items()
         }
 
     def crop(self, n_frames: int) -> Crop:
@@ -202,8 +175,8 @@ class EncoderSampler:
         The last is (n_frames, 48), and NaN where no teacher has heard the recording.
         """
         rng = self.rng
-        group = self.names[rng.choice(len(self.names), p=self.weights)]
-        utterance = self.groups[group][rng.choice(len(self.groups[group]), p=self.lengths[group])]
+        name = self.names[rng.choice(len(self.names), p=self.weights)]
+        utterance = self.groups[name][rng.choice(len(self.groups[name]), p=self.lengths[name])]
         # one factor moves pitch, formants and rate together: another body, another speed
         stretch = float(np.exp(rng.uniform(-0.24, 0.24))) if rng.random() < 0.8 else 1.0
         wanted = n_frames * HOP_LENGTH

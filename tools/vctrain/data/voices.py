@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from edgevc import _core
-from vctrain.data.corpora import SAMPLE_RATE, VOICES, listed
+from vctrain.data.corpora import SAMPLE_RATE, listed
 from vctrain.data.distortions import shape_spectrum
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.noise import Noises, draw_snr, mix_at_snr
-from vctrain.data.shipped import MIXTURES, spoken_f0, weights
+from vctrain.data.speakers import BUNDLE_VOICES, LIBRISPEECH, VOICES, target_f0, weights
 from vctrain.models.content_encoder import ContentEncoder
 from vctrain.models.decoder import pitch_features
 from vctrain.teachers import VoiceTeacher, encode, extra_lookahead
@@ -61,7 +61,7 @@ def track_pitch(samples: NDArray[np.float32], latency: int) -> NDArray[np.float3
 
 
 def load_voices(data: Path, split: str, latency: int) -> list[VoiceRecording]:
-    """All recordings of the shipped voices in one split; pitch is tracked here, with an encoder's latency."""
+    """All recordings of the trained voices in one split; pitch is tracked here, with an encoder's latency."""
     recordings = []
     for row in listed(data):
         if row["speaker"] in VOICES and row["split"] == split:
@@ -149,11 +149,15 @@ class SourceSampler:
         self.phone_encoder = encoder if teacher is None else teacher.encoder
         # the teacher's output comes later by this
         self.behind = 0 if teacher is None else extra_lookahead(teacher.encoder, latency)
-        self.voices = [(weights(name), spoken_f0(name, statistics)[0]) for name in MIXTURES]
+        self.voices = [(weights(name), target_f0(name, statistics)[0]) for name in BUNDLE_VOICES]
         speakers: dict[str, list[SourceRecording]] = {}
         for row in listed(data):
             speaker = row["speaker"]
-            if row["split"] == "train" and speaker.startswith("ls") and len(speakers.get(speaker, ())) < N_PER_SOURCE:
+            if (
+                row["split"] == "train"
+                and speaker.startswith(LIBRISPEECH)
+                and len(speakers.get(speaker, ())) < N_PER_SOURCE
+            ):
                 samples = normalise(sf.read(data / row["path"], dtype="float32")[0])
                 samples = samples[: len(samples) // HOP_LENGTH * HOP_LENGTH]
                 pitch = track_pitch(samples, latency)

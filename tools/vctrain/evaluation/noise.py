@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vctrain.data.corpora import HELD_OUT_NOISES, SAMPLE_RATE
+from vctrain.data.corpora import SAMPLE_RATE
 from vctrain.data.noise import KITCHEN, Sounds, kitchen_sounds, mix, mix_at_snr
+from vctrain.data.speakers import HELD_OUT_NOISES
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from edgevc.converter import VoiceConverter
 from vctrain import baselines
 from vctrain.data.corpora import SAMPLE_RATE
 from vctrain.data.front_end import HOP_LENGTH
-from vctrain.data.shipped import spoken_f0, weights
+from vctrain.data.speakers import target_f0, weights
 from vctrain.data.voices import track_pitch
 from vctrain.export.trained import Trained
 from vctrain.export.trained import load as load_trained
@@ -85,7 +85,7 @@ class Run:
         frames = track_pitch(padded, latency)
         pitch = np.empty((len(frames), N_PITCH), np.float32)
         f0 = np.empty(len(frames), np.float32)
-        mean, _ = spoken_f0(voice, networks.f0_statistics)
+        mean, _ = target_f0(voice, networks.f0_statistics)
         _core.PitchMapper(mean).process_into(frames, pitch, f0)
         with torch.no_grad():
             batch = {

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vctrain import metrics
-from vctrain.data.corpora import UNSEEN_SPEAKERS
+from vctrain.data.speakers import UNSEEN_SPEAKERS
 from vctrain.evaluation import whisper_asr
 from vctrain.evaluation.statistics import Figure, Score, Verification, difference, eer_figure, summarise
 from vctrain.evaluation.trials import Trial

@@ -10,11 +10,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vctrain.data.corpora import UNSEEN_SPEAKERS
+from vctrain.data.speakers import UNSEEN_SPEAKERS
 from vctrain.evaluation.systems import Natural, System
 
-PAIRS = (("bdl", "kathleen"), ("slt", "bdl"))
-"""Trained speakers, on prompts that no training heard."""
 SHORTEST = 2.5
 LONGEST, LONGEST_TRANSCRIBED = 9.0, 16.0
 """Seconds of a test utterance: long ones cost minutes to recognise and short ones tell little. Where a transcript makes

@@ -20,9 +20,10 @@ import soxr
 from numpy.typing import NDArray
 
 from vctrain import metrics
-from vctrain.data.corpora import SAMPLE_RATE, SPEECHOCEAN, Clone, listed
+from vctrain.data.corpora import SAMPLE_RATE, Clone, listed
 from vctrain.data.distortions import unit_power
 from vctrain.data.noise import looped, mix_at_snr
+from vctrain.data.speakers import SPEECHOCEAN
 from vctrain.data.voices import normalise
 from vctrain.evaluation import whisper_asr
 from vctrain.evaluation.statistics import Figure, Score, summarise

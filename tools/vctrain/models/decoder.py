@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from vctrain import checkpoint
 from vctrain.alternatives import N_EXCITATION, excitation_spectrum
-from vctrain.data.corpora import VOICES
 from vctrain.modules.causal import CausalStack
 from vctrain.synthesis import N_BINS, N_FILTERS
 
@@ -27,7 +26,7 @@ class DecoderConfig:
     n_blocks: int = 6
     kernel_size: int = 7
     expansion: int = 3
-    n_voices: int = len(VOICES)
+    n_voices: int = 3
     embedding_size: int = 64
     synthesis: str = "learnt-phase"
     """One of `vctrain.alternatives.SYNTHESES`; only the first can be exported."""
