@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
-from vctrain import checkpoint
+from vctrain import checkpoint, device
 from vctrain.alternatives import SYNTHESES
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.noise import Noises
@@ -133,8 +133,9 @@ class Training:
             UserError: RUN/decoder.pt is of another training, or other weights do not fit.
         """
         self.args = args
-        encoder = load_encoder(args.run / "encoder.pt").eval().requires_grad_(args.train_encoder)
-        teacher = VoiceTeacher(args.teacher) if args.teacher is not None else None
+        where = device.pick(args.device)
+        encoder = load_encoder(args.run / "encoder.pt").eval().requires_grad_(args.train_encoder).to(where)
+        teacher = VoiceTeacher(args.teacher, where) if args.teacher is not None else None
         decoder = Decoder(replace(MODELS[args.variant].decoder, synthesis=args.synthesis, n_voices=len(VOICES)))
         if args.start_from is not None:
             other = load_decoder(args.start_from)
@@ -142,11 +143,13 @@ class Training:
                 raise UserError(f"--start-from: {args.start_from} is a decoder of another size; give its --variant")
             decoder.load_state_dict(other.state_dict())
         self.encoder, self.latency = encoder, encoder.config.latency
-        self.decoder = Learner(decoder)
-        self.discriminators = Discriminators(decoder.config.n_voices)
+        self.decoder = Learner(decoder.to(where))
+        self.discriminators = Discriminators(decoder.config.n_voices).to(where)
         self.discriminator_optimizer = new_optimizer(self.discriminators)
         self.trained_encoder = Learner(encoder) if args.train_encoder else None
-        self.reference = ContentTeacher((args.teacher or args.run) / "encoder.pt") if args.train_encoder else None
+        self.reference = (
+            ContentTeacher((args.teacher or args.run) / "encoder.pt", where) if args.train_encoder else None
+        )
         self._load_discriminators()
         self.done = self._resume()
 
@@ -257,7 +260,7 @@ class Training:
             losses |= {"feature_matching": matching, "phone": words}
         if train_decoder:
             if train_encoder:
-                counts = torch.zeros(phones.shape[:2], dtype=torch.bool)
+                counts = torch.zeros(phones.shape[:2], dtype=torch.bool, device=phones.device)
                 counts[:, CONTEXT_FRAMES:] = True
                 kept = self.reference.loss(converting["clean"], converting["content"], phones, counts, self.latency)
                 loss = loss + DISTILLATION_WEIGHT * kept
@@ -326,6 +329,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--adversarial-learning-rate", type=float, default=5e-4)
     parser.add_argument("--threads", type=int, default=2)
+    device.add_option(parser)
     parser.add_argument("--seed", type=int, default=1)
     return parser
 

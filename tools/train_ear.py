@@ -13,6 +13,7 @@ DATA/targets, for `train_encoder.py --stored-teacher`. Features and targets that
 from __future__ import annotations
 
 import argparse
+import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from vctrain import checkpoint
+from vctrain import checkpoint, device
 from vctrain.data.alignment import label_index
 from vctrain.data.corpora import listed
 from vctrain.data.front_end import HOP_LENGTH
@@ -68,16 +69,17 @@ def samples_of(data: Path, row: dict[str, Any]) -> Tensor:
     return torch.from_numpy(normalise(sf.read(data / row["path"], dtype="float32")[0]))[None]
 
 
-def store_features(data: Path) -> None:
+def store_features(data: Path, where: torch.device) -> None:
     """Whisper's rows of the heard layers, (N, 1024) in half precision, below DATA/features."""
     ear = WhisperEar(EarConfig())
     ear.load_whisper(WhisperEncoder.load(model_folder("base", data)))
+    ear.to(where)
     rows = [r for r in recordings(data) if not stored_path(data, "features", r).exists()]
     began, seconds = time.monotonic(), 0.0
     for i, row in enumerate(rows, 1):
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            found = ear.rows(samples_of(data, row))[0]
-        save_array(stored_path(data, "features", row), found.half().numpy())
+        with torch.no_grad(), torch.autocast(where.type, torch.bfloat16):
+            found = ear.rows(samples_of(data, row).to(where))[0]
+        save_array(stored_path(data, "features", row), found.half().cpu().numpy())
         seconds += row["seconds"]
         if i % 200 == 0 or i == len(rows):
             print(f"{i}/{len(rows)}, {seconds / 60:.0f} min of sound in {time.monotonic() - began:.0f} s", flush=True)
@@ -103,7 +105,7 @@ def head_targets(like: ContentEncoder, samples: Tensor, aligned: Utterance | Non
     return content, torch.from_numpy(labels), counts
 
 
-def train_head(args: argparse.Namespace) -> None:
+def train_head(args: argparse.Namespace, where: torch.device) -> None:
     """Writes RUN/encoder.pt."""
     data, rng = args.data, np.random.default_rng(args.seed)
     aligned = {(u.speaker, u.prompt): u for u in load_utterances(data)}
@@ -134,32 +136,33 @@ def train_head(args: argparse.Namespace) -> None:
         content.append(goal[: 2 * n].reshape(n, 2, -1))
         labels.append(label[: 2 * n].reshape(n, 2))
         counts.append(count[: 2 * n].reshape(n, 2))
-    x, goal, label, count = (torch.cat(part) for part in (inputs, content, labels, counts))
+    x, goal, label, count = (torch.cat(part).to(where) for part in (inputs, content, labels, counts))
     shares = count.float().mean(), (label != IGNORE).float().mean()
     print(f"{len(x)} rows, content counts in {shares[0]:.3f} of the frames, {shares[1]:.3f} have a label", flush=True)
     config = EarConfig(content_size=like.config.content_size)
-    head = EarHead(config)
+    phones = like.phones.to(where)
+    head = EarHead(config).to(where)
     middle, variance = goal[count].mean(0), goal[count].var(0)
     with torch.no_grad():
         head.content.bias.copy_(middle.repeat(2))
-    edges = torch.from_numpy(np.concatenate([np.arange(len(i)) for i in inputs]))
-    first, last = edges == 0, torch.cat([edges[1:] == 0, torch.ones(1, dtype=torch.bool)])
+    edges = torch.from_numpy(np.concatenate([np.arange(len(i)) for i in inputs])).to(where)
+    first, last = edges == 0, torch.cat([edges[1:] == 0, torch.ones(1, dtype=torch.bool, device=where)])
     cross_entropy = torch.nn.CrossEntropyLoss(ignore_index=IGNORE, label_smoothing=0.05)
     optimizer = torch.optim.AdamW(head.parameters(), args.learning_rate, weight_decay=1e-2)
     n_steps = args.epochs * (len(x) // args.batch + 1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, n_steps)
     began = time.monotonic()
     for epoch in range(args.epochs):
-        sums, shuffled = np.zeros(3), torch.from_numpy(rng.permutation(len(x)))
+        sums, shuffled = np.zeros(3), torch.from_numpy(rng.permutation(len(x))).to(where)
         for part in shuffled.split(args.batch):
             before = torch.where(first[part], part, part - 1)
             after = torch.where(last[part], part, part + 1)
             three = torch.stack([x[before], x[part], x[after]], 1).float()
-            three = three * (1 + 0.05 * torch.randn(len(part), 1, 1))
-            with torch.autocast("cpu", torch.bfloat16):
+            three = three * (1 + 0.05 * torch.randn(len(part), 1, 1, device=where))
+            with torch.autocast(where.type, torch.bfloat16):
                 found = head.of_middle(three).float()
             distance = ((found - goal[part]).square() / variance)[count[part]].mean()
-            logits = like.phones(found)
+            logits = phones(found)
             named = cross_entropy(logits.flatten(0, 1), label[part].flatten())
             optimizer.zero_grad()
             (distance + args.label_weight * named).backward()
@@ -172,21 +175,29 @@ def train_head(args: argparse.Namespace) -> None:
         print(f"epoch {epoch}: {told}, {time.monotonic() - began:.0f} s", flush=True)
     ear = WhisperEar(config)
     ear.load_whisper(WhisperEncoder.load(model_folder("base", data)))
-    ear.head = head
-    ear.phones.load_state_dict(like.phones.state_dict())
+    ear.head = head.cpu()
+    ear.phones.load_state_dict(phones.state_dict())
     checkpoint.save(args.run / "encoder.pt", model=ear.state_dict(), ear=asdict(config), step=n_steps, scores={})
+    copy_decoder(args.decoder_run, args.run)
 
 
-def store_targets(data: Path, run: Path) -> None:
+def copy_decoder(source: Path, run: Path) -> None:
+    """Put the decoder that understands this content beside an encoder that has none, so that the run can convert."""
+    if (source / "decoder.pt").exists() and not (run / "decoder.pt").exists():
+        shutil.copy(source / "decoder.pt", run)
+
+
+def store_targets(data: Path, run: Path, where: torch.device) -> None:
     """Content of every recording, (K, 48) in half precision, frame k at sample 160 k, below DATA/targets."""
-    ear = load_any_encoder(run / "encoder.pt").eval()
+    ear = load_any_encoder(run / "encoder.pt").eval().to(where)
     if not isinstance(ear, WhisperEar):
         raise UserError(f"{run / 'encoder.pt'} is no ear of train_ear.py; run its step `head` first")
     rows = [r for r in recordings(data) if stored_path(data, "features", r).exists()]
     for i, row in enumerate(rows, 1):
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            found = ear.head(torch.from_numpy(np.load(stored_path(data, "features", row))).float()[None])[0]
-        save_array(stored_path(data, "targets", row), found.half().numpy())
+        features = torch.from_numpy(np.load(stored_path(data, "features", row))).float()[None].to(where)
+        with torch.no_grad(), torch.autocast(where.type, torch.bfloat16):
+            found = ear.head(features)[0]
+        save_array(stored_path(data, "targets", row), found.half().cpu().numpy())
         if i % 1000 == 0 or i == len(rows):
             print(f"{i}/{len(rows)} targets", flush=True)
 
@@ -206,20 +217,22 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=1)
+    device.add_option(parser)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
+    where = device.pick(args.device)
     if args.step != "features" and args.run is None:
         raise UserError(f"{args.step} needs --run, the folder of the teacher")
     if args.step == "features":
-        store_features(args.data)
+        store_features(args.data, where)
     elif args.step == "head":
         if args.decoder_run is None:
             raise UserError("head needs --decoder-run, a run such as tools/weights, whose content is to be learnt")
-        train_head(args)
+        train_head(args, where)
     else:
-        store_targets(args.data, args.run)
+        store_targets(args.data, args.run, where)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from vctrain import checkpoint
+from vctrain import checkpoint, device
 from vctrain.data.alignment import label_index
 from vctrain.data.front_end import HOP_LENGTH, log_mel
 from vctrain.data.noise import Noises
@@ -50,8 +50,8 @@ def warp_mels(mels: Tensor, rng: np.random.Generator) -> Tensor:
     As in N. Jaitly and G. Hinton, "Vocal tract length perturbation improves speech recognition", 2013.
     """
     n_mels = mels.shape[-1]
-    factors = torch.from_numpy(np.exp(rng.uniform(-0.1, 0.1, (len(mels), 1))).astype(np.float32))
-    places = (torch.arange(n_mels)[None] * factors).clamp(max=n_mels - 1)
+    factors = torch.from_numpy(np.exp(rng.uniform(-0.1, 0.1, (len(mels), 1))).astype(np.float32)).to(mels.device)
+    places = (torch.arange(n_mels, device=mels.device)[None] * factors).clamp(max=n_mels - 1)
     low = places.floor().long()
     share = (places - low)[:, None]
     high = (low + 1).clamp(max=n_mels - 1)
@@ -68,7 +68,7 @@ def mask_mels(mels: Tensor, rng: np.random.Generator) -> Tensor:
     width = rng.integers(0, 13, (len(mels), 2, 1))
     first = (rng.random(width.shape) * (n_mels + 1 - width)).astype(int)
     mel = np.arange(n_mels)
-    hidden = torch.from_numpy(((mel >= first) & (mel < first + width)).any(1))[:, None]
+    hidden = torch.from_numpy(((mel >= first) & (mel < first + width)).any(1)).to(mels.device)[:, None]
     return torch.where(hidden, mels.mean((1, 2), keepdim=True), mels)
 
 
@@ -77,8 +77,9 @@ def frame_accuracy(encoder: ContentEncoder, utterances: list[Utterance]) -> floa
     right = total = 0
     with torch.no_grad():
         for utterance in utterances:
-            mels = log_mel(torch.from_numpy(utterance.samples / np.float32(32768))[None])
-            logits = encoder(mels, encoder.new_state())[1][0]
+            samples = torch.from_numpy(utterance.samples / np.float32(32768))[None]
+            mels = log_mel(samples.to(device.of(encoder)))
+            logits = encoder(mels, encoder.new_state())[1][0].cpu()
             centres = HOP_LENGTH * (np.arange(len(logits)) + 1) - encoder.config.latency
             index = label_index(centres)
             inside = (index >= 0) & (index < len(utterance.labels))
@@ -106,6 +107,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=400)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--threads", type=int, default=2)
+    device.add_option(parser)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--compile",
@@ -123,12 +125,13 @@ def main() -> None:
     unseen = [u for u in utterances if u.speaker == "ls19"][::6]
     accented = [u for u in utterances if u.split == "test" and u.speaker.startswith(SPEECHOCEAN)][::50]
     seen = [u for u in utterances if u.split == "test" and u.speaker == "bdl"]
-    encoder = ContentEncoder(MODELS[args.variant].encoder)
+    where = device.pick(args.device)
+    encoder = ContentEncoder(MODELS[args.variant].encoder).to(where)
     latency = encoder.config.latency
     if args.start_from is not None:
         encoder.init_from(load_encoder(args.start_from))
-    stored = StoredTeacher(args.stored_teacher) if args.stored_teacher is not None else None
-    teacher = ContentTeacher(args.teacher) if args.teacher is not None else None
+    stored = StoredTeacher(args.stored_teacher, where) if args.stored_teacher is not None else None
+    teacher = ContentTeacher(args.teacher, where) if args.teacher is not None else None
     if teacher is not None:
         extra_lookahead(teacher.encoder, latency)
     if args.compile:
@@ -155,17 +158,19 @@ def main() -> None:
     progress, saved_at = Progress(writer), time.monotonic()
     while step < args.steps:
         distorted, clean, labels, targets = sampler.batch(args.batch, args.frames)
-        mels = mask_mels(warp_mels(log_mel(torch.from_numpy(distorted)), sampler.rng), sampler.rng)
-        target = torch.from_numpy(labels)
+        mels = mask_mels(warp_mels(log_mel(torch.from_numpy(distorted).to(where)), sampler.rng), sampler.rng)
+        target = torch.from_numpy(labels).to(where)
         heard = target != IGNORE
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(where.type, torch.bfloat16):
             content, logits, _ = encoder(mels, encoder.new_state(args.batch))
         content, logits = content.float(), logits.float()
         loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=IGNORE, label_smoothing=0.05)
         if teacher is not None:
-            loss = args.label_weight * loss + teacher.loss(torch.from_numpy(clean), content, logits, heard, latency)
+            loss = args.label_weight * loss + teacher.loss(
+                torch.from_numpy(clean).to(where), content, logits, heard, latency
+            )
         if stored is not None:
-            loss = args.label_weight * loss + stored.loss(torch.from_numpy(targets), content, logits)
+            loss = args.label_weight * loss + stored.loss(torch.from_numpy(targets).to(where), content, logits)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)

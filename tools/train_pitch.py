@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from vctrain import checkpoint
+from vctrain import checkpoint, device
 from vctrain.data import pitch
 from vctrain.data.noise import load_noises
 from vctrain.errors import one_line_errors
@@ -32,7 +32,7 @@ BLUR = 0.8
 def targets(f0: Tensor) -> Tensor:
     """(N,) Hz, 0 unvoiced, to (N, 1 + GRID_SIZE) that add up to 1."""
     place = torch.log2(f0.clamp(min=1) / GRID_MIN) * GRID_PER_OCTAVE
-    near = torch.exp(-0.5 * ((torch.arange(GRID_SIZE) - place[:, None]) / BLUR) ** 2) + 1e-9
+    near = torch.exp(-0.5 * ((torch.arange(GRID_SIZE, device=f0.device) - place[:, None]) / BLUR) ** 2) + 1e-9
     near = near / near.sum(1, keepdim=True) * (f0 > 0)[:, None]
     return torch.cat([(f0 <= 0).float()[:, None], near], 1)
 
@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=4e-3)
     parser.add_argument("--jobs", type=int, default=1, help="processes that ask harvest")
     parser.add_argument("--threads", type=int, default=1)
+    device.add_option(parser)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -124,14 +125,15 @@ def main() -> None:
 
     learnt = cases(args.data, load_noises(args.noises), args.latency, args.copies, args.jobs, rng)
     lengths = np.array([len(f0) for _, f0 in learnt], float)
-    network = PitchNetwork()
+    where = device.pick(args.device)
+    network = PitchNetwork().to(where)
     optimizer = torch.optim.AdamW(network.parameters(), args.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, args.steps)
     print(f"{sum(p.numel() for p in network.parameters())} parameters, {len(learnt)} cases", flush=True)
     progress = Progress()
     for step in range(1, args.steps + 1):
         chosen = rng.choice(len(learnt), args.batch, p=lengths / lengths.sum())
-        heard, f0 = map(torch.stack, zip(*[crop(learnt[i], rng) for i in chosen], strict=True))
+        heard, f0 = (torch.stack(part).to(where) for part in zip(*[crop(learnt[i], rng) for i in chosen], strict=True))
         logits = network(heard).flatten(0, 1)
         known = f0.flatten() != pitch.UNKNOWN
         loss = nn.functional.cross_entropy(logits[known], targets(f0.flatten()[known]))

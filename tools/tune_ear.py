@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from vctrain import checkpoint
+from vctrain import checkpoint, device
 from vctrain.data.alignment import label_index
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.noise import Noises
@@ -48,8 +48,8 @@ def frame_accuracy(ear: WhisperEar, utterances: list[Utterance]) -> float:
     right = total = 0
     with torch.no_grad():
         for utterance in utterances:
-            samples = torch.from_numpy(normalise(utterance.samples / np.float32(32768)))[None]
-            found = ear.phones(ear.content_frames(samples).float())[0].argmax(-1).numpy()
+            samples = torch.from_numpy(normalise(utterance.samples / np.float32(32768)))[None].to(device.of(ear))
+            found = ear.phones(ear.content_frames(samples).float())[0].argmax(-1).cpu().numpy()
             index = label_index(HOP_LENGTH * np.arange(len(found)))
             inside = (index >= 0) & (index < len(utterance.labels))
             right += int((found[inside] == utterance.labels[index[inside]]).sum())
@@ -84,6 +84,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--label-weight", type=float, default=0.3)
     parser.add_argument("--threads", type=int, default=1)
+    device.add_option(parser)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
@@ -97,7 +98,8 @@ def main() -> None:
             u for u in utterances if u.split == "test" and u.speaker.startswith(SPEECHOCEAN) and len(u.words)
         ][::50],
     }
-    teacher = StoredTeacher(args.stored_teacher)
+    where = device.pick(args.device)
+    teacher = StoredTeacher(args.stored_teacher, where)
     ear = WhisperEar(STUDIO)
     ear.load_whisper(WhisperEncoder.load(model_folder("base", args.data)))
     ear.phones.load_state_dict(teacher.phones.state_dict())
@@ -112,6 +114,7 @@ def main() -> None:
         speech = [u for u in utterances if u.split == "train"][:: len(utterances) // FITTED + 1]
         missed = ear.fit_front_end(torch.from_numpy(normalise(u.samples / np.float32(32768)))[None] for u in speech)
         print(f"front end fitted to {len(speech)} recordings: {missed:.4f} of the variance is missed", flush=True)
+    ear.to(where)
     own = [p for name, p in ear.named_parameters() if not name.startswith("encoder.")]
     taken = [p for name, p in ear.named_parameters() if name.startswith("encoder.")]
     rates = [args.learning_rate, HEAD_RATE * args.learning_rate]
@@ -137,12 +140,12 @@ def main() -> None:
     progress, saved_at = Progress(writer), time.monotonic()
     while step < args.steps:
         distorted, _, labels, targets = sampler.batch(args.batch, args.frames)
-        samples = mask_time(torch.from_numpy(distorted[:, : HOP_LENGTH * args.frames - 1]), sampler.rng)
-        target = torch.from_numpy(labels)
-        with torch.autocast("cpu", torch.bfloat16):
+        samples = mask_time(torch.from_numpy(distorted[:, : HOP_LENGTH * args.frames - 1]), sampler.rng).to(where)
+        target = torch.from_numpy(labels).to(where)
+        with torch.autocast(where.type, torch.bfloat16):
             content = ear.content_frames(samples, int(sampler.rng.integers(LONGEST_ROWS))).float()
         logits = ear.phones(content)
-        taught = teacher.loss(torch.from_numpy(targets), content, logits)
+        taught = teacher.loss(torch.from_numpy(targets).to(where), content, logits)
         named = F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=IGNORE, label_smoothing=0.05)
         loss = taught + args.label_weight * torch.nan_to_num(named)
         optimizer.zero_grad()

@@ -32,7 +32,7 @@ def minimum_phase(filters: Tensor, f0: Tensor, noise: Tensor) -> Tensor:
     """
     magnitude = filters[..., :N_BINS].clamp(*LOG_MAGNITUDE_RANGE)
     cepstrum = torch.fft.irfft(magnitude.to(torch.complex64), N_FFT)
-    fold = torch.zeros(N_FFT)
+    fold = torch.zeros(N_FFT, device=filters.device)
     fold[0] = fold[N_FFT // 2] = 1
     fold[1 : N_FFT // 2] = 2
     phase = torch.fft.rfft(cepstrum * fold, N_FFT).imag
@@ -49,12 +49,12 @@ def inverse_stft(filters: Tensor, f0: Tensor, noise: Tensor) -> Tensor:
     spectrum = torch.polar(log_magnitude.exp(), filters[..., N_BINS : 2 * N_BINS])
     segments = torch.fft.irfft(spectrum, N_FFT).roll(SEGMENT_LENGTH // 2, -1)[..., :SEGMENT_LENGTH]
     # unit power for magnitude 1 and any phases, as with a source
-    return overlap_add(segments * N_FFT**0.5 * WINDOW)
+    return overlap_add(segments * N_FFT**0.5 * WINDOW.to(filters.device))
 
 
 def excitation_spectrum(f0: Tensor) -> Tensor:
     """Spectra of the pulse trains (B, N, 514), real parts then imaginary ones, square-root compressed."""
-    spectrum = torch.fft.rfft(pulse_segments(f0) * WINDOW, N_FFT)
+    spectrum = torch.fft.rfft(pulse_segments(f0) * WINDOW.to(f0.device), N_FFT)
     spectrum = spectrum / (spectrum.abs() + 1e-3).sqrt()
     return torch.cat([spectrum.real, spectrum.imag], dim=-1)
 

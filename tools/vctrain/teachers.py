@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vctrain import device
 from vctrain.alternatives import SYNTHESES
 from vctrain.data.front_end import HOP_LENGTH, log_mel
 from vctrain.data.speakers import VOICES
@@ -21,10 +22,10 @@ from vctrain.models.ear import WhisperEar, load_any_encoder
 def decode_batch(decoder: Decoder, batch: dict[str, Tensor]) -> Tensor:
     """Output at the reference level, context included: (B, 160 * W), an encoder's latency behind the source."""
     size, width = batch["f0"].shape
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(batch["f0"].device.type, torch.bfloat16):
         voice = decoder.voice(batch["voice"])
         filters = decoder(batch["content"], batch["pitch"], voice, decoder.new_state(size), batch["f0"])[0]
-    noise = (torch.rand(size, HOP_LENGTH * (width + 1)) - 0.5) * math.sqrt(12)
+    noise = (torch.rand(size, HOP_LENGTH * (width + 1), device=batch["f0"].device) - 0.5) * math.sqrt(12)
     synthesis = SYNTHESES[decoder.config.synthesis]
     return synthesis(filters.float(), batch["f0"], noise) / batch["gain"]
 
@@ -37,13 +38,17 @@ def encode(encoder: ContentEncoder | WhisperEar, samples: Tensor) -> tuple[Tenso
     if isinstance(encoder, WhisperEar):
         return encoder.encode(samples)
     mels = log_mel(samples)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(mels.device.type, torch.bfloat16):
         content, phones, _ = encoder(mels, encoder.settled_state(mels))
     return content.float(), phones.float()
 
 
 def encode_batch(encoder: ContentEncoder, batch: dict[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-    """A sampler's batch with the encoder's content (B, W, content_size) of its input, and the phones (B, W, 40)."""
+    """A sampler's batch with the encoder's content (B, W, content_size) of its input, and the phones (B, W, 40).
+
+    The batch is moved to the encoder's device.
+    """
+    batch = device.moved(batch, device.of(encoder))
     content, phones = (
         torch.gather(output, 1, batch["frames"][..., None].expand(-1, -1, output.shape[-1]))
         for output in encode(encoder, batch["heard"])
@@ -71,8 +76,8 @@ def extra_lookahead(teacher: ContentEncoder, latency: int) -> int:
 class ContentTeacher:
     """A trained encoder whose outputs for clean speech are a student's targets."""
 
-    def __init__(self, path: Path) -> None:
-        self.encoder = load_encoder(path).eval().requires_grad_(False)
+    def __init__(self, path: Path, where: torch.device | None = None) -> None:
+        self.encoder = load_encoder(path).eval().requires_grad_(False).to(where)
 
     def targets(self, samples: Tensor, latency: int) -> tuple[Tensor, Tensor]:
         """Content and phone logits for a student of `latency` samples: target m belongs to the student's frame m.
@@ -100,8 +105,8 @@ class ContentTeacher:
 class StoredTeacher:
     """A teacher whose content of clean speech is stored; its phones follow from the content."""
 
-    def __init__(self, path: Path) -> None:
-        self.phones = load_any_encoder(path).phones.requires_grad_(False)
+    def __init__(self, path: Path, where: torch.device | None = None) -> None:
+        self.phones = load_any_encoder(path).phones.requires_grad_(False).to(where)
 
     def loss(self, targets: Tensor, content: Tensor, phones: Tensor) -> Tensor:
         """As ContentTeacher.loss; targets (B, N, 48) are NaN where there is none."""
@@ -116,15 +121,15 @@ class StoredTeacher:
 class VoiceTeacher:
     """A trained model whose conversions of other speakers are a student's targets."""
 
-    def __init__(self, run: Path) -> None:
-        """Both networks of a run.
+    def __init__(self, run: Path, where: torch.device | None = None) -> None:
+        """Both networks of a run, on a device (default: the CPU).
 
         Raises:
             FileNotFoundError: one of them is missing.
             UserError: it was not trained with as many voices as there are now.
         """
-        self.encoder = load_encoder(run / "encoder.pt").eval().requires_grad_(False)
-        self.decoder = load_decoder(run / "decoder.pt").eval().requires_grad_(False)
+        self.encoder = load_encoder(run / "encoder.pt").eval().requires_grad_(False).to(where)
+        self.decoder = load_decoder(run / "decoder.pt").eval().requires_grad_(False).to(where)
         if (known := self.decoder.config.n_voices) != len(VOICES):
             raise UserError(f"--teacher: {run} knows {known} voices, there are {len(VOICES)}: {', '.join(VOICES)}")
 

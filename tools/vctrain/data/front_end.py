@@ -25,8 +25,8 @@ _MEL = torch.from_numpy(
 def log_mel(samples: Tensor) -> Tensor:
     """(B, T) to (B, N, 80): frame m ends with sample 160 * (m + 1); what lies before the start is zero."""
     padded = torch.nn.functional.pad(samples, (WIN_LENGTH - HOP_LENGTH, 0))
-    frames = padded.unfold(-1, WIN_LENGTH, HOP_LENGTH) * _WINDOW
+    frames = padded.unfold(-1, WIN_LENGTH, HOP_LENGTH) * _WINDOW.to(samples.device)
     spectrum = torch.fft.rfft(frames, N_FFT)
     # a third of the time of the square of abs()
     power = spectrum.real.square() + spectrum.imag.square()
-    return torch.log(power @ _MEL + LOG_FLOOR)
+    return torch.log(power @ _MEL.to(samples.device) + LOG_FLOOR)

@@ -26,6 +26,7 @@ class Source:
     train: str
     test: str
     needed: bool
+    checkout: bool = False
 
     @property
     def url(self) -> str:

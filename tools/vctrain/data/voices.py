@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgevc import _core
+from vctrain import device
 from vctrain.data.corpora import SAMPLE_RATE, listed
 from vctrain.data.distortions import shape_spectrum
 from vctrain.data.front_end import HOP_LENGTH
@@ -198,7 +199,7 @@ class SourceSampler:
             clean.append(piece)
             heard.append(degrade(source, rng))
             voices.append(shares)
-        whole = torch.from_numpy(np.stack(clean))
+        whole, where = torch.from_numpy(np.stack(clean)), device.of(self.phone_encoder)
         gain = torch.from_numpy(rng.uniform(-16, 8, (size, 1)).astype(np.float32))
         batch = {
             "heard": torch.from_numpy(np.stack(heard)),
@@ -207,12 +208,14 @@ class SourceSampler:
             "gain": 10 ** (gain / 20),
             "voice": torch.tensor(voices),
         }
+        batch, whole = device.moved(batch, where), whole.to(where)
         with torch.no_grad():
             batch["phones"] = encode(self.phone_encoder, batch["clean"])[1]
         if self.teacher is not None:
-            shown = self.teacher.convert(whole, batch | pitch_batch(teachers_pitch, gain))
+            pitch_inputs = device.moved(pitch_batch(teachers_pitch, gain), whole.device)
+            shown = self.teacher.convert(whole, batch | pitch_inputs)
             batch["target"] = shown[:, self.behind : self.behind + width * HOP_LENGTH]
-        return batch | pitch_batch(pitch, gain)
+        return batch | device.moved(pitch_batch(pitch, gain), where)
 
 
 def pitch_batch(pitch: list[NDArray[np.float32]], gain: torch.Tensor) -> dict[str, torch.Tensor]:

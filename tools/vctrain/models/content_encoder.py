@@ -66,7 +66,11 @@ class ContentEncoder(nn.Module):
 
     def new_state(self, batch: int = 1) -> list[Tensor]:
         """The state at the start of a stream."""
-        averages = [torch.zeros(batch, 1, 2 * self.config.slow_bands)] if self.slow is not None else []
+        averages = (
+            [torch.zeros(batch, 1, 2 * self.config.slow_bands, device=self.input.weight.device)]
+            if self.slow is not None
+            else []
+        )
         return [*self.stack.new_state(batch), *averages]
 
     def settled_state(self, log_mel: Tensor) -> list[Tensor]:
@@ -87,7 +91,7 @@ class ContentEncoder(nn.Module):
         if self.slow is not None:
             *state, before = state
             # sums over seconds need more than half precision
-            with torch.autocast("cpu", enabled=False):
+            with torch.autocast(mels.device.type, enabled=False):
                 heard, after = slow.running(self._to_average(mels.float()), before, self.config.slow_decay)
             x = x + self.slow(slow.features(heard))
             averages = [after]

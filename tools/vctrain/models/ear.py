@@ -112,7 +112,7 @@ class WhisperEar(nn.Module):
         """(B, T) to (B, 1 + T // 320, size * len(heard)): row j is centred at sample 320 j. first: row 0's position."""
         mels = self.mels(samples)
         n_rows = (mels.shape[-1] + 1) // 2
-        mask = block_mask(n_rows, self.config.block, self.config.back) if self.config.block else None
+        mask = block_mask(n_rows, self.config.block, self.config.back, mels.device) if self.config.block else None
         return torch.cat(self.encoder.rows(mels, mask, self.config.heard, first)[1], -1)
 
     def content_frames(self, samples: Tensor, first: int = 0) -> Tensor:
@@ -150,10 +150,10 @@ class WhisperEar(nn.Module):
 
     def encode(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 160 * N) to content (B, N, content_size) and phone logits (B, N, 40), as teachers.encode."""
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(samples.device.type, torch.bfloat16):
             content = self.content_frames(samples)
         hops = samples.shape[-1] // HOP_LENGTH
-        places = torch.arange(1, hops + 1) - self.config.latency / HOP_LENGTH
+        places = torch.arange(1, hops + 1, device=samples.device) - self.config.latency / HOP_LENGTH
         content = interpolate(content.float(), places)
         return content, self.phones(content)
 

@@ -81,9 +81,11 @@ def log_mel(samples: Tensor, loudest: float | None = None) -> Tensor:
     They end 8 decades below the loudest of them, or below `loudest`, a log10 of power, where one is given: a stream
     cannot know what is still to come.
     """
-    spectrum = torch.stft(samples, N_FFT, HOP_LENGTH, window=_WINDOW, pad_mode="reflect", return_complex=True)
+    spectrum = torch.stft(
+        samples, N_FFT, HOP_LENGTH, window=_WINDOW.to(samples.device), pad_mode="reflect", return_complex=True
+    )
     power = spectrum.real.square() + spectrum.imag.square()
-    log = torch.log10((_MEL @ power).clamp(min=1e-10))
+    log = torch.log10((_MEL.to(samples.device) @ power).clamp(min=1e-10))
     top = log.amax((1, 2), keepdim=True) if loudest is None else torch.tensor(loudest)
     return (torch.maximum(log, top - 8.0) + 4.0) / 4.0
 
@@ -169,7 +171,7 @@ class WhisperEncoder(nn.Module):
         first: the first row's position; behind the last position comes the first one again.
         """
         x = F.gelu(self.conv2(F.gelu(self.conv1(mels)))).transpose(1, 2)
-        x = x + self.positions[(first + torch.arange(x.shape[1])) % LONGEST_ROWS]
+        x = x + self.positions[(first + torch.arange(x.shape[1], device=x.device)) % LONGEST_ROWS]
         kept = []
         for i, layer in enumerate(self.layers):
             x = layer(x, mask)
@@ -182,9 +184,9 @@ class WhisperEncoder(nn.Module):
         return self.last_norm(self.rows(mels, mask)[0])
 
 
-def block_mask(n_rows: int, block: int, back: int) -> Tensor:
+def block_mask(n_rows: int, block: int, back: int, device: torch.device | None = None) -> Tensor:
     """(n_rows, n_rows): a row hears the whole of its own block of `block` rows, and `back` rows before that."""
-    row = torch.arange(n_rows)
+    row = torch.arange(n_rows, device=device)
     begins = (row // block * block)[:, None]
     return (row[None] < begins + block) & (row[None] >= begins - back)
 

@@ -99,7 +99,7 @@ class CausalStack(nn.Module):
     def new_state(self, batch: int = 1) -> list[Tensor]:
         """The state at the start of a stream: zeros for every convolution."""
         return [
-            torch.zeros(batch, convolution.context_frames, block.norm.normalized_shape[0])
+            torch.zeros(batch, convolution.context_frames, convolution.bias.shape[0], device=convolution.bias.device)
             for block in self.blocks
             for convolution in block.convolutions
         ]

@@ -25,7 +25,7 @@ def running(x: Tensor, state: Tensor, decay: float) -> tuple[Tensor, Tensor]:
     x: (..., N, C), state: (..., 1, C). Returns (..., N, C) and the new state. One product with a triangular matrix, so
     that training and a graph of any number of frames need no loop.
     """
-    frame = torch.arange(x.shape[-2], dtype=torch.float32)
+    frame = torch.arange(x.shape[-2], dtype=torch.float32, device=x.device)
     lag = frame[:, None] - frame
     weights = torch.where(lag >= 0, decay ** lag.clamp(min=0) * (1 - decay), 0.0)
     averages = weights @ x + decay ** (frame[:, None] + 1) * state
