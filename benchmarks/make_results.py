@@ -70,7 +70,7 @@ TITLES = {
     "wyoming": "The Wyoming proxy before a real recogniser (docs/wyoming.md)",
     "commands": "Spoken commands: the coffee machine of Picovoice's speech-to-intent benchmark (docs/commands.md)",
     "converter": "The whole chain: time, memory, start",
-    "encoder.default": "What the phone head can do (docs/training.md)",
+    "encoder.default": "What the phone head can do (docs/training-log.md)",
     "encoder.low-latency": "What the phone head of low-latency can do",
     "encoder.tiny": "What the phone head of tiny can do",
     "f0": "F0 and voicing against WORLD's harvest (docs/f0.md)",

@@ -95,18 +95,61 @@ def documented_commands(document):
         yield script, re.findall(r"(?<=\s)--[a-z][a-z0-9-]*", rest)
 
 
+def has_option(script, option):
+    """Whether a program has an option; those that all trainings share are in a module of their own."""
+    source = (ROOT / script).read_text(encoding="utf-8")
+    return f'"{option}"' in source or (option == "--device" and "device.add_option(" in source)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_scripts_have_the_options_that_documents_give_them(document):
     for script, options in documented_commands(document):
-        source = (ROOT / script).read_text(encoding="utf-8")
-        assert [option for option in options if f'"{option}"' not in source] == [], script
+        assert [option for option in options if not has_option(script, option)] == [], script
 
 
 def test_documented_commands_are_found_with_what_stands_on_the_next_line():
-    commands = list(documented_commands(ROOT / "docs/training.md"))
+    commands = list(documented_commands(ROOT / "docs/training-log.md"))
     assert len(commands) > 10
-    assert "--compile" in dict(commands)["tools/train_encoder.py"]
+    assert any("--compile" in options for script, options in commands if script == "tools/train_encoder.py")
     assert all(options for script, options in commands if script == "tools/train_decoder.py")
+
+
+def driver(*arguments):
+    """What `python tools/train.py ...` prints; it needs no PyTorch until a step runs."""
+    return run(str(ROOT / "tools/train.py"), *arguments)
+
+
+def recipes():
+    return [line.split()[0] for line in driver().splitlines()]
+
+
+def test_the_guide_names_every_recipe_and_the_reference_has_the_table_of_data_sets():
+    guide = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    assert {name for name in recipes() if f"| `{name}` |" not in guide} == {"bundle"}
+    run(str(ROOT / "tools/data_table.py"), "--check")
+
+
+def test_documented_calls_of_the_driver_name_recipes_and_steps_that_exist(folder):
+    calls = set()
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8").replace("\\\n", " ").replace("\n", " ")
+        calls |= set(re.findall(r"python tools/train\.py ([a-z-]+(?: [a-z]+)?(?: --[a-z-]+ [\w./=-]+)*)", text))
+    assert len(calls) >= 3
+    for call in calls:
+        assert "tools/" in driver(*call.split(), *(("--dry-run",) if len(call.split()) > 1 else ())), call
+
+
+@pytest.mark.parametrize("recipe", [path.stem for path in sorted((ROOT / "tools/recipes").glob("*.toml"))])
+def test_every_step_of_a_recipe_is_a_program_with_these_options(recipe):
+    commands = [shlex.split(line) for line in driver(recipe).splitlines() if not line.startswith("#")]
+    assert commands
+    for command in commands:
+        words = [word for word in command if "=" not in word or word.startswith("--")]
+        if words[1:3] == ["-m", "edgevc"]:
+            continue
+        script = Path(words[1]).relative_to(ROOT)
+        options = [word for word in words[2:] if word.startswith("--")]
+        assert [option for option in options if not has_option(script, option)] == [], script
 
 
 def test_the_readme_is_short():

@@ -21,274 +21,22 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from vctrain.data.corpora import Clone, listed
-from vctrain.data.speakers import BUNDLE_VOICES, PAIRS, PICTURED, VOICES
+from vctrain.data.speakers import BUNDLE_VOICES, VOICES
 from vctrain.errors import UserError
-from vctrain.evaluation import languages, noise, spectrograms, tables, trials, whisper_asr, word_lists
-from vctrain.evaluation.scoring import level_dbfs, load, loudest_dbfs, score_all
-from vctrain.evaluation.statistics import summarise
-from vctrain.evaluation.systems import (
-    Bundle,
-    Command,
-    ConversionError,
-    McAdams,
-    Natural,
-    PitchAndFormants,
-    Run,
-    System,
-    WorldCopy,
-)
-from vctrain.evaluation.tables import Known, rounded
-from vctrain.evaluation.trials import Trial
+from vctrain.evaluation import noise, parts, tables, trials, whisper_asr, word_lists
+from vctrain.evaluation.session import PARTS, Session, conversions, in_kitchen, kept, natural_speech
+from vctrain.evaluation.statistics import difference, summarise
+from vctrain.evaluation.systems import Bundle, Command, ConversionError, Run, System
+from vctrain.evaluation.tables import rounded
 from vctrain.export.trained import load as load_trained
 
 from edgevc.bundle import ModelBundle
 from edgevc.errors import EdgevcError
-
-ROOM_SECONDS = 60.0
-ROOM_DBFS = (-60.0, -50.0, -40.0)
-"""A quiet room, an ordinary one, a loud one; speech is at -26 dBFS."""
-ORDINARY_ROOM_DBFS, SILENT_DBFS = -50.0, -55.0
-"""What the ordinary one may become, at most."""
-WORDS_ONLY = frozenset({"words"})
-PARTS = ("pocketsphinx", "whisper", "phones", "lists", "languages", "room", "picture")
-METRICS_OF = {"pocketsphinx": {"words"}, "whisper": set(whisper_asr.RECOGNISERS), "phones": {"phones"}}
-"""Part to what it asks of every conversion."""
-
-
-@dataclass(frozen=True)
-class Session:
-    """What stays the same during an evaluation."""
-
-    args: argparse.Namespace
-    rows: list[dict]
-    pool: Executor
-
-    @property
-    def cache(self) -> Path:
-        """Where slow metrics are cached."""
-        return self.args.data / "scores"
-
-    @property
-    def voices(self) -> list[str]:
-        """Those that have recordings to be compared with."""
-        return [v for v in self.args.voices if v in VOICES]
-
-    @property
-    def wanted(self) -> frozenset[str]:
-        """What is asked of every conversion."""
-        return trials.ALL.difference(*(METRICS_OF.get(part, ()) for part in self.args.skip))
-
-    def trial(self, row: dict, voice: str, system: System) -> Trial:
-        """One recording of DATA by one system, everything wanted."""
-        path = self.args.data / row["path"]
-        return Trial(system, row["speaker"], voice, row["utterance"], path, wanted=self.wanted)
-
-    def score(self, trials: Sequence[Trial], what: str) -> list[dict[str, Any]]:
-        """In parallel."""
-        return score_all(trials, self.cache, self.pool, what)
-
-    def evaluate(self, trials: Sequence[Trial], known: Known, what: str) -> tables.System:
-        """Scores as a system's."""
-        return tables.System(trials, self.score(trials, what), known)
-
-
-def natural_speech(session: Session) -> Known:
-    """Scores of every natural recording that anything is compared with."""
-    args, rows = session.args, session.rows
-    chosen = trials.sources(rows, args.utterances, args.word_utterances)
-    enrolment = trials.enrolment(rows, chosen)
-    for speaker, voice in PAIRS:
-        if voice in args.voices:
-            chosen[speaker] = trials.choose(rows, speaker, args.pair_utterances)
-    voices = {v: trials.choose(rows, v, trials.CENTROID_UTTERANCES) for v in VOICES}
-    wanted: dict[tuple[str, str], Trial] = {}
-    # words cost seconds, and only what is converted needs them
-    ceiling = [r for v in session.voices for r in voices[v][: args.utterances]] if args.baselines else []
-    everything = [(r, session.wanted) for group in chosen.values() for r in group]
-    everything += [(r, session.wanted) for r in ceiling]
-    everything += [(r, frozenset({"embedding", "f0"})) for group in voices.values() for r in group]
-    everything += [(r, frozenset({"embedding"})) for group in enrolment.values() for r in group]
-    for row, what in everything:
-        trial = dataclasses.replace(
-            session.trial(row, "", trials.NATURAL), wanted=WORDS_ONLY if args.words_only else what
-        )
-        if not args.words_only or what == session.wanted:
-            wanted.setdefault(trial.name, trial)
-    results = session.score(list(wanted.values()), "natural speech")
-    names = {s: [(s, r["utterance"]) for r in group] for s, group in chosen.items()}
-    for voice, group in voices.items():
-        names.setdefault(voice, [(voice, r["utterance"]) for r in group[: args.utterances]])
-    return Known(
-        results=dict(zip(wanted, results, strict=True)),
-        texts={(r["speaker"], r["utterance"]): r["text"] for r in rows},
-        voices={v: [(v, r["utterance"]) for r in group] for v, group in voices.items()},
-        enrolment={s: [(s, r["utterance"]) for r in group] for s, group in enrolment.items()},
-        chosen=names,
-    )
-
-
-def conversions(session: Session, known: Known, system: System, voices: Sequence[str], pairs: bool) -> list[Trial]:
-    """Every unseen speaker to every voice, and the pairs of trained speakers."""
-    by_name = {(r["speaker"], r["utterance"]): r for r in session.rows}
-    wanted = [(s, v) for s in known.enrolment for v in voices]
-    wanted += [(s, v) for s, v in PAIRS if v in voices] if pairs else []
-    return [session.trial(by_name[name], voice, system) for s, voice in wanted for name in known.chosen[s]]
-
-
-def kept(trial: Trial, folder: Path | None) -> Trial:
-    """The trial, its output written into the folder."""
-    if folder is None:
-        return trial
-    return dataclasses.replace(trial, keep=folder / f"{trial.speaker}-{trial.utterance}-{trial.voice}.wav")
-
-
-def in_kitchen(trials_: Sequence[Trial], kitchen: noise.Kitchen) -> list[Trial]:
-    """The same trials in noise; unseen speakers only."""
-    return [dataclasses.replace(t, scene=kitchen, keep=None) for t in trials_]
-
-
-def evaluate_baselines(session: Session, known: Known, kitchen: noise.Kitchen | None) -> dict[str, Any]:
-    """What one would use otherwise, and the ceilings, each with its summary."""
-    ranges = {v: known.f0_range(v) for v in session.voices}
-    pitch = PitchAndFormants(tuple((v, float(r[1])) for v, r in ranges.items() if r is not None))
-    result = {}
-    systems: dict[str, System] = {"unprocessed source": Natural(), "pitch and formants": pitch, "McAdams": McAdams()}
-    for name, system in systems.items():
-        jobs = conversions(session, known, system, session.voices, pairs=False)
-        scored = session.evaluate(jobs, known, name)
-        result[name] = {"summary": scored.summary(session.voices)}
-        if isinstance(system, Natural) and kitchen:
-            noisy = session.evaluate(in_kitchen(jobs, kitchen), known, f"{name}, kitchen")
-            result[name]["summary"] |= tables.noise_increases(noisy.scores, scored.scores)
-    by_name = {(r["speaker"], r["utterance"]): r for r in session.rows}
-    for name, system in {"WORLD copy of the target": WorldCopy(), "natural target": Natural()}.items():
-        own = {v: known.voices[v][: session.args.utterances] for v in session.voices}
-        jobs = [session.trial(by_name[n], v, system) for v, names in own.items() for n in names]
-        scored = session.evaluate(jobs, known, name)
-        # similarity to the source is similarity to the target here
-        summary = summarise(scored.scores)
-        summary.pop("similarity_to_source")
-        result[name] = {"summary": summary}
-    return result
-
-
-def evaluate_languages(session: Session, system: System) -> dict[str, Any]:
-    """Speech in languages that no training heard."""
-    spoken = languages.speak(session.cache / "languages")
-    sounds = frozenset({"phones"})
-    sources = [Trial(Natural(), language, "", name, path, wanted=sounds) for language, name, path in spoken]
-    natural = session.score(sources, "unseen languages")
-    jobs = [
-        Trial(system, language, voice, name, path, wanted=sounds, may_fail=True)
-        for language, name, path in spoken
-        for voice in session.args.voices
-    ]
-    results = session.score(jobs, "unseen languages, converted")
-    heard = {t.name: r for t, r in zip(sources, natural, strict=True)}
-    table = tables.language_table(jobs, results, heard)
-    # how steady the phone loop is: it hears a copy that nobody would mistake for other words
-    copies = [dataclasses.replace(t, system=WorldCopy()) for t in sources]
-    copied = tables.language_table(copies, session.score(copies, "unseen languages, WORLD copies"), heard)
-    return {language: {**row, "copy_phone_change": copied[language]["phone_change"]} for language, row in table.items()}
-
-
-def evaluate_lists(session: Session, system: System) -> dict[str, Any]:
-    """Words on the test lists by Whisper, of the system, of the sources, and with --baselines of WORLD's copies."""
-    args = session.args
-    wanted = frozenset(whisper_asr.RECOGNISERS)
-    texts = {(r["speaker"], r["utterance"]): r["text"] for r in session.rows}
-    plain = [r for group in trials.sources(session.rows, args.utterances, args.word_utterances).values() for r in group]
-    scenes = word_lists.scenes(args.data, args.clones)
-    report: dict[str, Any] = {}
-    known: dict[str, dict[word_lists.Name, dict[str, Any]]] = {}
-
-    def heard(system: System, name: str, rows: Sequence[dict], voice: str = "") -> list[Trial]:
-        path = args.keep / name.replace(", ", "-").replace(" ", "") if args.keep and voice else None
-        if path:
-            path.mkdir(parents=True, exist_ok=True)
-        jobs = [dataclasses.replace(session.trial(r, voice, system), scene=scenes[name], wanted=wanted) for r in rows]
-        return [kept(job, path) for job in jobs]
-
-    # where there is no transcript, the reading of the clean source is the reference
-    for name in [name for name in word_lists.NAMES if name in {"clean", *args.lists}]:
-        rows = word_lists.accented(session.rows) if name == "accent" else plain
-        sources = heard(Natural(), name, rows)
-        known[name] = {t.name: r for t, r in zip(sources, session.score(sources, name), strict=True)}
-        clean = known[name] if name == "accent" else known["clean"]
-        jobs = [job for voice in args.list_voices for job in heard(system, name, rows, voice)]
-        results = session.score(jobs, f"{name}, converted")
-        converted = list(zip(jobs, results, strict=True))
-        entry: dict[str, Any] = {"n": len(rows), "figures": word_lists.figures(converted, known[name], clean, texts)}
-        if args.baselines or args.copies:
-            copies = heard(WorldCopy(), name, rows)
-            pairs = list(zip(copies, session.score(copies, f"{name}, WORLD copies"), strict=True))
-            entry["copy"] = word_lists.figures(pairs, known[name], clean, texts)
-        entry["utterances"] = ["/".join(t.name) for t in sources]
-        report[name] = entry
-    return report
-
-
-def room_levels(system: System, voices: Sequence[str]) -> dict[str, Any]:
-    """What becomes of a minute in a room where nobody speaks."""
-    rooms = []
-    for level in ROOM_DBFS:
-        heard = noise.room(ROOM_SECONDS, level)
-        outputs = {voice: system.convert(heard, voice) for voice in voices}
-        rooms.append(
-            {
-                "input_dbfs": level,
-                "output_dbfs": {voice: level_dbfs(output) for voice, output in outputs.items()},
-                "loudest_100_ms_dbfs": {voice: loudest_dbfs(output) for voice, output in outputs.items()},
-            }
-        )
-    ordinary = rooms[ROOM_DBFS.index(ORDINARY_ROOM_DBFS)]["output_dbfs"]
-    return {"rooms": rooms, "limit_dbfs": SILENT_DBFS, "silent": max(ordinary.values()) < SILENT_DBFS}
-
-
-def draw(session: Session, known: Known, system: System, kitchen: noise.Kitchen | None, path: Path) -> None:
-    """One short utterance of two speakers, as they are and converted; the first voice in the kitchen too."""
-    by_name = {(r["speaker"], r["utterance"]): r for r in session.rows}
-    columns = []
-    for speaker in PICTURED:
-        if not known.chosen.get(speaker):
-            continue
-        name = min(known.chosen[speaker], key=lambda n: by_name[n]["seconds"])
-        source = load(session.args.data / by_name[name]["path"])
-        column = [(f"{speaker} {name[1]}", source)]
-        column += [(f"-> {voice}", system.convert(source, voice)) for voice in session.args.voices]
-        if kitchen:
-            noisy = kitchen.add(source, f"{speaker}/{name[1]}")
-            voice = session.args.voices[0]
-            column += [("in the kitchen", noisy), (f"-> {voice}", system.convert(noisy, voice))]
-        columns.append(column)
-    spectrograms.draw(path, columns)
-
-
-def words_only(session: Session, known: Known, jobs: Sequence[Trial]) -> dict[str, Any]:
-    """The short table: word error rates and nothing else."""
-    jobs = [dataclasses.replace(t, wanted=WORDS_ONLY) for t in jobs]
-    sums: dict[str, list[float]] = {}
-    for trial, result in zip(jobs, session.score(jobs, "converted"), strict=True):
-        parts = tables.word_parts(trial, result["words"], known)
-        row = sums.setdefault(f"{trial.speaker} -> {trial.voice}", [0.0, 0.0, 0.0, 0.0])
-        for i, value in enumerate((parts["wer"][0], parts["source_wer"][0], 1.0, parts["wer"][1])):
-            row[i] += value
-    return {
-        name: {
-            "wer": wrong / count if count else None,
-            "source_wer": own / count if count else None,
-            "n": int(n),
-            "words": int(count),
-        }
-        for name, (wrong, own, n, count) in sums.items()
-    }
 
 
 def evaluate(session: Session, system: System) -> dict[str, Any]:
@@ -299,10 +47,10 @@ def evaluate(session: Session, system: System) -> dict[str, Any]:
     jobs = [kept(t, args.keep) for t in conversions(session, known, system, args.voices, pairs=True)]
     report: dict[str, Any] = {"bundle": name_of(args), "engine": args.engine if args.bundle else None}
     if args.words_only:
-        table = words_only(session, known, jobs)
+        table = parts.words_only(session, known, jobs)
         if kitchen:
             noisy = in_kitchen(conversions(session, known, system, session.voices, False), kitchen)
-            table |= {f"{name}, kitchen": row for name, row in words_only(session, known, noisy).items()}
+            table |= {f"{name}, kitchen": row for name, row in parts.words_only(session, known, noisy).items()}
         return report | {"table": table}
     scored = session.evaluate(jobs, known, "converted")
     other = None
@@ -313,7 +61,7 @@ def evaluate(session: Session, system: System) -> dict[str, Any]:
     report["summary"] = scored.summary(session.voices)
     report["voices"] = {voice: scored.summary([voice]) for voice in args.voices}
     if other:
-        apart = tables.difference(scored.unseen(session.voices), other.unseen(session.voices))
+        apart = difference(scored.unseen(session.voices), other.unseen(session.voices))
         report["float"] = {
             "bundle": args.float.name,
             "summary": other.summary(session.voices),
@@ -333,13 +81,13 @@ def evaluate(session: Session, system: System) -> dict[str, Any]:
             }
         }
     if args.baselines:
-        report["baselines"] = evaluate_baselines(session, known, kitchen)
+        report["baselines"] = parts.baselines(session, known, kitchen)
     if "lists" not in args.skip and args.clones:
-        report["lists"] = {"voices": args.list_voices, "lists": evaluate_lists(session, system)}
+        report["lists"] = {"voices": args.list_voices, "lists": parts.lists(session, system)}
     if "languages" not in args.skip:
-        report["languages"] = evaluate_languages(session, system)
+        report["languages"] = parts.unseen_languages(session, system)
     if "room" not in args.skip:
-        report["room_noise"] = session.pool.submit(room_levels, system, args.voices).result()
+        report["room_noise"] = session.pool.submit(parts.room_levels, system, args.voices).result()
     report["summary_voices"] = session.voices
     report["trials"] = {
         "sources": {s: [n[1] for n in names] for s, names in known.chosen.items()},
@@ -347,7 +95,7 @@ def evaluate(session: Session, system: System) -> dict[str, Any]:
         "targets": {v: [n[1] for n in names] for v, names in known.voices.items()},
     }
     if "picture" not in args.skip:
-        draw(session, known, system, kitchen, args.out.with_suffix(".png"))
+        parts.picture(session, known, system, kitchen, args.out.with_suffix(".png"))
     return report
 
 

@@ -2,7 +2,7 @@
 
     python tools/make_samples.py --data DATA --out docs/samples
 
-The first source ships with the project; the others are recordings of unseen speakers (docs/training.md has their
+The first source ships with the project; the others are recordings of unseen speakers (tools/data/sources.toml has their
 licences), of which only what the models make is written. Opus, a few kilobytes per second.
 """
 
@@ -45,7 +45,7 @@ def page(models: list[str], voices: list[str], names: list[str]) -> str:
         "# Samples",
         "",
         "Made by `python tools/make_samples.py`: what the models make of a synthesiser's sentence and of five people",
-        "whom no training has heard. Their own recordings are not here; docs/training.md says where they are. int8,",
+        "whom no training has heard. Their own recordings are not here; tools/data/sources.toml says where they are. int8,",
         "streamed hop by hop, brought to one loudness.",
     ]
     for name in names:

@@ -17,7 +17,7 @@ from scipy.signal import lfilter
 from vctrain import baselines, metrics
 from vctrain.data.noise import load_noises
 from vctrain.data.voices import normalise
-from vctrain.evaluation import noise, scoring, spectrograms, statistics, tables, trials
+from vctrain.evaluation import languages, noise, scoring, spectrograms, statistics, tables, trials
 from vctrain.evaluation.statistics import Score, difference, equal_error_rate, summarise
 from vctrain.evaluation.systems import Bundle, Command, ConversionError, Natural, Run
 from vctrain.evaluation.trials import Trial
@@ -473,10 +473,10 @@ def quick_metrics(monkeypatch):
     for name, metric in said.items():
         monkeypatch.setitem(scoring._METRICS, name, (metric, *scoring._METRICS[name][1:]))
     monkeypatch.setattr(evaluate, "ProcessPoolExecutor", ThreadPoolExecutor)
-    monkeypatch.setattr(evaluate.readers, "unpack", lambda data: None)
-    monkeypatch.setattr(evaluate, "ROOM_SECONDS", 2.0)
-    monkeypatch.setattr(evaluate.languages, "TIMBRES", ("+m1",))
-    monkeypatch.setattr(evaluate.languages, "SENTENCES", {k: v[1:] for k, v in evaluate.languages.SENTENCES.items()})
+    monkeypatch.setattr(evaluate.whisper_asr, "unpack", lambda data: None)
+    monkeypatch.setattr(evaluate.parts, "ROOM_SECONDS", 2.0)
+    monkeypatch.setattr(languages, "TIMBRES", ("+m1",))
+    monkeypatch.setattr(languages, "SENTENCES", {k: v[1:] for k, v in languages.SENTENCES.items()})
 
 
 def run_evaluate(monkeypatch, data, *arguments):

@@ -1,6 +1,6 @@
 """Speech with known words in many timbres by Kokoro-82M (Apache-2.0), whose styles are mixed: nobody's voice.
 
-The weights come inside packages of the registry (docs/training.md); espeak-ng says how a sentence is pronounced.
+The weights come inside packages of the registry (docs/training-reference.md); espeak-ng pronounces a sentence.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ LONGEST = 500
 def _folder(package: str) -> Path:
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise UserError(f"no package {package} here, which holds a part of Kokoro; see docs/training.md, or --kokoro 0")
+        raise UserError(
+            f"no package {package} here, which holds a part of Kokoro; see docs/training-reference.md, or --kokoro 0"
+        )
     return Path(spec.submodule_search_locations[0])
 
 
