@@ -124,7 +124,7 @@ def recipes():
 
 
 def test_the_guide_names_every_recipe_and_the_reference_has_the_table_of_data_sets():
-    guide = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    guide = (ROOT / "docs/training.md").read_text(encoding="utf-8").partition("## The recipes")[2]
     assert {name for name in recipes() if f"| `{name}` |" not in guide} == {"bundle"}
     run(str(ROOT / "tools/data_table.py"), "--check")
 

@@ -45,8 +45,8 @@ def page(models: list[str], voices: list[str], names: list[str]) -> str:
         "# Samples",
         "",
         "Made by `python tools/make_samples.py`: what the models make of a synthesiser's sentence and of five people",
-        "whom no training has heard. Their own recordings are not here; tools/data/sources.toml says where they are. int8,",
-        "streamed hop by hop, brought to one loudness.",
+        "whom no training has heard. Their own recordings are not here; tools/data/sources.toml says where they are.",
+        "int8, streamed hop by hop, brought to one loudness.",
     ]
     for name in names:
         lines += [

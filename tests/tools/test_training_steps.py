@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 import sys
+from dataclasses import replace
 
 import align
 import evaluate_gate
@@ -14,12 +15,13 @@ import pytest
 import soundfile as sf
 import train_encoder
 import train_pitch
-from vctrain import checkpoint
+from vctrain import checkpoint, device, recipes
 from vctrain.data import alignment, corpora
 from vctrain.data.corpora import listed
 from vctrain.data.sources import NEEDED
 from vctrain.errors import UserError
 from vctrain.evaluation.noise import Kitchen
+from vctrain.variants import MODELS
 
 pytestmark = pytest.mark.tools
 
@@ -100,6 +102,28 @@ def test_a_stopped_encoder_goes_on_from_its_checkpoint(monkeypatch, train, data,
     assert set(done["scores"]) == {"ls19", "bdl, unseen prompts"}
 
 
+def test_the_driver_trains_by_a_recipe(train_program, data, monkeypatch):
+    places = recipes.Places(data / "work", data=data, noises=data / "noises", device="cpu", jobs=1)
+    changes = {"batch": "2", "frames": "120", "steps": "2", "compile": "false"}
+    places = replace(places, changes={f"encoder.{option}": value for option, value in changes.items()})
+    (step,) = recipes.chosen(recipes.steps("tiny", places), "encoder")
+    train_program(step)
+    saved = checkpoint.load(data / "work" / "runs" / "tiny" / "encoder.pt")
+    assert saved["step"] == 2
+    assert saved["config"]["channels"] == MODELS["tiny"].encoder.channels
+
+
+@pytest.fixture
+def train_program(monkeypatch):
+    """Runs a step in this process: another one would take a minute to import PyTorch."""
+
+    def call(step):
+        monkeypatch.setattr(sys, "argv", list(step.command[1:]))
+        train_encoder.main()
+
+    return call
+
+
 @pytest.mark.parametrize(
     ("options", "said"), [({"steps": 4}, "begun with steps 3, this command says 4"), ({}, "has no trained, average,")]
 )
@@ -116,6 +140,15 @@ def test_an_encoder_does_not_go_on_from_another_training(train, data, capsys, op
     assert said in line
     assert "take another --run folder" in line
     assert path.read_bytes() == before
+
+
+def test_the_device_is_cuda_where_there_is_one_and_asking_for_a_missing_one_is_an_error(monkeypatch):
+    monkeypatch.setattr(device.torch.cuda, "is_available", lambda: True)
+    assert [device.pick(name).type for name in ("auto", "cpu", "cuda")] == ["cuda", "cpu", "cuda"]
+    monkeypatch.setattr(device.torch.cuda, "is_available", lambda: False)
+    assert device.pick("auto").type == "cpu"
+    with pytest.raises(UserError, match="--device cuda: PyTorch finds no CUDA device"):
+        device.pick("cuda")
 
 
 def test_an_encoder_begins_with_no_other_size(train, data, capsys):
