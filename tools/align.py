@@ -17,6 +17,7 @@ import json
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -41,7 +42,7 @@ SHORTEST, MOST_SHORTEST = 3, 0.25
 right words .00 to .16, of another utterance's .25 to .45."""
 
 
-def fits(words_: list[list[list]]) -> bool:
+def fits(words_: list[list[list[Any]]]) -> bool:
     """Whether a recording says the words that it was aligned to, [[phone, first frame, frames, score], ...] each."""
     spoken = [phone for word in words_ for phone in word if phone[0] != "SIL"]
     frames = sum(phone[2] for phone in spoken)
@@ -69,7 +70,7 @@ def _decode(decoder: Decoder, samples: bytes) -> None:
     decoder.end_utt()
 
 
-def align(job: tuple[str, dict]) -> dict | None:
+def align(job: tuple[str, dict[str, Any]]) -> dict[str, Any] | None:
     """One utterance to its phones, or None.
 
     `{"path", "text", "seconds", "phones": [[name, first frame, frames], ...], "words": [first frame, ...]}`, the first
@@ -98,7 +99,7 @@ def align(job: tuple[str, dict]) -> dict | None:
     return {key: row[key] for key in ("path", "text", "seconds")} | {"phones": phones, "words": starts}
 
 
-def still_valid(data: Path) -> dict[str, dict]:
+def still_valid(data: Path) -> dict[str, dict[str, Any]]:
     """What DATA/phones.jsonl has of the recordings that are listed now, by path; nothing else stays there."""
     out = data / "phones.jsonl"
     rows = {row["path"]: row for row in listed(data)}

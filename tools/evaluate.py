@@ -49,8 +49,8 @@ def evaluate(session: Session, system: System) -> dict[str, Any]:
     if args.words_only:
         table = parts.words_only(session, known, jobs)
         if kitchen:
-            noisy = in_kitchen(conversions(session, known, system, session.voices, False), kitchen)
-            table |= {f"{name}, kitchen": row for name, row in parts.words_only(session, known, noisy).items()}
+            heard = in_kitchen(conversions(session, known, system, session.voices, False), kitchen)
+            table |= {f"{name}, kitchen": row for name, row in parts.words_only(session, known, heard).items()}
         return report | {"table": table}
     scored = session.evaluate(jobs, known, "converted")
     other = None
@@ -106,7 +106,7 @@ def evaluated_system(args: argparse.Namespace) -> System:
     return Run(args.run) if args.run else Command(args.command)
 
 
-def chosen_voices(args: argparse.Namespace, rows: list[dict]) -> list[str]:
+def chosen_voices(args: argparse.Namespace, rows: list[dict[str, Any]]) -> list[str]:
     """Those that were asked for, or all; what cannot work is said here and not after many minutes.
 
     Raises:

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -79,7 +80,7 @@ class Command:
     right: bool
 
 
-def aligned_phones(data: Path, phones: Sequence[str]) -> Iterator[tuple[dict, list[tuple[int, int, int]]]]:
+def aligned_phones(data: Path, phones: Sequence[str]) -> Iterator[tuple[dict[str, Any], list[tuple[int, int, int]]]]:
     """Every aligned utterance's row and its (column, start, length); noises of the aligner count as silence."""
     column = {phone: i for i, phone in enumerate(phones)}
     for row, entry in aligned(data):
@@ -217,7 +218,7 @@ def main() -> None:
     priors = log_priors(args.data, model.phones)
     accuracy_bar, command_bar = BARS.get(args.bundle.name, (None, None))
     what = f"{args.bundle.name}, {model.engine}"
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
 
     def add(name: str, value: float, unit: str = "", bar: float | None = None) -> None:
         command = "python tools/evaluate_encoder.py"

@@ -59,7 +59,7 @@ def main() -> None:
 
     speech: dict[str, list[tuple[NDArray[np.float64], NDArray[np.bool_]]]] = {}
     for utterance in chosen(load_utterances(args.data)):
-        samples = normalise(utterance.samples[: 8 * RATE].astype(np.float32) / 32768)
+        samples = normalise(utterance.sound[: 8 * RATE])
         found = silence(samples)
         index = np.clip(label_index(model.centres(len(found))), 0, len(utterance.labels) - 1)
         speech.setdefault(utterance.speaker, []).append((found, utterance.labels[index] != 0))

@@ -175,8 +175,8 @@ class Assembly:
 
     def _graph(self, name: str) -> dict[str, object]:
         graph = self.graphs[name]
-        encoder, decoder = self.model.encoder.config, self.model.decoder.config
-        shapes = {
+        encoder, decoder = self.model.content_encoder.config, self.model.decoder.config
+        shapes: dict[str, tuple[dict[str, list[object]], dict[str, list[object]]]] = {
             "encoder": (
                 {"log_mel": ["hops", N_MELS]},
                 {"content": ["hops", encoder.content_size], "phones": ["hops", encoder.n_phones]},
@@ -189,15 +189,16 @@ class Assembly:
                 },
                 {"filters": ["hops", N_FILTERS]},
             ),
-        }[name]
+        }
+        inputs, outputs = shapes[name]
         states = zip(graph.state_names, graph.example_inputs(1)[len(graph.input_names) :], strict=True)
 
         def tensors(named: dict[str, list[object]]) -> list[dict[str, object]]:
             return [{"name": k, "shape": v, "dtype": "float32"} for k, v in named.items()]
 
         return {
-            "inputs": tensors(shapes[0]),
-            "outputs": tensors(shapes[1]),
+            "inputs": tensors(inputs),
+            "outputs": tensors(outputs),
             "states": tensors({name: list(state.shape) for name, state in states}),
             "chunk_hops": list(chunk_hops(self.model)),
             "macs_per_hop": macs_per_hop(graph),

@@ -9,6 +9,7 @@ import argparse
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import soundfile as sf
 from vctrain.data import corpora, kokoro, synthetic
@@ -32,7 +33,7 @@ def main() -> None:
                 print(f"{source.repository}: commit {clone.revision[:12]}, sources.toml has {source.revision[:12]}")
     if missing := [name for name in synthetic.PROGRAMS if args.synthetic and shutil.which(name) is None]:
         raise UserError(f"no {' and no '.join(missing)} here: apt install {' '.join(missing)}, or --synthetic 0")
-    rows = []
+    rows: list[dict[str, Any]] = []
 
     def keep(recording: corpora.Recording) -> None:
         samples = corpora.decode_audio(recording.audio)

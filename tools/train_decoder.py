@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
@@ -51,10 +51,13 @@ DISCRIMINATOR_SAMPLES = 44 * HOP_LENGTH
 """Length of the excerpt of each crop that the discriminators get."""
 
 
-class Learner:
+Network = TypeVar("Network", bound=torch.nn.Module)
+
+
+class Learner(Generic[Network]):
     """A network in training, its optimizer, and the moving average of its weights that is exported."""
 
-    def __init__(self, network: torch.nn.Module) -> None:
+    def __init__(self, network: Network) -> None:
         self.network = network
         ema = torch.optim.swa_utils.get_ema_multi_avg_fn(EMA)
         self.average = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=ema)
@@ -182,8 +185,8 @@ class Training:
             raise FileNotFoundError(f"{file} has no discriminators; train them first, as by --discriminator-warmup 400")
 
     @property
-    def _parts(self) -> dict[str, torch.nn.Module | torch.optim.Optimizer]:
-        parts = {
+    def _parts(self) -> dict[str, Any]:
+        parts: dict[str, Any] = {
             "model": self.decoder.network,
             "average": self.decoder.average,
             "discriminators": self.discriminators,
@@ -194,7 +197,7 @@ class Training:
             parts["encoder"] = self.trained_encoder.network
             parts["encoder_average"] = self.trained_encoder.average
             parts["encoder_optimizer"] = self.trained_encoder.optimizer
-            if self.args.teacher is None:
+            if self.args.teacher is None and self.reference is not None:
                 # RUN/encoder.pt has changed by then
                 parts["reference"] = self.reference.encoder
         return parts
@@ -224,7 +227,7 @@ class Training:
             path = self.args.run / "encoder.pt"
             # the scores were those of the weights before
             learnt = {"model": self.trained_encoder.average.module.state_dict(), "scores": {}}
-            checkpoint.save(path, **(checkpoint.load(path) | learnt))
+            checkpoint.save(path, **((checkpoint.load(path) or {}) | learnt))
 
     def step(self) -> dict[str, float]:
         """One batch; returns the losses by name."""
@@ -234,8 +237,8 @@ class Training:
         train_decoder = not adversarial or self.done >= args.adversarial_from + args.discriminator_warmup
         distilled = self.sources.teacher is not None
         # an untrained decoder has no useful gradient for the encoder
-        train_encoder = self.trained_encoder is not None and adversarial and train_decoder
-        with torch.set_grad_enabled(train_encoder):
+        trained_encoder = self.trained_encoder if adversarial and train_decoder else None
+        with torch.set_grad_enabled(trained_encoder is not None):
             batch, _ = encode_batch(self.encoder, self.sampler.batch(args.batch, args.frames))
             if adversarial or distilled:
                 converting, phones = encode_batch(self.encoder, self.sources.batch(args.converted, args.frames))
@@ -259,15 +262,15 @@ class Training:
             losses |= {"discriminator": of_discriminators, "adversarial": of_decoder}
             losses |= {"feature_matching": matching, "phone": words}
         if train_decoder:
-            if train_encoder:
+            if trained_encoder is not None and self.reference is not None:
                 counts = torch.zeros(phones.shape[:2], dtype=torch.bool, device=phones.device)
                 counts[:, CONTEXT_FRAMES:] = True
                 kept = self.reference.loss(converting["clean"], converting["content"], phones, counts, self.latency)
                 loss = loss + DISTILLATION_WEIGHT * kept
             loss.backward()
             self.decoder.update(rate)
-            if train_encoder:
-                self.trained_encoder.update(args.encoder_rate_ratio * rate)
+            if trained_encoder is not None:
+                trained_encoder.update(args.encoder_rate_ratio * rate)
         self.done += 1
         return {name: value.item() for name, value in losses.items()}
 

@@ -13,7 +13,6 @@ DATA/targets, for `train_encoder.py --stored-teacher`. Features and targets that
 from __future__ import annotations
 
 import argparse
-import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -178,13 +177,7 @@ def train_head(args: argparse.Namespace, where: torch.device) -> None:
     ear.head = head.cpu()
     ear.phones.load_state_dict(phones.state_dict())
     checkpoint.save(args.run / "encoder.pt", model=ear.state_dict(), ear=asdict(config), step=n_steps, scores={})
-    copy_decoder(args.decoder_run, args.run)
-
-
-def copy_decoder(source: Path, run: Path) -> None:
-    """Put the decoder that understands this content beside an encoder that has none, so that the run can convert."""
-    if (source / "decoder.pt").exists() and not (run / "decoder.pt").exists():
-        shutil.copy(source / "decoder.pt", run)
+    checkpoint.copy_decoder(args.decoder_run, args.run)
 
 
 def store_targets(data: Path, run: Path, where: torch.device) -> None:

@@ -15,7 +15,6 @@ Stops at any time; the same command goes on from the last checkpoint. Progress: 
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -24,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from vctrain import checkpoint, device
+from vctrain import device
 from vctrain.data.alignment import label_index
 from vctrain.data.front_end import HOP_LENGTH, log_mel
 from vctrain.data.noise import Noises
@@ -34,12 +33,11 @@ from vctrain.errors import one_line_errors
 from vctrain.models.content_encoder import ContentEncoder, load_encoder
 from vctrain.progress import Progress
 from vctrain.teachers import ContentTeacher, StoredTeacher, extra_lookahead
+from vctrain.trainer import Trainer
 from vctrain.variants import MODELS
 
 EMA = 0.998
 """The evaluated and exported weights are this moving average."""
-CHECKPOINT_SECONDS = 420
-"""Between two checkpoints; what is learnt since the last one is lost where a training is stopped."""
 LABEL_WEIGHT = 0.7
 """Of the aligned labels beside a teacher's probabilities."""
 
@@ -77,7 +75,7 @@ def frame_accuracy(encoder: ContentEncoder, utterances: list[Utterance]) -> floa
     right = total = 0
     with torch.no_grad():
         for utterance in utterances:
-            samples = torch.from_numpy(utterance.samples / np.float32(32768))[None]
+            samples = torch.from_numpy(utterance.sound)[None]
             mels = log_mel(samples.to(device.of(encoder)))
             logits = encoder(mels, encoder.new_state())[1][0].cpu()
             centres = HOP_LENGTH * (np.arange(len(logits)) + 1) - encoder.config.latency
@@ -138,25 +136,17 @@ def main() -> None:
         encoder.compile(dynamic=False)
         if teacher is not None:
             teacher.encoder.compile(dynamic=False)
-    average = torch.optim.swa_utils.AveragedModel(encoder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA))
     optimizer = torch.optim.AdamW(encoder.parameters(), args.learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.learning_rate, args.steps, pct_start=0.06)
-    path = args.run / "encoder.pt"
-    step = 0
     settings = {"config": asdict(encoder.config), "steps": args.steps}
-    if (saved := checkpoint.resume(path, ("trained", "average", "optimizer", "schedule"), settings)) is not None:
-        encoder.load_state_dict(saved["trained"])
-        average.load_state_dict(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
-        step = saved["step"]
-    sampler = EncoderSampler(utterances, noises, latency, args.seed + step, args.noise_share)
+    trainer = Trainer(encoder, optimizer, schedule, EMA, args.run / "encoder.pt", settings)
+    sampler = EncoderSampler(utterances, noises, latency, args.seed + trainer.step, args.noise_share)
     n_parameters = sum(p.numel() for p in encoder.parameters())
-    print(f"{n_parameters / 1e6:.2f} M parameters, {len(utterances)} utterances, from step {step}", flush=True)
+    print(f"{n_parameters / 1e6:.2f} M parameters, {len(utterances)} utterances, from step {trainer.step}", flush=True)
 
     writer = SummaryWriter(args.run / "tensorboard")
-    progress, saved_at = Progress(writer), time.monotonic()
-    while step < args.steps:
+    progress = Progress(writer)
+    while trainer.step < args.steps:
         distorted, clean, labels, targets = sampler.batch(args.batch, args.frames)
         mels = mask_mels(warp_mels(log_mel(torch.from_numpy(distorted).to(where)), sampler.rng), sampler.rng)
         target = torch.from_numpy(labels).to(where)
@@ -171,37 +161,20 @@ def main() -> None:
             )
         if stored is not None:
             loss = args.label_weight * loss + stored.loss(torch.from_numpy(targets).to(where), content, logits)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(encoder.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        average.update_parameters(encoder)
-        step += 1
+        trainer.update(loss)
         right = (logits.argmax(-1) == target)[heard].float().mean()
         progress.add({"loss": loss.item(), "accuracy": right.item()})
-        if step % 100 == 0:
-            progress.report(step)
-        if time.monotonic() - saved_at > CHECKPOINT_SECONDS or step == args.steps:
-            averaged = average.module
+        if trainer.step % 100 == 0:
+            progress.report(trainer.step)
+        if trainer.due(args.steps):
+            averaged = trainer.averaged
             scores = {"ls19": frame_accuracy(averaged, unseen), "bdl, unseen prompts": frame_accuracy(averaged, seen)}
             if accented:
                 scores["speechocean762, test half"] = frame_accuracy(averaged, accented)
             for name, score in scores.items():
-                writer.add_scalar(f"frame accuracy/{name}", score, step)
-            print(f"{step} frame accuracy {scores}", flush=True)
-            checkpoint.save(
-                path,
-                model=averaged.state_dict(),
-                trained=encoder.state_dict(),
-                average=average.state_dict(),
-                optimizer=optimizer.state_dict(),
-                schedule=schedule.state_dict(),
-                step=step,
-                scores=scores,
-                **settings,
-            )
-            saved_at = time.monotonic()
+                writer.add_scalar(f"frame accuracy/{name}", score, trainer.step)
+            print(f"{trainer.step} frame accuracy {scores}", flush=True)
+            trainer.save(scores)
 
 
 if __name__ == "__main__":

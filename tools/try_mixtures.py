@@ -18,6 +18,7 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from vctrain import metrics
@@ -36,7 +37,7 @@ SPEAKERS = 16
 SECONDS = (6.0, 13.5)
 
 
-def recordings(data: Path, rows: list[dict]) -> list[Path]:
+def recordings(data: Path, rows: list[dict[str, Any]]) -> list[Path]:
     """One utterance of each speaker, in an order that nobody chose."""
     left_out = {*UNSEEN_SPEAKERS, *TRANSCRIBED}
     fitting = [r for r in rows if r["speaker"].startswith(LIBRISPEECH) and r["speaker"] not in left_out]

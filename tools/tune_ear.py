@@ -10,7 +10,6 @@ decoder.pt beside it). Stops at any time; the same command goes on from the last
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -19,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
-from vctrain import checkpoint, device
+from vctrain import device
+from vctrain.checkpoint import copy_decoder
 from vctrain.data.alignment import label_index
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.noise import Noises
@@ -32,11 +32,11 @@ from vctrain.models.ear import EarConfig, WhisperEar, load_any_encoder
 from vctrain.models.whisper import LONGEST_ROWS, WhisperEncoder
 from vctrain.progress import Progress
 from vctrain.teachers import StoredTeacher
+from vctrain.trainer import Trainer
 
 STUDIO = EarConfig(neighbours=0, block=11, back=132, latency=3680, loudest=1.5, front_end="edgevc", endless=True)
 """230 ms behind the newest sample: a block of 220 ms, and what frames and convolutions hear ahead of its last row."""
 EMA = 0.995
-CHECKPOINT_SECONDS = 420
 FITTED = 150
 """Recordings, at most, by which the runtime's log-mels are first brought near Whisper's."""
 HEAD_RATE = 10.0
@@ -48,7 +48,7 @@ def frame_accuracy(ear: WhisperEar, utterances: list[Utterance]) -> float:
     right = total = 0
     with torch.no_grad():
         for utterance in utterances:
-            samples = torch.from_numpy(normalise(utterance.samples / np.float32(32768)))[None].to(device.of(ear))
+            samples = torch.from_numpy(normalise(utterance.sound))[None].to(device.of(ear))
             found = ear.phones(ear.content_frames(samples).float())[0].argmax(-1).cpu().numpy()
             index = label_index(HOP_LENGTH * np.arange(len(found)))
             inside = (index >= 0) & (index < len(utterance.labels))
@@ -112,7 +112,7 @@ def main() -> None:
         ear.load_state_dict(begun.state_dict())
     elif not (args.run / "encoder.pt").exists():
         speech = [u for u in utterances if u.split == "train"][:: len(utterances) // FITTED + 1]
-        missed = ear.fit_front_end(torch.from_numpy(normalise(u.samples / np.float32(32768)))[None] for u in speech)
+        missed = ear.fit_front_end(torch.from_numpy(normalise(u.sound))[None] for u in speech)
         print(f"front end fitted to {len(speech)} recordings: {missed:.4f} of the variance is missed", flush=True)
     ear.to(where)
     own = [p for name, p in ear.named_parameters() if not name.startswith("encoder.")]
@@ -120,25 +120,18 @@ def main() -> None:
     rates = [args.learning_rate, HEAD_RATE * args.learning_rate]
     optimizer = torch.optim.AdamW([{"params": taken}, {"params": own}], weight_decay=0.01, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, args.steps, pct_start=0.1)
-    average = torch.optim.swa_utils.AveragedModel(ear, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(EMA))
-    path, step = args.run / "encoder.pt", 0
     settings = {"ear": asdict(STUDIO) | {"heard": list(STUDIO.heard)}, "steps": args.steps}
-    if (saved := checkpoint.resume(path, ("trained", "average", "optimizer", "schedule"), settings)) is not None:
-        ear.load_state_dict(saved["trained"])
-        average.load_state_dict(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
-        step = saved["step"]
+    trainer = Trainer(ear, optimizer, schedule, EMA, args.run / "encoder.pt", settings)
     # frame k of the ear belongs to sample 160 k of the crop
-    sampler = EncoderSampler(utterances, noises, HOP_LENGTH, args.seed + step, args.noise_share)
+    sampler = EncoderSampler(utterances, noises, HOP_LENGTH, args.seed + trainer.step, args.noise_share)
     print(
         f"{sum(p.numel() for p in ear.parameters()) / 1e6:.2f} M parameters, {len(utterances)} utterances", flush=True
     )
     if args.compile:
         ear.encoder.compile(dynamic=False)
     writer = SummaryWriter(args.run / "tensorboard")
-    progress, saved_at = Progress(writer), time.monotonic()
-    while step < args.steps:
+    progress = Progress(writer)
+    while trainer.step < args.steps:
         distorted, _, labels, targets = sampler.batch(args.batch, args.frames)
         samples = mask_time(torch.from_numpy(distorted[:, : HOP_LENGTH * args.frames - 1]), sampler.rng).to(where)
         target = torch.from_numpy(labels).to(where)
@@ -148,33 +141,18 @@ def main() -> None:
         taught = teacher.loss(torch.from_numpy(targets).to(where), content, logits)
         named = F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=IGNORE, label_smoothing=0.05)
         loss = taught + args.label_weight * torch.nan_to_num(named)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(ear.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        average.update_parameters(ear)
-        step += 1
+        trainer.update(loss)
         heard = target != IGNORE
         right = (logits.argmax(-1) == target)[heard].float().mean()
         progress.add({"loss": loss.item(), "taught": taught.item(), "accuracy": torch.nan_to_num(right).item()})
-        if step % 50 == 0:
-            progress.report(step)
-        if time.monotonic() - saved_at > CHECKPOINT_SECONDS or step == args.steps:
-            scores = {name: frame_accuracy(average.module, group) for name, group in tested_on.items()}
-            print(f"{step} frame accuracy {scores}", flush=True)
-            checkpoint.save(
-                path,
-                model=average.module.state_dict(),
-                trained=ear.state_dict(),
-                average=average.state_dict(),
-                optimizer=optimizer.state_dict(),
-                schedule=schedule.state_dict(),
-                step=step,
-                scores=scores,
-                **settings,
-            )
-            saved_at = time.monotonic()
+        if trainer.step % 50 == 0:
+            progress.report(trainer.step)
+        if trainer.due(args.steps):
+            scores = {name: frame_accuracy(trainer.averaged, group) for name, group in tested_on.items()}
+            print(f"{trainer.step} frame accuracy {scores}", flush=True)
+            trainer.save(scores)
+    # so that the run can convert
+    copy_decoder(args.stored_teacher.parent, args.run)
 
 
 if __name__ == "__main__":

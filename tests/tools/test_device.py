@@ -1,5 +1,7 @@
 """Networks and losses compute on the device of their weights: a tensor left on the CPU is an error on any other."""
 
+import contextlib
+
 import pytest
 import torch
 import train_decoder
@@ -20,6 +22,12 @@ pytestmark = pytest.mark.tools
 # shapes and devices without values: what mixes devices fails, as it would on a GPU
 META = torch.device("meta")
 WIDTH = 60
+
+
+@pytest.fixture(autouse=True)
+def no_autocast(monkeypatch):
+    """The meta device has none."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 import soundfile as sf
 import train_encoder
 import train_pitch
-from vctrain import checkpoint, device, recipes
+from vctrain import checkpoint, device, recipes, trainer
 from vctrain.data import alignment, corpora
 from vctrain.data.corpora import listed
 from vctrain.data.sources import NEEDED
@@ -88,7 +88,7 @@ def test_a_stopped_encoder_goes_on_from_its_checkpoint(monkeypatch, train, data,
 
     with monkeypatch.context() as patch:
         patch.setattr(train_encoder, "EncoderSampler", Sampler)
-        patch.setattr(train_encoder, "CHECKPOINT_SECONDS", 0)
+        patch.setattr(trainer, "CHECKPOINT_SECONDS", 0)
         with pytest.raises(KeyboardInterrupt):
             train()
     stopped = checkpoint.load(data / "run" / "encoder.pt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,12 @@ def resume(path: Path, parts: Iterable[str], settings: Mapping[str, Any]) -> dic
                 f"{path} was begun with {name} {found.get(name)}, this command says {wanted.get(name)}: {elsewhere}"
             )
     return saved
+
+
+def copy_decoder(source: Path, run: Path) -> None:
+    """Put the decoder that understands this content beside an encoder that has none, so that the run can convert."""
+    if (source / "decoder.pt").exists() and not (run / "decoder.pt").exists():
+        shutil.copy(source / "decoder.pt", run)
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile as sf
@@ -197,7 +198,7 @@ WRITTEN_BY = {"utterances": "tools/prepare_data.py", "phones": "tools/align.py"}
 """Lists of DATA and what makes them."""
 
 
-def listed(data: Path, name: str = "utterances") -> list[dict]:
+def listed(data: Path, name: str = "utterances") -> list[dict[str, Any]]:
     """The rows of DATA/<name>.jsonl; FileNotFoundError where it was not made."""
     path = data / f"{name}.jsonl"
     if not path.is_file():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import librosa
 import numpy as np
 import torch
+from librosa.filters import mel as mel_filters
 from torch import Tensor
 
 SAMPLE_RATE = 16_000
@@ -16,7 +16,7 @@ LOG_FLOOR = 1e-5
 
 _WINDOW = torch.hann_window(WIN_LENGTH, periodic=True)
 _MEL = torch.from_numpy(
-    librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS, fmin=20, fmax=8000, htk=True, norm=None).T.astype(
+    mel_filters(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS, fmin=20, fmax=8000, htk=True, norm=None).T.astype(
         np.float32
     )
 )

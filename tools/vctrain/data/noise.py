@@ -79,7 +79,7 @@ def mix(
     """One recording of each class, by `take`, as (n_samples,) of unit power."""
     noise = np.zeros(n_samples)
     for gain, recordings in sounds:
-        noise += gain * take(recordings[rng.integers(len(recordings))], n_samples, rng)
+        noise += gain * take(recordings[int(rng.integers(len(recordings)))], n_samples, rng)
     return unit_power(noise)
 
 
@@ -130,9 +130,9 @@ class Noises:
     def _babble(self, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
         noise = np.zeros(n_samples, np.float32)
         for _ in range(rng.integers(TALKERS[0], TALKERS[1] + 1)):
-            spoken = self.people[rng.integers(len(self.people))].astype(np.float32)
+            spoken = self.people[int(rng.integers(len(self.people)))].astype(np.float32)
             noise += np.float32(10 ** (rng.normal(0, 3) / 20)) * unit_power(varied(spoken, n_samples, rng))
         return unit_power(noise)
 
     def _recorded(self, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
-        return varied(self.recordings[rng.integers(len(self.recordings))], n_samples, rng)
+        return varied(self.recordings[int(rng.integers(len(self.recordings)))], n_samples, rng)

@@ -48,6 +48,11 @@ class Utterance:
     targets: NDArray[np.float16] | None = None
     """A teacher's content (K, 48) of the frames, at least as many as there are labels."""
 
+    @property
+    def sound(self) -> NDArray[np.float32]:
+        """The samples between -1 and 1."""
+        return self.samples.astype(np.float32) / np.float32(32768)
+
 
 TARGETS = "targets"
 """Folder of DATA with a teacher's content, by train_ear.py: frame k of an .npy file belongs to sample 160 k."""

@@ -37,7 +37,8 @@ def baselines(session: Session, known: Known, kitchen: noise.Kitchen | None) -> 
             noisy = session.evaluate(in_kitchen(jobs, kitchen), known, f"{name}, kitchen")
             result[name]["summary"] |= tables.noise_increases(noisy.scores, scored.scores)
     by_name = {(r["speaker"], r["utterance"]): r for r in session.rows}
-    for name, system in {"WORLD copy of the target": WorldCopy(), "natural target": Natural()}.items():
+    ceilings: dict[str, System] = {"WORLD copy of the target": WorldCopy(), "natural target": Natural()}
+    for name, system in ceilings.items():
         own = {v: known.voices[v][: session.args.utterances] for v in session.voices}
         jobs = [session.trial(by_name[n], v, system) for v, names in own.items() for n in names]
         scored = session.evaluate(jobs, known, name)
@@ -78,7 +79,7 @@ def lists(session: Session, system: System) -> dict[str, Any]:
     report: dict[str, Any] = {}
     known: dict[str, dict[word_lists.Name, dict[str, Any]]] = {}
 
-    def heard(system: System, name: str, rows: Sequence[dict], voice: str = "") -> list[Trial]:
+    def heard(system: System, name: str, rows: Sequence[dict[str, Any]], voice: str = "") -> list[Trial]:
         path = args.keep / name.replace(", ", "-").replace(" ", "") if args.keep and voice else None
         if path:
             path.mkdir(parents=True, exist_ok=True)
@@ -106,7 +107,7 @@ def lists(session: Session, system: System) -> dict[str, Any]:
 
 def room_levels(system: System, voices: Sequence[str]) -> dict[str, Any]:
     """What becomes of a minute in a room where nobody speaks."""
-    rooms = []
+    rooms: list[dict[str, Any]] = []
     for level in ROOM_DBFS:
         heard = noise.room(ROOM_SECONDS, level)
         outputs = {voice: system.convert(heard, voice) for voice in voices}

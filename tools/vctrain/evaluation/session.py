@@ -28,7 +28,7 @@ class Session:
     """What stays the same during an evaluation."""
 
     args: argparse.Namespace
-    rows: list[dict]
+    rows: list[dict[str, Any]]
     pool: Executor
 
     @property

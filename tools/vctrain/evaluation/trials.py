@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,19 +59,19 @@ class Trial:
 NATURAL = Natural()
 
 
-def ranked(rows: list[dict], speaker: str) -> list[dict]:
+def ranked(rows: list[dict[str, Any]], speaker: str) -> list[dict[str, Any]]:
     """A speaker's test utterances of fitting length, in an order that nobody chose."""
     rows = [r for r in rows if r["speaker"] == speaker and r["split"] == "test"]
     rows = [r for r in rows if SHORTEST < r["seconds"] < (LONGEST_TRANSCRIBED if r["text"] else LONGEST)]
     return sorted(rows, key=lambda r: hashlib.sha256(r["utterance"].encode()).hexdigest())
 
 
-def choose(rows: list[dict], speaker: str, count: int) -> list[dict]:
+def choose(rows: list[dict[str, Any]], speaker: str, count: int) -> list[dict[str, Any]]:
     """A fixed selection of a speaker's test utterances: more of them begin with the same."""
     return ranked(rows, speaker)[:count]
 
 
-def sources(rows: list[dict], utterances: int, transcribed: int) -> dict[str, list[dict]]:
+def sources(rows: list[dict[str, Any]], utterances: int, transcribed: int) -> dict[str, list[dict[str, Any]]]:
     """Unseen speaker to utterances: `utterances` each, `transcribed` where words can be counted."""
     chosen = {}
     for speaker in UNSEEN_SPEAKERS:
@@ -80,6 +80,6 @@ def sources(rows: list[dict], utterances: int, transcribed: int) -> dict[str, li
     return chosen
 
 
-def enrolment(rows: list[dict], chosen: dict[str, list[dict]]) -> dict[str, list[dict]]:
+def enrolment(rows: list[dict[str, Any]], chosen: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
     """Unseen speaker to natural utterances that are not converted; empty where all of them are."""
     return {s: ranked(rows, s)[len(r) :][:ENROLMENT_UTTERANCES] for s, r in chosen.items()}

@@ -7,7 +7,7 @@ where one file then serves any number of frames per call.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -75,22 +75,22 @@ class FoldedBlock(nn.Module):
 
     def __init__(self, block: CausalBlock, conditioned: bool) -> None:
         super().__init__()
-        self.convolutions = nn.ModuleList(block.convolutions)
+        self.convolutions: Any = nn.ModuleList(block.convolutions)
         self.channels = block.norm.normalized_shape[0]
         # a conditioned block's normalisation is folded into the voice instead, see `conditioning_table`
         self.expand = _copy(block.expand) if conditioned else fold_norm(block.norm, block.expand)
         self.project = nn.Linear(block.project.in_features, block.project.out_features)
         self.project.weight.data = (block.project.weight * block.gain[:, None]).detach().contiguous()
         self.project.bias.data = (block.project.bias * block.gain).detach().contiguous()
-        repeated = block.again_gain is not None
-        self.again_gain = nn.Parameter(block.again_gain.detach().clone()[None]) if repeated else None
+        gain = block.again_gain
+        self.again_gain = None if gain is None else nn.Parameter(gain.detach().clone()[None])
 
     def mix(self, x: Tensor, y: Tensor, scale_shift: tuple[Tensor, Tensor] | None, again: bool) -> Tensor:
         """As CausalBlock.mix, but that y is normalised."""
         if scale_shift is not None:
             y = y * scale_shift[0] + scale_shift[1]
         hidden = F.gelu(self.expand(y))
-        return x + self.project(hidden * self.again_gain if again else hidden)
+        return x + self.project(hidden * self.again_gain if again and self.again_gain is not None else hidden)
 
 
 def _copy(layer: nn.Linear) -> nn.Linear:
@@ -123,7 +123,7 @@ class FoldedEncoder(nn.Module):
         self.config = encoder.config
         self.input = _copy(encoder.input) if encoder.slow is None else _side_by_side(encoder.input, encoder.slow)
         self.input_norm = encoder.input_norm
-        self.blocks = nn.ModuleList(FoldedBlock(block, False) for block in encoder.stack.blocks)
+        self.blocks: Any = nn.ModuleList(FoldedBlock(block, False) for block in encoder.stack.blocks)
         self.content = fold_norm(encoder.content_norm, encoder.content)
         self.phones = _copy(encoder.phones)
 
@@ -139,7 +139,7 @@ class FoldedDecoder(nn.Module):
             )
         self.config = decoder.config
         self.input = _copy(decoder.input)
-        self.blocks = nn.ModuleList(FoldedBlock(block, True) for block in decoder.stack.blocks)
+        self.blocks: Any = nn.ModuleList(FoldedBlock(block, True) for block in decoder.stack.blocks)
         self.filters = fold_norm(decoder.norm, decoder.filters)
 
 
@@ -157,11 +157,11 @@ def conditioning_table(decoder: Decoder) -> Tensor:
 class StreamedStack(nn.Module):
     """Folded blocks for a number of frames per call, None: any; states in the order of `names`."""
 
-    def __init__(self, blocks: nn.ModuleList, n_frames: int | None) -> None:
+    def __init__(self, blocks: Any, n_frames: int | None) -> None:
         super().__init__()
         self.n_frames = n_frames
-        self.blocks = blocks
-        self.convolutions = nn.ModuleList(
+        self.blocks: Any = blocks
+        self.convolutions: Any = nn.ModuleList(
             nn.ModuleList(
                 ConvDepthwise(source) if n_frames is None else SumDepthwise(source, n_frames)
                 for source in block.convolutions
@@ -235,8 +235,8 @@ class EncoderGraph(nn.Module):
         # not folded into the weights: int8 has one scale for mels and averages, so both must be of one size
         x, averages = scaled(log_mel), []
         if encoder.config.slow_decay:
-            *states, before = states
-            heard, after = self._features(x, before)
+            heard, after = self._features(x, states[-1])
+            states = states[:-1]
             x, averages = torch.cat([x, heard], dim=1), [after]
         norm = encoder.input_norm
         x = self.stack.normalised(encoder.input(x)) * norm.weight + norm.bias
@@ -286,9 +286,20 @@ class DecoderGraph(nn.Module):
 class Streamed(Protocol):
     """A graph with states."""
 
-    input_names: tuple[str, ...]
-    output_names: tuple[str, ...]
-    state_names: list[str]
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Without states."""
+        ...
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Without states."""
+        ...
+
+    @property
+    def state_names(self) -> list[str]:
+        """In the order of the graph."""
+        ...
 
 
 def names(graph: Streamed) -> tuple[list[str], list[str]]:

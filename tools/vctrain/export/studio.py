@@ -7,6 +7,7 @@ other, which both engines compute in int8.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -76,12 +77,13 @@ class StudioGraph(nn.Module):
     def __init__(self, ear: WhisperEar) -> None:
         super().__init__()
         config, encoder = ear.config, ear.encoder
+        layers: Any = encoder.layers
         if ear.adapt is None or not config.block or not config.endless or config.neighbours:
             raise UserError("only an ear that follows a stream can be exported; tools/tune_ear.py trains one")
         self.config = config
         self.n_frames = PER_ROW * config.block
         self.adapt, self.conv1, self.conv2 = ear.adapt, as_linear(encoder.conv1), as_linear(encoder.conv2)
-        self.layers = nn.ModuleList(StreamedLayer(layer, config.back) for layer in encoder.layers)
+        self.layers = nn.ModuleList(StreamedLayer(layer, config.back) for layer in layers)
         self.head, self.phones = ear.head, ear.phones
         half = config.size // 2
         radians = 10_000.0 ** (-torch.arange(half) / (half - 1))

@@ -86,6 +86,8 @@ class Decoder(nn.Module):
         conditioning = [(parts[2 * i], parts[2 * i + 1]) for i in range(self.config.n_blocks)]
         x = self.input(torch.cat([content, pitch], dim=-1))
         if self.excitation is not None:
+            if f0 is None:
+                raise ValueError("the synthesis excited-istft needs f0")
             x = x + self.excitation(excitation_spectrum(f0))
         x, state = self.stack(x, state, conditioning)
         return self.filters(self.norm(x)), state

@@ -13,6 +13,8 @@ class SpectrogramDiscriminator(nn.Module):
     The voice enters as in the projection discriminator (Miyato and Koyama, 2018).
     """
 
+    window: Tensor
+
     def __init__(self, n_fft: int, hop_length: int, n_voices: int, channels: int = 16) -> None:
         super().__init__()
         self.n_fft, self.hop_length = n_fft, hop_length

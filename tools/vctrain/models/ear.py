@@ -96,7 +96,7 @@ class WhisperEar(nn.Module):
         self.config = config
         self.encoder = WhisperEncoder(config.size, config.n_layers)
         if config.endless:
-            self.encoder.positions = endless_positions(config.size)
+            self.encoder.positions = nn.Buffer(endless_positions(config.size))
         # frame k of the runtime ends with sample 160 (k + 1) and is centred 2.5 ms before Whisper's frame k
         self.adapt = nn.Linear(N_MELS, N_MELS) if config.front_end == "edgevc" else None
         self.head = EarHead(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -36,7 +37,7 @@ class PitchNetwork(nn.Module):
 
     def layers(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Weight and bias of each layer, by its name in the core."""
-        gru = self.memory
+        gru: Any = self.memory
         return {
             "Input": (self.input.weight, self.input.bias),
             "FromInput": (gru.weight_ih_l0, gru.bias_ih_l0),

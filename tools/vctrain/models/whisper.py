@@ -9,10 +9,10 @@ import re
 import struct
 from pathlib import Path
 
-import librosa
 import numpy as np
 import torch
 import torch.nn.functional as F
+from librosa.filters import mel as mel_filters
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -31,7 +31,7 @@ LONGEST_ROWS = 1500
 
 _DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 _WINDOW = torch.hann_window(N_FFT)
-_MEL = torch.from_numpy(librosa.filters.mel(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS).astype(np.float32))
+_MEL = torch.from_numpy(mel_filters(sr=SAMPLE_RATE, n_fft=N_FFT, n_mels=N_MELS).astype(np.float32))
 
 
 def read_ctranslate2(path: Path) -> dict[str, NDArray[np.generic]]:

@@ -6,6 +6,8 @@ convolution, (B, context_frames, C), zeros at the start of a stream.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -72,7 +74,9 @@ class CausalBlock(nn.Module):
             scale, shift = scale_shift
             y = y * (1 + scale) + shift
         hidden = F.gelu(self.expand(y))
-        return x + self.gain * self.project(hidden * self.again_gain if again else hidden)
+        return x + self.gain * self.project(
+            hidden * self.again_gain if again and self.again_gain is not None else hidden
+        )
 
     def forward(
         self, x: Tensor, states: list[Tensor], scale_shift: tuple[Tensor, Tensor] | None = None
@@ -91,7 +95,7 @@ class CausalStack(nn.Module):
 
     def __init__(self, channels: int, n_blocks: int, kernel_size: int, expansion: int, n_repeated: int = 0) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(
+        self.blocks: Any = nn.ModuleList(
             CausalBlock(channels, kernel_size, 1 + i % 2, expansion, repeated=i >= n_blocks - n_repeated)
             for i in range(n_blocks)
         )
