@@ -12,7 +12,7 @@ pip="$venv/bin/python -m pip --disable-pip-version-check -q"
 $pip install -r tools/requirements.txt
 $pip install --no-deps -r tools/requirements-no-deps.txt
 wheel=$(ls "${VENV:-.venv}"/wheel/edgevc-*.whl)
-$pip install "$wheel[onnx]" "pytest>=8" "mypy==2.4.1"
+$pip install "$wheel[onnx,litert]" "pytest>=8" "mypy==2.4.1"
 $pip install --force-reinstall --no-deps "$wheel"
 "$venv/bin/mypy" --config-file tools/mypy.ini
 # one thread: on a busy machine, PyTorch with more waits for itself

@@ -46,7 +46,7 @@ class Session:
         """What is asked of every conversion."""
         return trials.ALL.difference(*(METRICS_OF.get(part, ()) for part in self.args.skip))
 
-    def trial(self, row: dict, voice: str, system: System) -> Trial:
+    def trial(self, row: dict[str, Any], voice: str, system: System) -> Trial:
         """One recording of DATA by one system, everything wanted."""
         path = self.args.data / row["path"]
         return Trial(system, row["speaker"], voice, row["utterance"], path, wanted=self.wanted)
