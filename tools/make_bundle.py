@@ -175,7 +175,7 @@ class Assembly:
 
     def _graph(self, name: str) -> dict[str, object]:
         graph = self.graphs[name]
-        encoder, decoder = self.model.content_encoder.config, self.model.decoder.config
+        encoder, decoder = self.model.encoder.config, self.model.decoder.config
         shapes: dict[str, tuple[dict[str, list[object]], dict[str, list[object]]]] = {
             "encoder": (
                 {"log_mel": ["hops", N_MELS]},

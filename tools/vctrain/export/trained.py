@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vctrain import checkpoint
-from vctrain.errors import UserError
 from vctrain.models.content_encoder import ContentEncoder
 from vctrain.models.decoder import Decoder, load_decoder
 from vctrain.models.ear import WhisperEar, load_any_encoder
@@ -20,17 +19,6 @@ class Trained:
     decoder: Decoder
     f0_statistics: dict[str, tuple[float, float]]
     """Voice name to mean and standard deviation of log2(F0 / Hz)."""
-
-    @property
-    def content_encoder(self) -> ContentEncoder:
-        """The encoder, which a bundle can carry.
-
-        Raises:
-            UserError: it is Whisper's.
-        """
-        if isinstance(self.encoder, WhisperEar):
-            raise UserError("Whisper's encoder cannot be exported into a bundle yet; train a student by its targets")
-        return self.encoder
 
 
 def load(run: Path) -> Trained:
