@@ -229,7 +229,7 @@ def live_through(world: Faults, hours: float, report: Callable[[list[float], lis
     memory: list[float] = []
     wrong: list[str] = []
     began, told = time.monotonic(), 0.0
-    order: list[Callable[[World], None]] = []
+    order: list[Callable[[Faults], None]] = []
     while world.clock.now() < 3600 * hours:
         if not order:
             order = [FAULTS[i] for i in world.rng.permutation(len(FAULTS))]

@@ -17,6 +17,7 @@ from helpers.command_line import (
 )
 
 import edgevc
+from edgevc import cli
 from edgevc.bundle import ModelBundle, shipped_models
 from edgevc.cli.progress import Progress, bar
 from edgevc.limits import SAMPLE_RATE
@@ -147,6 +148,13 @@ def test_help_and_version_work_everywhere(run):
         text = run(*command, "--help").out
         assert "exit codes:" in text
         assert command == [] or "examples:" in text
+
+
+@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+def test_the_usage_of_a_command_begins_with_its_name(run, command):
+    text = run(command, "--help").out
+    assert text.startswith(f"usage: edgevc {command} ")
+    assert len(text.partition("\n\n")[0].splitlines()) < 12
 
 
 def test_a_reader_that_was_never_there_is_no_error():

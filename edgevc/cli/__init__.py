@@ -140,7 +140,12 @@ def parser_for(argv: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_VersionAction, nargs=0, help="show the version and exit")
     add_verbosity(parser, defaults=True)
     commands = parser.add_subparsers(
-        metavar="COMMAND", required=True, dest="command_name", help=argparse.SUPPRESS, parser_class=AnyOrderParser
+        metavar="COMMAND",
+        required=True,
+        prog="edgevc",
+        dest="command_name",
+        help=argparse.SUPPRESS,
+        parser_class=AnyOrderParser,
     )
     chosen = next((word for word in argv if not word.startswith("-")), None)
     for command in COMMANDS.values():

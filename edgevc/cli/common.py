@@ -102,7 +102,7 @@ def add_voice_options(parser: argparse.ArgumentParser) -> None:
         "--gate",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="turn down what is no speech: room noise, breath, hum (default: on)",
+        help="turn down what is not speech: room noise, breath, hum (default: on)",
     )
 
 

@@ -25,7 +25,7 @@ _REQUESTS = ("status", "subscribe", "stop")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     rules = (f"{control.name}: {control.kind.rule}" for control in CONTROLS)
-    events = "subscribe: state (the default) or phones, parted by commas"
+    events = "subscribe: state (the default) or phones, separated by commas"
     parser.add_argument("command", choices=(*_REQUESTS, *BY_NAME), help="what to ask for, or what to change")
     parser.add_argument("value", nargs="?", help="; ".join([*rules, events]))
     parser.add_argument(

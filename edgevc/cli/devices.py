@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
     add_json(parser)
     parser.add_argument(
-        "--backend", choices=BACKENDS, default="auto", help="who drives the devices (default auto: the first there is)"
+        "--backend", choices=BACKENDS, default="auto", help="audio library (default auto: the first that is installed)"
     )
 
 

@@ -46,6 +46,8 @@ _LOOK_S = 0.05
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    # every setting is listed below it
+    parser.usage = "edgevc latency [options]"
     parser.add_argument("--through-converter", action="store_true", help="measure all of `edgevc live`")
     parser.add_argument("--repetitions", type=int, default=5, metavar="N", help="1 to 100 (default 5)")
     parser.add_argument("--level", type=float, default=-12.0, metavar="DB", help="of the sound, -60 to 0 (default -12)")

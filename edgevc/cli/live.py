@@ -39,7 +39,7 @@ keys: {keys_help(", ")}
 --overload says what happens when the machine is too slow:
   drop    input is skipped: gaps, but always in time
   bypass  pass the unconverted voice through until the load falls; do not use it for anonymity
-  silence nothing is let through for a while
+  silence play silence until the load falls
   batch   more hops per call, which is cheaper, until it holds: 10 or 30 ms more latency meanwhile
 """
 
@@ -49,6 +49,8 @@ HELP = help_text(_EXAMPLES, _ERRORS, notes=_NOTES)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    # every setting is listed below it
+    parser.usage = "edgevc live [options]"
     LIVE.add_arguments(parser)
     add_trust_option(parser)
     parser.add_argument("--seconds", type=float, metavar="N", help="stop after so many seconds")

@@ -41,6 +41,7 @@ HELP = help_text(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    parser.usage = "edgevc quantize [options] MODEL -o OUT"
     parser.add_argument("model", type=Path, metavar="MODEL", help="a float bundle, or a bare .onnx graph with states")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="a folder, or an .onnx file")
     parser.add_argument("--engine", choices=_ENGINES, default="both", help="which graphs of a bundle (default both)")

@@ -32,6 +32,8 @@ HELP = help_text(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options, and after them those of `edgevc live`, with which the service is to run."""
+    # every setting is listed below it
+    parser.usage = "edgevc service {install,status,remove} [options]"
     parser.add_argument("action", choices=("install", "status", "remove"))
     whose = parser.add_mutually_exclusive_group()
     whose.add_argument("--user", action="store_true", help="your own service (default unless you are root)")

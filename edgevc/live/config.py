@@ -38,7 +38,7 @@ class LiveConfig:
     formant_semitones: float = 0.0
     gain_db: float = 0.0
     gate: bool = True
-    """Turn down what is no speech."""
+    """Turn down what is not speech."""
     eq: tuple[tuple[float, float, float], ...] = ()
     """Peaking filters: centre in Hz, gain in dB, Q."""
     backing: Path | None = None

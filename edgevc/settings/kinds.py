@@ -188,7 +188,7 @@ class ModelPath(Kind):
 class TwoPaths(Kind):
     """Two different paths; in one text they are parted as in PATH."""
 
-    rule = f"two different paths, in a variable parted by {os.pathsep!r}"
+    rule = f"two different paths, in a variable separated by {os.pathsep!r}"
     metavar = "PATH"
 
     def from_text(self, text: str) -> tuple[Path, Path] | None:
@@ -221,12 +221,12 @@ class Filters(Kind):
         self.most = most
         self._bounds = (hz, db, q)
         self.rule = (
-            f"at most {most} filters HZ:DB:Q parted by commas, {hz[0]:g}..{hz[1]:g} Hz, {db[0]:g}..{db[1]:g} dB, "
+            f"at most {most} filters HZ:DB:Q separated by commas, {hz[0]:g}..{hz[1]:g} Hz, {db[0]:g}..{db[1]:g} dB, "
             f"Q {q[0]:g}..{q[1]:g} (1 where left out)"
         )
 
     def from_text(self, text: str) -> tuple[tuple[float, float, float], ...]:
-        """Read HZ:DB or HZ:DB:Q, parted by commas."""
+        """Read HZ:DB or HZ:DB:Q, separated by commas."""
         parts = [part for part in text.split(",") if part.strip()]
         return self.from_value([[float(number) for number in part.split(":")] for part in parts])
 

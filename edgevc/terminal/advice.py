@@ -37,7 +37,7 @@ def advice(now: LiveStats, before: LiveStats, config: LiveConfig) -> str | None:
     if now.bad_samples > before.bad_samples:
         return "the microphone's driver gives samples that are no numbers; they are taken as silence"
     if now.bad_frames > before.bad_frames or now.loud_hops > before.loud_hops:
-        return "the model gives what is no speech and is turned down; choose another model with --bundle"
+        return "the model gives what is not speech and is turned down; choose another model with --bundle"
     return _of_the_level(now, before)
 
 
