@@ -53,10 +53,11 @@ class StreamedLayer(nn.Module):
 
 def as_linear(conv: nn.Conv1d) -> nn.Linear:
     """The Linear layer of `kernel_size` frames beside each other, (N, kernel_size * in) to (N, out)."""
-    linear = nn.Linear(conv.kernel_size[0] * conv.in_channels, conv.out_channels)
+    linear = nn.Linear(conv.kernel_size[0] * conv.in_channels, conv.out_channels, bias=conv.bias is not None)
     with torch.no_grad():
         linear.weight.copy_(conv.weight.transpose(1, 2).flatten(1))
-        linear.bias.copy_(conv.bias)
+        if conv.bias is not None:
+            linear.bias.copy_(conv.bias)
     return linear
 
 
