@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests")]
+sys.path.append(str(ROOT / "tests"))
 
 from helpers.whisper_service import transcript_of, whisper, words_of  # noqa: E402
 from helpers.wyoming_peers import (  # noqa: E402
