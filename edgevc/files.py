@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
@@ -15,6 +16,18 @@ from edgevc.errors import ConfigError, OutputError
 
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".edgevc-", ".tmp"
 """How the file is called while it is written; a crash may leave one behind."""
+
+# Temporary files that this process writes, and its number, which a fork does not have.
+_unfinished: dict[Path, int] = {}
+
+
+@atexit.register
+def _delete_unfinished() -> None:
+    """Delete what a signal left behind that came before anybody held the file, or while it was let go."""
+    for path, process in _unfinished.items():
+        if process == os.getpid():
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 class AtomicFile:
@@ -38,6 +51,7 @@ class AtomicFile:
                 raise OutputError(f"{self.name}: must be a regular file or not exist; choose another output")
             name = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
             self._temporary: Path | None = self._target.with_name(name)
+            _unfinished[self._temporary] = os.getpid()
             # exclusive: never through a file or a link that somebody put there
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             descriptor = os.open(self._temporary, flags, 0o666 if before is None else 0o600)
@@ -49,6 +63,7 @@ class AtomicFile:
             with contextlib.suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (OSError, ValueError) as error:
+            # a file that was made all the same is deleted at the end of the process
             self._temporary = None
             raise cannot_write(self.name, error) from error
 
@@ -71,6 +86,7 @@ class AtomicFile:
         except (OSError, ValueError) as error:
             self.abort()
             raise cannot_write(self.name, error) from error
+        _unfinished.pop(self._temporary, None)
         self._temporary = None
 
     def abort(self) -> None:
@@ -82,6 +98,7 @@ class AtomicFile:
             self.file.close()
         with contextlib.suppress(OSError):
             temporary.unlink()
+        _unfinished.pop(temporary, None)
 
 
 class NewFile:

@@ -47,9 +47,15 @@ void HighPass::Reset() noexcept {
 
 inline double HighPass::Section::Process(double sample) noexcept {
   const double x = b0 * sample, y = x + state1;
-  state1 = WithoutTiny(-2.0 * x - a1 * y + state2);
-  state2 = WithoutTiny(x - a2 * y);
+  // In this order only two operations wait for y, which the next sample waits for.
+  state1 = (state2 - 2.0 * x) - a1 * y;
+  state2 = x - a2 * y;
   return y;
+}
+
+inline void HighPass::Section::DropTiny() noexcept {
+  state1 = WithoutTiny(state1);
+  state2 = WithoutTiny(state2);
 }
 
 void HighPass::Process(const float* in, float* out, int64_t n) noexcept {
@@ -67,6 +73,10 @@ void HighPass::Process(const float* in, float* out, int64_t n) noexcept {
       started_ = true;
     }
     const double y = sections_[1].Process(sections_[0].Process(sample));
+    // Only in silence does a state decay without end: the smallest float is far above the smallest double.
+    if (sample == 0.0f) {
+      for (Section& section : sections_) section.DropTiny();
+    }
     out[i] = std::abs(y) < kInaudible ? 0.0f : static_cast<float>(y);
   }
 }

@@ -30,7 +30,7 @@ from edgevc.recognition.lexicon import read_dictionary
 from edgevc.recognition.sentence_list import SentenceList
 from edgevc.recognition.spoken_commands import SpokenCommands
 from edgevc.recognition.trial import Expected, Tally, Trial, Verdict, expected_by_name, hear, read_expected, tally
-from edgevc.text import first_line
+from edgevc.text import first_line, printable
 
 _EXAMPLES = """\
   edgevc commands check home.toml
@@ -110,7 +110,7 @@ def _check(arguments: argparse.Namespace) -> int:
         print(json.dumps(asdict(found), indent=1))
     else:
         for line in _check_lines(found, phones=arguments.phones):
-            say(line)
+            print(printable(line))
     return _OTHERWISE if found.missing else 0
 
 

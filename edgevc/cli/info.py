@@ -10,6 +10,7 @@ from edgevc.bundle import ModelBundle
 from edgevc.cli.common import MODEL_HELP, add_json, help_text
 from edgevc.cli.model_figures import model_figures, signature_text
 from edgevc.errors import ConfigError, ModelError
+from edgevc.text import printable
 
 _EXAMPLES = """\
   edgevc info
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(figures, indent=1))
         return 0
     print(f"{bundle.name} {bundle.version}: {bundle.description}")
-    print(f"{bundle.path}, licence {bundle.licence}")
+    print(f"{printable(str(bundle.path))}, licence {bundle.licence}")
     print(f"algorithmic latency {latency_ms:.1f} ms at 1 hop per call, {gmac_per_second:.3f} GMAC/s")
     for name, graph in bundle.graphs.items():
         sizes = ", ".join(f"{engine} {len(bundle.read(path)) / 1e6:.2f} MB" for engine, path in graph.files.items())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,13 +13,6 @@ from edgevc.bundle import GraphSpec
 from edgevc.errors import ConfigError, ModelError
 
 FloatArray = NDArray[np.float32]
-
-SLOW_CALL_S = 1.0
-"""For each hop of a call; a hundred times as long as the sound lasts. Shapes are fixed, so what took milliseconds while
-the bundle was checked takes so long on a machine that is stopped or swaps, or in a graph that was made to."""
-MAX_SLOW_CALLS = 3
-SLOW_CALLS_WITHIN_S = 600.0
-"""So many slow calls in ten minutes end in ModelError."""
 
 
 class GraphState(ABC):
@@ -58,10 +49,6 @@ class Graph(ABC):
         self.engine_version = engine_version
         self.chunk_hops = chunk_hops
         """Hops that one call takes."""
-        self.n_slow_calls = 0
-        """Calls that took longer than SLOW_CALL_S for each hop."""
-        self._slow_s = SLOW_CALL_S * chunk_hops
-        self._slow_calls: deque[float] = deque(maxlen=MAX_SLOW_CALLS)
 
     @abstractmethod
     def new_state(self) -> GraphState:
@@ -81,24 +68,8 @@ class Graph(ABC):
         Raises:
             TypeError: an input is not float32.
             ConfigError: an input has another shape, or `state` is another graph's.
-            ModelError: the engine could not run the graph, or took too long again and again.
+            ModelError: the engine could not run the graph.
         """
-
-    def _count_slow_call(self, started: float) -> None:
-        """Count a call that took too long, `started` by time.perf_counter().
-
-        Raises:
-            ModelError: MAX_SLOW_CALLS within SLOW_CALLS_WITHIN_S.
-        """
-        now = time.perf_counter()
-        self.n_slow_calls += 1
-        self._slow_calls.append(now)
-        if len(self._slow_calls) == MAX_SLOW_CALLS and now - self._slow_calls[0] <= SLOW_CALLS_WITHIN_S:
-            raise ModelError(
-                f"a call of {self.spec.name} may take {self._slow_s:g} s, {MAX_SLOW_CALLS} calls within "
-                f"{SLOW_CALLS_WITHIN_S / 60:g} minutes took longer, the last one {now - started:.3g} s; "
-                "use a smaller model, or free the machine"
-            )
 
 
 def copy_inputs(graph: Graph, targets: tuple[FloatArray, ...], inputs: tuple[FloatArray, ...]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -128,7 +127,6 @@ class LitertGraph(Graph):
                 for name, array in self._states_in.items():
                     np.copyto(array, state.values[name])
                 self._resident = state
-            started = time.perf_counter()
             try:
                 self._invoke()
             except (RuntimeError, ValueError) as error:
@@ -141,8 +139,6 @@ class LitertGraph(Graph):
                 before[:] = after
             for mine, theirs in zip(state.output_bytes, self._output_bytes, strict=True):
                 mine[:] = theirs
-        if time.perf_counter() - started > self._slow_s:
-            self._count_slow_call(started)
         return state.outputs
 
 

@@ -1,6 +1,5 @@
 """Both engines behind the one interface, and the golden check that stands before them."""
 
-import itertools
 import json
 import logging
 import os
@@ -15,7 +14,7 @@ from helpers.tiny_bundle import N_CONTENT, N_FILTERS, N_MELS, TinyNet, onnx_enco
 
 from edgevc import children, engines
 from edgevc.bundle import ModelBundle, write_manifest
-from edgevc.engines import base, choose_engine, load_graph, loader, onnx_file, open_graph, probe, tflite_file, trust
+from edgevc.engines import choose_engine, load_graph, loader, onnx_file, open_graph, probe, tflite_file, trust
 from edgevc.errors import ConfigError, EngineError, ModelError
 
 # Largest difference seen between an engine and numpy is 1.5e-6 (x86-64, sums of 80 products); times 7.
@@ -248,31 +247,6 @@ def test_a_bundle_with_one_engine_only_runs_with_it(folder, cache):
     assert open_graph(bundle, "encoder").engine == "onnx"
     with pytest.raises(EngineError, match="no litert file for encoder, decoder"):
         open_graph(bundle, "encoder", "litert")
-
-
-def test_calls_that_take_too_long_are_counted_and_end_the_third_time(tiny_bundle, engine, monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr(base.time, "perf_counter", lambda: clock[0])
-    graph = load_graph(tiny_bundle, "encoder", engine, 2)
-    state, hops = graph.new_state(), np.zeros((2, N_MELS), np.float32)
-
-    def call(seconds):
-        # the clock stands still but for what the call takes
-        ticks = itertools.chain((clock[0],), itertools.repeat(clock[0] + seconds))
-        clock[0] += seconds
-        monkeypatch.setattr(base.time, "perf_counter", lambda: next(ticks))
-        return graph.run(state, hops)
-
-    for seconds in (0.001, 1.9, 2.1, 0.1, 2.1):
-        call(seconds)
-    assert graph.n_slow_calls == 2
-    # ten minutes later, two slow calls are forgotten
-    clock[0] += 700
-    call(30.0)
-    call(30.0)
-    with pytest.raises(ModelError, match="encoder may take 2 s, 3 calls within 10 minutes took longer, the last"):
-        call(30.0)
-    assert graph.n_slow_calls == 5
 
 
 def test_golden_outputs_are_what_an_exporter_stores(tiny_bundle, engine):

@@ -43,6 +43,8 @@ class HighPass {
     double state1 = 0.0, state2 = 0.0;
 
     double Process(double sample) noexcept;
+    // Sets a state that is far below hearing to 0.
+    void DropTiny() noexcept;
   };
 
   int sample_rate_;
