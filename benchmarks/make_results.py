@@ -66,6 +66,7 @@ TITLES = {
     "words": "Words by Whisper, on the test lists",
     "live_faults": "Half days of a simulated live session under random faults",
     "hostile": "Models made to do harm",
+    "before_after": "A hop, the import and the memory before and after all that was made harder to break",
     "high_pass": "The high-pass in front of the model",
     "wyoming": "The Wyoming proxy before a real recogniser (docs/wyoming.md)",
     "commands": "Spoken commands: the coffee machine of Picovoice's speech-to-intent benchmark (docs/commands.md)",

@@ -378,8 +378,8 @@ def test_our_readers_see_what_the_official_parsers_see(name):
     for spec in bundle.graphs.values():
         data = bundle.read(spec.files["onnx"])
         graph = onnx.load_model_from_string(data).graph
-        ours = [onnx_file._message(value) for field, value in onnx_file._fields(memoryview(data)) if field == 7]
-        nodes = [onnx_file._check_node(onnx_file._message(v), "x") for f, v in onnx_file._fields(ours[0]) if f == 1]
+        ours = [onnx_file.message(value) for field, value in onnx_file.fields(memoryview(data)) if field == 7]
+        nodes = [onnx_file._check_node(onnx_file.message(v), "x") for f, v in onnx_file.fields(ours[0]) if f == 1]
         assert [(n.operator, n.inputs, n.outputs) for n in nodes] == [
             (node.op_type, list(node.input), list(node.output)) for node in graph.node
         ]
