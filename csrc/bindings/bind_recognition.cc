@@ -22,7 +22,8 @@ using Indices = std::vector<int32_t>;
 
 std::unique_ptr<Guarded<CommandSearch>> New(int n_phones, int n_nodes, int start, int silence, Indices phone,
                                             Indices first, Indices last, Indices source, Indices target, Indices finals,
-                                            const std::vector<double>& offsets, const CommandSearchSettings& settings) {
+                                            const std::vector<double>& offsets, const CommandSearchSettings& settings,
+                                            std::vector<float> penalty) {
   CommandNetwork network;
   network.n_phones = n_phones;
   network.n_nodes = n_nodes;
@@ -34,6 +35,7 @@ std::unique_ptr<Guarded<CommandSearch>> New(int n_phones, int n_nodes, int start
   network.source = std::move(source);
   network.target = std::move(target);
   network.finals = std::move(finals);
+  network.penalty = std::move(penalty);
   return std::make_unique<Guarded<CommandSearch>>(std::move(network), offsets, settings);
 }
 
@@ -85,7 +87,7 @@ void BindRecognition(py::module_& module) {
   py::class_<Guarded<CommandSearch>>(module, "CommandSearch", "Streaming search of a command grammar's network.")
       .def(py::init(&New), py::kw_only(), py::arg("n_phones"), py::arg("n_nodes"), py::arg("start"), py::arg("silence"),
            py::arg("phone"), py::arg("first"), py::arg("last"), py::arg("source"), py::arg("target"), py::arg("finals"),
-           py::arg("offsets"), py::arg("settings"))
+           py::arg("offsets"), py::arg("settings"), py::arg("penalty") = std::vector<float>{})
       .def_property_readonly("n_states", &CommandSearch::n_states)
       .def_property_readonly("n_frames", OneThread(&CommandSearch::n_frames))
       .def_property_readonly("best_phones", OneThread(&CommandSearch::best_phones))

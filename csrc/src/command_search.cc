@@ -33,6 +33,9 @@ void Check(const CommandNetwork& network, const std::vector<double>& offsets, co
   Require(n_chains > 0, "a command network must have at least one word");
   Require(network.last.size() == n_chains && network.source.size() == n_chains && network.target.size() == n_chains,
           "first, last, source and target must be of one length");
+  Require(network.penalty.empty() || network.penalty.size() == n_chains, "penalty must be one for each chain, or none");
+  Require(std::all_of(network.penalty.begin(), network.penalty.end(), [](float p) { return p <= 0.0f && p >= -1000.0f; }),
+          "penalty must be between -1000 and 0");
   Require(n_states < (1u << 30) && n_chains < (1u << 30), "a command network must have less than 2^30 states");
   Require(AllWithin(network.phone, n_phones), "phone must hold columns of the posteriors");
   Require(AllWithin(network.source, n_nodes) && AllWithin(network.target, n_nodes) &&
@@ -67,6 +70,8 @@ CommandSearch::CommandSearch(CommandNetwork network, const std::vector<double>& 
   Check(network_, offsets_, settings_);
   const size_t n_states = network_.phone.size(), n_chains = network_.first.size();
   const size_t n_nodes = static_cast<size_t>(network_.n_nodes);
+  entry_.assign(n_chains, settings_.word_penalty);
+  for (size_t c = 0; c < network_.penalty.size(); ++c) entry_[c] += network_.penalty[c];
   open_.assign(n_nodes, 0);
   for (int32_t node : network_.source) open_[static_cast<size_t>(node)] = 1;
   final_.assign(n_nodes, 0);
@@ -93,7 +98,7 @@ CommandSearch::CommandSearch(CommandNetwork network, const std::vector<double>& 
 int64_t CommandSearch::bytes() const {
   const auto of = [](const auto& values) { return static_cast<int64_t>(values.capacity() * sizeof(values[0])); };
   return static_cast<int64_t>(sizeof(*this)) + of(network_.phone) + of(network_.first) + of(network_.last) +
-         of(network_.source) + of(network_.target) + of(network_.finals) + of(offsets_) + of(open_) + of(final_) +
+         of(network_.source) + of(network_.target) + of(network_.finals) + of(network_.penalty) + of(offsets_) + of(entry_) + of(open_) + of(final_) +
          of(emission_) + of(scores_) + of(tokens_) + of(alive_) + of(silence_) + of(silence_tokens_) + of(nodes_) +
          of(node_tokens_) + of(arrived_) + of(arrived_chain_) + of(token_chain_) + of(token_before_) + of(token_end_) +
          of(token_used_);
@@ -153,7 +158,7 @@ float CommandSearch::Advance() noexcept {
   int32_t* tokens = tokens_.data();
   for (size_t c = 0; c < alive_.size(); ++c) {
     const size_t source = static_cast<size_t>(network_.source[c]);
-    const float entering = nodes_[source] + settings_.word_penalty;
+    const float entering = nodes_[source] + entry_[c];
     if (!alive_[c] && entering <= kReached) continue;
     alive_[c] = 1;
     const int32_t first = network_.first[c];

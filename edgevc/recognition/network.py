@@ -45,6 +45,11 @@ class Network:
     reported: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """As `Grammar` has them."""
 
+    def penalties(self, slot_penalty: float) -> NDArray[np.float32]:
+        """Return what entering each chain costs beside the word penalty, (C,): `slot_penalty` where a value begins."""
+        begins = np.array([label.begins for label in self.labels], bool)
+        return np.where(begins, np.float32(slot_penalty), np.float32(0))
+
     @property
     def n_states(self) -> int:
         """S, without the one state of silence at every node."""
@@ -72,16 +77,15 @@ def build_network(
     durations = minimum_frames(phones) if durations is None else durations
     states: list[int] = []
     chains: list[tuple[int, int, int, int, Label]] = []
+    ways: dict[str, list[list[int]]] = {}
     for arc in sorted(automaton.arcs, key=lambda arc: (arc.target, arc.source, arc.label)):
-        for pronunciation in lexicon[arc.label.word]:
+        word = arc.label.word
+        # in a large house a word stands on hundreds of arcs
+        if word not in ways:
+            ways[word] = [_states(word, pronunciation, column, durations) for pronunciation in lexicon[word]]
+        for way in ways[word]:
             first = len(states)
-            for phone in pronunciation:
-                if phone not in column:
-                    raise ConfigError(
-                        f"{arc.label.word!r}: expected phones that the model tells apart, got {phone!r}; "
-                        f"they are {', '.join(phones)}"
-                    )
-                states += [column[phone]] * durations[phone]
+            states += way
             chains.append((first, len(states) - 1, arc.source, arc.target, arc.label))
     first, last, source, target = np.array([chain[:4] for chain in chains], np.intp).reshape(-1, 4).T.copy()
     return Network(
@@ -98,3 +102,16 @@ def build_network(
         outcomes=automaton.outcomes,
         reported=automaton.reported,
     )
+
+
+def _states(
+    word: str, pronunciation: Sequence[str], column: Mapping[str, int], durations: Mapping[str, int]
+) -> list[int]:
+    found: list[int] = []
+    for phone in pronunciation:
+        if phone not in column:
+            raise ConfigError(
+                f"{word!r}: expected phones that the model tells apart, got {phone!r}; they are {', '.join(column)}"
+            )
+        found += [column[phone]] * durations[phone]
+    return found

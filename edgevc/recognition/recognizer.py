@@ -16,16 +16,22 @@ from edgevc.recognition.network import Network
 from edgevc.recognition.phones import log_priors
 from edgevc.recognition.search import CommandSearch, Recognition, SearchState
 
-LISTENING = SearchSettings(filler=3.0)
-"""The search's numbers for a stream: noise is no word."""
+LISTENING = SearchSettings(filler=3.0, slot_penalty=-12.0)
+"""The search's numbers for a stream: noise is no word, and no value of a slot that may be left out."""
 LEAST_CERTAINTY = -2.0
 """Sentences below it are refused: 2 of 100 good ones of the recordings on which it was chosen (docs/commands.md)."""
+
+_NOISE_SCORE = -4.5
+"""Sentences whose phones fit worse than that are called noise where they are refused."""
 
 
 class Refusal(Enum):
     """Why a sentence is no command."""
 
     UNCERTAIN = "sounds like something that the grammar does not contain"
+    AMBIGUOUS = "two sentences of the grammar fit as well"
+    NOISE = "noise, or nothing like the grammar"
+    TOO_QUIET = "too quiet"
     TIMED_OUT = "went on for too long"
 
 
@@ -42,6 +48,21 @@ class Heard:
     """None: it is a command."""
     begin: int = 0
     """Frame of the stream that the recognition's frames count from."""
+
+    @property
+    def reason(self) -> str:
+        """Why it was refused, with what was heard instead, for people; empty for a command."""
+        if self.refusal is None:
+            return ""
+        if self.recognition is None or self.evidence is None or self.refusal in (Refusal.NOISE, Refusal.TOO_QUIET):
+            return self.refusal.value
+        nearest = " ".join(self.recognition.words)
+        name, slot = min(self.evidence.slots.items(), key=lambda item: item[1].certainty)
+        if self.refusal is Refusal.AMBIGUOUS:
+            name, slot = min(self.evidence.slots.items(), key=lambda item: item[1].margin)
+            return f"unsure between {slot.value!r} and {slot.rival!r} in {nearest!r}"
+        doubt = f", in which {name} {slot.value!r} is doubtful" if name else ""
+        return f"{self.refusal.value}; nearest is {nearest!r}{doubt}"
 
 
 class CommandRecognizer:
@@ -137,9 +158,12 @@ class CommandRecognizer:
         if found is not None:
             first = self._search.n_frames - self._n_kept
             evidence = self._finder.weigh(found, self._kept[: self._n_kept], first)
-        refusal = None
-        if state is SearchState.TIMED_OUT:
-            refusal = Refusal.TIMED_OUT
-        elif evidence is None or evidence.certainty < self._least_certainty:
-            refusal = Refusal.UNCERTAIN
+        refusal = Refusal.TIMED_OUT if state is SearchState.TIMED_OUT else self._judge(evidence)
         return Heard(found, evidence, self._n_frames - 1, refusal, self._n_frames - self._search.n_frames)
+
+    def _judge(self, evidence: Evidence | None) -> Refusal | None:
+        if evidence is None:
+            return Refusal.NOISE
+        if evidence.certainty < self._least_certainty:
+            return Refusal.NOISE if evidence.score < _NOISE_SCORE else Refusal.UNCERTAIN
+        return None

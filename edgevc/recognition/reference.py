@@ -34,6 +34,7 @@ class ReferenceSearch:
         # chains into each node, padded by repeating one: a maximum does not mind
         width = max((len(chains) for chains in arrivals), default=0)
         self._arrivals = np.array([np.resize(chains, width) for chains in arrivals if len(chains)], np.intp)
+        self._entry = np.float32(self.settings.word_penalty) + network.penalties(self.settings.slot_penalty)
         self._unfinished = [n for n in range(network.n_nodes) if n not in network.finals and n != network.start]
         self._open = set(network.source.tolist())
         self.reset()
@@ -72,11 +73,11 @@ class ReferenceSearch:
         return self.result()
 
     def _step(self, frame: NDArray[np.float32]) -> SearchState:
-        network, settings = self.network, self.settings
+        network = self.network
         # into each state: from itself, from the one before it, or, where a chain begins, from a node
         entering = np.empty_like(self._scores)
         entering[1:] = self._scores[:-1]
-        entering[network.first] = self._nodes[network.source] + np.float32(settings.word_penalty)
+        entering[network.first] = self._nodes[network.source] + self._entry
         entering_tokens = np.empty_like(self._tokens)
         entering_tokens[1:] = self._tokens[:-1]
         entering_tokens[network.first] = self._node_tokens[network.source]
@@ -90,7 +91,7 @@ class ReferenceSearch:
         self._silence += self._silence_emission(frame)
 
         best = max(self._scores.max(), self._silence.max())
-        limit = best - np.float32(settings.beam)
+        limit = best - np.float32(self.settings.beam)
         self._scores[self._scores < limit] = IMPOSSIBLE
         self._silence[self._silence < limit] = IMPOSSIBLE
 
@@ -161,6 +162,4 @@ class ReferenceSearch:
             words.append((int(self._words[frame][at]), frame))
             token = int(self._before[frame][at])
         score = float(self._nodes[node]) - self._offset
-        return recognition(
-            self.network, node, score, words[::-1], len(self._words), self._best_phones, self.settings.word_penalty
-        )
+        return recognition(self.network, node, score, words[::-1], len(self._words), self._best_phones, self.settings)

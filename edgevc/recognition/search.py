@@ -4,9 +4,10 @@ Scores are natural logs. A path through the network pays, for each frame, the em
 
     max(floor, log p(phone | sound) - prior_weight * log p(phone)) * acoustic_scale,
 
-and `word_penalty` for each word. A state is held or left for the next one at no cost; between two words, before the
-first and behind the last one silence may lie, of any length. The best path is Viterbi's, one frame at a time; the
-search runs in C++ (csrc/include/edgevc/command_search.h) and allocates nothing per frame.
+and `word_penalty` for each word, `slot_penalty` for each slot's value. A state is held or left for the next one at no
+cost; between two words, before the first and behind the last one silence may lie, of any length. The best path is
+Viterbi's, one frame at a time; the search runs in C++ (csrc/include/edgevc/command_search.h) and allocates nothing per
+frame.
 """
 
 from __future__ import annotations
@@ -61,16 +62,17 @@ def recognition(
     words: Iterable[tuple[int, int]],
     n_frames: int,
     best_phones: float,
-    word_penalty: float,
+    settings: SearchSettings,
 ) -> Recognition:
     """Return a path in words; `words` are (chain, last frame)."""
     chains, ends = zip(*words, strict=True)
     labels = [network.labels[chain] for chain in chains]
+    penalties = settings.word_penalty * len(labels) + settings.slot_penalty * sum(label.begins for label in labels)
     return Recognition(
         meaning(network.finals[node], labels, network.outcomes, network.reported),
         tuple(label.word for label in labels),
         score,
-        (score - word_penalty * len(labels) - best_phones) / n_frames,
+        (score - penalties - best_phones) / n_frames,
         chains,
         ends,
     )
@@ -123,6 +125,7 @@ class CommandSearch:
             finals=list(network.finals),
             offsets=(chosen.prior_weight * log_priors).tolist(),
             settings=core_settings(chosen),
+            penalty=network.penalties(chosen.slot_penalty).tolist(),
         )
 
     @property
@@ -154,9 +157,7 @@ class CommandSearch:
         node, score, words = self._core.best()
         if node < 0 or not words:
             return None
-        return recognition(
-            self.network, node, score, words, self.n_frames, self._core.best_phones, self.settings.word_penalty
-        )
+        return recognition(self.network, node, score, words, self.n_frames, self._core.best_phones, self.settings)
 
     def decode(self, log_posteriors: NDArray[np.float32]) -> Recognition | None:
         """Return the best sentence for a whole recording, (L, n_phones): the one that ends with it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +16,12 @@ from edgevc.engines import choose_engine, load_graph
 from edgevc.limits import HOP_LENGTH, SAMPLE_RATE
 from edgevc.recognition.armed import ArmedRecognizer, WakeSettings
 from edgevc.recognition.command_set import CommandSet
-from edgevc.recognition.recognizer import LEAST_CERTAINTY, Heard
+from edgevc.recognition.recognizer import LEAST_CERTAINTY, Heard, Refusal
+
+_QUIET_DB = -55.0
+"""A refused sentence whose loudest 10 ms are below that, RMS in dB of full scale, was too quiet."""
+_LEVELS = 1000
+"""Hops whose level is kept: the longest sentence."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,7 @@ class CommandStream:
         self._latency = latency
         self._waiting = np.zeros(0, np.float32)
         self._frames = 0
+        self._levels: deque[float] = deque(maxlen=_LEVELS)
         self.woken: list[Sentence] = []
         """Wake phrases that ended in the last call of `process`; their meaning's intent is the phrase's text."""
 
@@ -103,7 +110,9 @@ class CommandStream:
         sentences = []
         self.woken = []
         for start in range(0, n_whole, size):
-            phones = self._listener.hear(samples[start : start + size]).phones
+            chunk = samples[start : start + size]
+            self._levels.extend(np.mean(np.square(chunk.reshape(-1, HOP_LENGTH)), axis=1).tolist())
+            phones = self._listener.hear(chunk).phones
             self._frames += len(phones)
             for heard in self._recognizer.process(phones):
                 sentences.append(self._sentence(heard))
@@ -116,11 +125,18 @@ class CommandStream:
         self._recognizer.reset()
         self._waiting = np.zeros(0, np.float32)
         self._frames = 0
+        self._levels.clear()
         self.woken = []
 
     def _sentence(self, heard: Heard) -> Sentence:
+        if heard.refusal in (Refusal.NOISE, Refusal.UNCERTAIN) and self._quiet(heard.end - heard.begin + 1):
+            heard = replace(heard, refusal=Refusal.TOO_QUIET)
         last = heard.end
         if heard.recognition is not None:
             last = heard.begin + heard.recognition.ends[-1]
         ended_at = max(0, HOP_LENGTH * (last + 1) - self._latency) / SAMPLE_RATE
         return Sentence(heard, ended_at, HOP_LENGTH * self._frames / SAMPLE_RATE)
+
+    def _quiet(self, n_hops: int) -> bool:
+        """Whether nothing in the last hops was loud enough to be speech beside a microphone."""
+        return max(list(self._levels)[-n_hops:], default=0.0) < 10 ** (_QUIET_DB / 10)

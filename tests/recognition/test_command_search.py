@@ -103,6 +103,24 @@ def test_a_phone_shorter_than_its_minimum_is_not_heard(automaton):
     assert short < -0.1
 
 
+def test_each_slots_value_costs_its_penalty_and_the_confidence_does_not_count_it(automaton):
+    network = build_network(automaton, LEXICON, PHONES)
+    said = sound("play music in the living room")
+    free, dear = (CommandSearch(network, UNIFORM, SearchSettings(slot_penalty=p)).decode(said) for p in (0.0, -8.0))
+    assert dear.words == free.words
+    # one value of two words
+    assert dear.score == pytest.approx(free.score - 8.0, abs=1e-3)
+    assert dear.confidence == pytest.approx(free.confidence, abs=1e-3)
+
+
+def test_a_value_that_may_be_left_out_must_be_worth_its_penalty(automaton):
+    network = build_network(automaton, LEXICON, PHONES)
+    said = sound("play music in the living room", right=0.12)
+    free, dear = (CommandSearch(network, UNIFORM, SearchSettings(slot_penalty=p)).decode(said) for p in (0.0, -900.0))
+    assert free.meaning.slots == {"place": "living room"}
+    assert dear.meaning.slots == {}
+
+
 def test_the_insertion_penalty_takes_single_frames_away():
     posteriors = sound("play")
     posteriors[10] = sound("", pause=1, right=0.5)[0]
@@ -151,6 +169,7 @@ def random_settings(rng):
     return SearchSettings(
         prior_weight=float(rng.uniform(0, 1)),
         word_penalty=float(rng.uniform(-10, 0)),
+        slot_penalty=float(rng.uniform(-20, 0)),
         beam=float(rng.uniform(20, 150)),
         filler=float(rng.choice([0, 3])),
         closed_end_frames=int(rng.integers(1, 20)),
@@ -280,6 +299,9 @@ def core_settings(**changes):
         ({"source": []}, "first, last, source and target must be of one length"),
         ({"first": [], "last": [], "source": [], "target": [], "phone": []}, "at least one word"),
         ({"n_nodes": 0}, "must have phones and nodes"),
+        ({"penalty": [-1.0, -1.0]}, "penalty must be one for each chain, or none"),
+        ({"penalty": [1.0]}, "penalty must be between -1000 and 0"),
+        ({"penalty": [float("nan")]}, "penalty must be between -1000 and 0"),
     ],
 )
 def test_a_network_that_does_not_hold_together_is_refused(changes, message):

@@ -9,12 +9,13 @@ from helpers.synthetic_speech import GRAMMAR, LEXICON, PHONES, sound
 from edgevc.errors import ConfigError
 from edgevc.recognition.automaton import compile_grammar
 from edgevc.recognition.emissions import SearchSettings
-from edgevc.recognition.evidence import EvidenceFinder, edit_distance
+from edgevc.recognition.evidence import Evidence, EvidenceFinder, SlotEvidence, edit_distance
+from edgevc.recognition.grammar import Meaning
 from edgevc.recognition.network import build_network
 from edgevc.recognition.phones import log_priors
-from edgevc.recognition.recognizer import LISTENING, CommandRecognizer, Refusal
+from edgevc.recognition.recognizer import LISTENING, CommandRecognizer, Heard, Refusal
 from edgevc.recognition.rhino import parse_rhino
-from edgevc.recognition.search import CommandSearch, SearchState
+from edgevc.recognition.search import CommandSearch, Recognition, SearchState
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +115,49 @@ def test_an_additional_word_in_front_of_a_value_is_noticed(recognizer):
     assert found.recognition.words == right.recognition.words
     # 20 is no doubt at all
     assert found.evidence.slots["place"].inserted < 10 < 20 < right.evidence.slots["place"].inserted
+
+
+def test_a_slots_rival_is_the_next_best_value_of_its_list(recognizer):
+    (heard,) = recognizer.process(sound("turn on kitchen lamp", tail=100))
+    place = heard.evidence.slots["place"]
+    assert place.value == "kitchen"
+    assert place.rival in ("living room", "bed room")
+    assert place.margin > 50
+    # B EH D and a word half way to living: the rival comes near
+    half = sound("turn on bed room lamp", right=0.1)
+    half[60:90] = np.logaddexp(half[60:90], sound("turn on living room lamp", right=0.1)[60:90]) - np.log(2)
+    near = recognizer.process(np.concatenate([half, sound("", pause=100)]))
+    assert near == [] or near[0].evidence.slots["place"].margin < place.margin
+
+
+def test_a_sentence_without_slots_has_no_rival(recognizer):
+    (heard,) = recognizer.process(sound("play music", tail=100))
+    whole = heard.evidence.slots[""]
+    assert (whole.value, whole.rival, whole.margin) == ("play music", "", float("inf"))
+
+
+def test_a_refusal_says_why_and_what_was_nearest(recognizer):
+    (heard,) = recognizer.process(sound("turn on garage lamp", tail=200))
+    assert heard.refusal is Refusal.UNCERTAIN
+    words = " ".join(heard.recognition.words)
+    value = heard.evidence.slots["place"].value
+    assert heard.reason == (
+        f"sounds like something that the grammar does not contain; nearest is {words!r}, in which place {value!r} is "
+        "doubtful"
+    )
+    (right,) = recognizer.process(sound("turn on kitchen lamp", tail=200))
+    assert right.reason == ""
+
+
+def test_a_tie_of_two_values_names_both():
+    slots = {"place": SlotEvidence(-0.1, 1.0, 20.0, "kitchen", "chicken", 0.5)}
+    found = Recognition(Meaning("light", {"place": "kitchen"}), ("kitchen", "on"), 0.0, 0.0, (0, 1), (5, 9))
+    heard = Heard(found, Evidence(-0.1, slots), 20, Refusal.AMBIGUOUS)
+    assert heard.reason == "unsure between 'kitchen' and 'chicken' in 'kitchen on'"
+
+
+def test_what_holds_no_words_is_called_noise():
+    assert Heard(None, None, 20, Refusal.NOISE).reason == "noise, or nothing like the grammar"
 
 
 def test_other_speech_is_no_command(recognizer):

@@ -10,6 +10,7 @@ from edgevc.bundle import ModelBundle
 from edgevc.errors import ConfigError
 from edgevc.recognition.command_set import CommandSet, read_grammar
 from edgevc.recognition.grammar import GrammarError
+from edgevc.recognition.recognizer import Refusal
 from edgevc.recognition.spoken_commands import SpokenCommands
 
 SENTENCE = Path(__file__).resolve().parents[2] / "examples" / "sentence.wav"
@@ -153,6 +154,18 @@ def test_a_missing_file_and_an_unknown_word_say_what_to_do(tmp_path, bundle, wri
 def test_sound_that_is_none_is_refused(spoken, wrong):
     with pytest.raises((TypeError, ConfigError)):
         spoken.stream().process(wrong)
+
+
+def test_a_refused_sentence_that_was_hardly_there_was_too_quiet(bundle, written, sound):
+    # nothing is certain enough
+    commands = CommandSet.read(written(TOML, "home.toml"), bundle.phones)
+    picky = SpokenCommands(commands, bundle, least_certainty=99.0)
+    (loud,) = picky.stream().process(sound)
+    assert loud.heard.refusal is Refusal.UNCERTAIN
+    quiet = picky.stream().process(np.float32(1e-3) * sound)
+    assert [one.heard.refusal for one in quiet] in ([], [Refusal.TOO_QUIET])
+    (hushed,) = picky.stream().process(np.float32(5e-3) * sound)
+    assert hushed.heard.reason == "too quiet"
 
 
 WAKE = """

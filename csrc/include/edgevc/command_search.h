@@ -18,6 +18,7 @@ struct CommandNetwork {
   std::vector<int32_t> source;  // (C,) node from which it is entered
   std::vector<int32_t> target;  // (C,) node that it leads to
   std::vector<int32_t> finals;  // nodes at which a sentence may end; of equally good ones the first counts
+  std::vector<float> penalty;   // (C,) added where a chain is entered, beside word_penalty; none: 0 for all
 };
 
 struct CommandSearchSettings {
@@ -37,7 +38,7 @@ struct CommandSearchSettings {
 // model for connected speech recognition systems", 1989.
 //
 // For each frame a path pays the emission of the state that it is in, clamped(log posterior - offset), and
-// word_penalty for each word. A state is held or left for the next one at no cost. Silence of any length may lie
+// word_penalty and the chain's penalty for each word. A state is held or left for the next one at no cost. Silence of any length may lie
 // before, between and behind words. The words of all paths are kept in a pool of fixed size; what no path needs any
 // more is collected. Where the pool is full, a word that ends is left out of its path's words and counted.
 class CommandSearch {
@@ -95,6 +96,7 @@ class CommandSearch {
   CommandNetwork network_;
   CommandSearchSettings settings_;
   std::vector<double> offsets_;
+  std::vector<float> entry_;    // (C,) word_penalty and the chain's own
   std::vector<uint8_t> open_;   // (N,) whether a word may follow
   std::vector<uint8_t> final_;  // (N,)
 
