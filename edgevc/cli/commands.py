@@ -128,8 +128,8 @@ def _check_lines(found: Check, *, phones: bool) -> Iterator[str]:
         where = f"slot {pair.where}" if pair.where else "the same place"
         yield f"sounds alike: {pair.one!r} and {pair.other!r}, {where}, {pair.distance:.0%} of the phones differ"
     for word, parts in found.guessed.items():
-        ways = ", ".join(" ".join(way) for way in found.pronunciations[word])
-        yield f"guessed: {word!r} as {' + '.join(parts)}, {ways}; if it is said otherwise, add it to a dictionary"
+        said = ", ".join(" ".join(way) for way in found.pronunciations[word])
+        yield f"guessed: {word!r} as {' + '.join(parts)}, {said}; if it is said otherwise, add it to a dictionary"
     for missing in found.missing:
         nearest = f"; written alike: {', '.join(missing.nearest)}" if missing.nearest else ""
         yield f"no pronunciation: {missing.word!r}{nearest}; add it to a dictionary and name that with --dictionary"

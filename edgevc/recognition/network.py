@@ -48,7 +48,8 @@ class Network:
     def penalties(self, slot_penalty: float) -> NDArray[np.float32]:
         """Return what entering each chain costs beside the word penalty, (C,): `slot_penalty` where a value begins."""
         begins = np.array([label.begins for label in self.labels], bool)
-        return np.where(begins, np.float32(slot_penalty), np.float32(0))
+        penalties: NDArray[np.float32] = np.where(begins, np.float32(slot_penalty), np.float32(0))
+        return penalties
 
     @property
     def n_states(self) -> int:
