@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import functools
 import hashlib
 import io
@@ -154,10 +155,31 @@ def _server():
     return ControlServer(f"unix:{folder}/control", Stage(playing(noise(1)), QUIET).session, lambda: None)
 
 
+def _wyoming(data: bytes) -> None:
+    from edgevc.wyoming.frames import MAX_HEADER, read_frame
+    from edgevc.wyoming.info import named_anew, original_name
+    from edgevc.wyoming.sound import AudioFormat, timestamp_of
+
+    async def read() -> None:
+        reader = asyncio.StreamReader(limit=MAX_HEADER)
+        reader.feed_data(data)
+        reader.feed_eof()
+        while first := await reader.read(1):
+            frame = await read_frame(reader, first)
+            assert b"".join(frame.raw) in data
+            for use in (named_anew, original_name):
+                use(frame, "edgevc")
+            if frame.type == "audio-chunk":
+                AudioFormat.of(frame.data()).decode(b"")
+                timestamp_of(frame)
+
+    asyncio.run(read())
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "manifest": _manifest, "zip": _zip, "onnx": _onnx, "tflite": _tflite, "audio": _audio, "settings": _settings,
     "control": _control, "grammar_toml": _grammar(_toml_grammar), "grammar_rhino": _grammar(_rhino),
-    "grammar_hassil": _grammar(_hassil),
+    "grammar_hassil": _grammar(_hassil), "wyoming": _wyoming,
 }  # fmt: skip
 
 
@@ -192,6 +214,9 @@ def _good(target: str) -> Iterator[bytes]:
     elif target == "control":
         yield b'{"command": "status"}\n{"command": "mode", "value": "mute"}\n{"command": "semitones", "value": -3.5}\n'
         yield b'{"command": "subscribe", "value": ["state"]}\nGET / HTTP/1.1\r\n\r\n'
+    elif target == "wyoming":
+        yield b'{"type": "audio-chunk", "data": {"rate": 16000, "width": 2, "channels": 1}, "payload_length": 2}\nab'
+        yield b'{"type": "info", "data_length": 26}\n{"asr": [{"name": "abc"}]}{"type": "select-program"}\n'
     elif target.startswith("grammar"):
         yield GRAMMARS[target].encode()
 
