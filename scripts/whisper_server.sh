@@ -8,6 +8,10 @@ folder=${XDG_CACHE_HOME:-$HOME/.cache}/edgevc-whisper
 done=$folder/made-with-3.8.1
 sha256=d01c3014881c9c6f
 
+# whoever comes second finds it made
+mkdir -p "$(dirname "$folder")"
+exec 9>"$folder.lock"
+flock 9
 if [ ! -e "$done" ]; then
   sh scripts/need.sh venv >&2
   rm -rf "$folder"
