@@ -68,6 +68,7 @@ TITLES = {
     "hostile": "Models made to do harm",
     "before_after": "A hop, the import and the memory before and after all that was made harder to break",
     "high_pass": "The high-pass in front of the model",
+    "wyoming_end": "How soon the Wyoming service answers (docs/wyoming.md)",
     "wyoming": "The Wyoming proxy before a real recogniser (docs/wyoming.md)",
     "commands": "Spoken commands: the coffee machine of Picovoice's speech-to-intent benchmark (docs/commands.md)",
     "converter": "The whole chain: time, memory, start",
