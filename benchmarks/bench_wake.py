@@ -24,6 +24,7 @@ from bench_commands import DICTIONARY, Recordings
 from numpy.typing import NDArray
 
 from edgevc.bundle import ModelBundle
+from edgevc.recognition.armed import WakeSettings
 from edgevc.recognition.automaton import compile_grammar
 from edgevc.recognition.command_set import CommandSet
 from edgevc.recognition.grammar import Grammar
@@ -237,7 +238,7 @@ def main() -> None:
                 what = f"{word}, {len(hits)} recordings at {SNR} dB: missed at {per_hour:g} false alarms / h, {where}"
                 add(what, share, "<= 0.3" if per_hour == FALSE_PER_HOUR and where[0] == "b" else None)
                 missed[word, per_hour, where[0]] = share
-        add(f"{word}: missed at the default certainty", float(np.mean(hits < 0)))
+        add(f"{word}: missed at the default certainty", float(np.mean(hits < WakeSettings().least_certainty)))
     if arguments.commands is not None:
         for pause_ms in (0, 200):
             joined, alone = one_breath(arguments.words, arguments.commands, model, arguments.joined, pause_ms)

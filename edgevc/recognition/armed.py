@@ -24,7 +24,7 @@ class WakeSettings:
 
     armed_seconds: float = 8.0
     """Commands are heard for so long behind a phrase; one that has begun by then is heard to its end."""
-    least_certainty: float = -1.0
+    least_certainty: float = 1.0
     """Phrases whose `Evidence.certainty` is below are not taken."""
 
 

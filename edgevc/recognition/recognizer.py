@@ -18,7 +18,7 @@ from edgevc.recognition.search import CommandSearch, Recognition, SearchState
 
 LISTENING = SearchSettings(filler=3.0, slot_penalty=-12.0)
 """The search's numbers for a stream: noise is no word, and no value of a slot that may be left out."""
-LEAST_CERTAINTY = -2.0
+LEAST_CERTAINTY = -0.5
 """Sentences below it are refused: 2 of 100 good ones of the recordings on which it was chosen (docs/commands.md)."""
 
 _NOISE_SCORE = -4.5
