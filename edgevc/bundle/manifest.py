@@ -60,7 +60,7 @@ PITCH_LATENCIES = (240, 480)
 MAX_LATENCY = 8_000
 """Samples: half a second at 16 kHz, more than any model that answers while one speaks."""
 MAX_MANIFEST_BYTES = 1 << 20
-MAX_FILE_BYTES = 64 << 20
+MAX_FILE_BYTES = 96 << 20
 MAX_TOTAL_BYTES = 256 << 20
 MAX_FILES = 64
 MAX_GRAPHS = 8

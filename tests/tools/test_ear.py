@@ -195,6 +195,14 @@ def test_frames_line_up_with_a_converters(noise, latency):
     assert content[0, m].detach().numpy() == pytest.approx(wanted.numpy(), abs=1e-5)
 
 
+def test_the_middle_row_alone_gives_what_all_rows_give():
+    head = ear_of().head
+    rows = torch.randn(2, 9, head.norm.normalized_shape[0], generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = head(rows)[:, 8:10]
+        assert head.of_middle(rows[:, 3:6]).numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+
+
 def test_a_head_without_neighbours_begins_as_one_with_them():
     wide, narrow = ear_of().head, ear_of(neighbours=0).head
     narrow.init_from(wide)

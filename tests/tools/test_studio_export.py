@@ -14,6 +14,8 @@ from vctrain.models.content_encoder import scaled
 from vctrain.models.ear import EarConfig, WhisperEar
 from vctrain.models.whisper import block_mask
 
+from edgevc.engines.onnx_file import check_onnx
+
 pytestmark = pytest.mark.tools
 
 SMALL = {"size": 64, "n_layers": 2, "heard": (0, 1), "hidden": 24, "back": 22}
@@ -74,6 +76,8 @@ def test_onnx_runtime_hears_the_same(ear, mels, tmp_path):
 
     graph = StudioGraph(ear)
     to_onnx.export(graph, tmp_path / "ear.onnx")
+    # no operator that a bundle may not have, no size that is free
+    assert check_onnx((tmp_path / "ear.onnx").read_bytes(), "ear.onnx") == []
     session = onnxruntime.InferenceSession(str(tmp_path / "ear.onnx"), providers=["CPUExecutionProvider"])
     inputs, outputs = names(graph)
     assert [i.name for i in session.get_inputs()] == inputs

@@ -43,10 +43,12 @@ class StreamedLayer(nn.Module):
         size = x.shape[1]
         q, new = self.joint(F.layer_norm(x, (size,))).split((size, 2 * size), -1)
         both = torch.cat([before, new])
-        k, v = (part.unflatten(-1, (self.n_heads, -1)).transpose(0, 1) for part in both.chunk(2, -1))
-        q = q.unflatten(-1, (self.n_heads, -1)).transpose(0, 1)
+        # sizes are written out: what the exporter computes itself takes operators that no bundle may have
+        per_head = self.n_heads, size // self.n_heads
+        k, v = (part.reshape(-1, *per_head).transpose(0, 1) for part in both.split((size, size), -1))
+        q = q.reshape(-1, *per_head).transpose(0, 1)
         weights = q @ k.transpose(1, 2) / math.sqrt(size / self.n_heads) + silent
-        x = x + self.out((weights.softmax(-1) @ v).transpose(0, 1).flatten(1))
+        x = x + self.out((weights.softmax(-1) @ v).transpose(0, 1).reshape(-1, size))
         hidden = F.gelu(self.expand(F.layer_norm(x, (size,))))
         return x + self.project(hidden), both[-self.back :]
 

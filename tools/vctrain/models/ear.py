@@ -78,14 +78,14 @@ class EarHead(nn.Module):
         if n:
             padded = torch.cat([x[:, :1].expand(-1, n, -1), x, x[:, -1:].expand(-1, n, -1)], 1)
             x = torch.cat([padded[:, i : i + x.shape[1]] for i in range(2 * n + 1)], -1)
-        return self._content(x).flatten(1, 2)
+        return self._content(x).reshape(len(x), -1, self.config.content_size)
 
     def of_middle(self, rows: Tensor) -> Tensor:
         """The middle one of 2 * neighbours + 1 rows (B, that many, inputs) to content: (B, PER_ROW, content_size)."""
-        return self._content(self.norm(rows).flatten(1))
+        return self._content(self.norm(rows).flatten(1)).reshape(len(rows), PER_ROW, -1)
 
     def _content(self, x: Tensor) -> Tensor:
-        return (self.content(F.gelu(self.hidden(x))) + self.direct(x)).unflatten(-1, (PER_ROW, -1))
+        return self.content(F.gelu(self.hidden(x))) + self.direct(x)
 
 
 class WhisperEar(nn.Module):
