@@ -76,7 +76,7 @@ def store_features(data: Path, where: torch.device) -> None:
     rows = [r for r in recordings(data) if not stored_path(data, "features", r).exists()]
     began, seconds = time.monotonic(), 0.0
     for i, row in enumerate(rows, 1):
-        with torch.no_grad(), torch.autocast(where.type, torch.bfloat16):
+        with torch.no_grad(), device.mixed_precision(where):
             found = ear.rows(samples_of(data, row).to(where))[0]
         save_array(stored_path(data, "features", row), found.half().cpu().numpy())
         seconds += row["seconds"]
@@ -158,7 +158,7 @@ def train_head(args: argparse.Namespace, where: torch.device) -> None:
             after = torch.where(last[part], part, part + 1)
             three = torch.stack([x[before], x[part], x[after]], 1).float()
             three = three * (1 + 0.05 * torch.randn(len(part), 1, 1, device=where))
-            with torch.autocast(where.type, torch.bfloat16):
+            with device.mixed_precision(where):
                 found = head.of_middle(three).float()
             distance = ((found - goal[part]).square() / variance)[count[part]].mean()
             logits = phones(found)
@@ -188,7 +188,7 @@ def store_targets(data: Path, run: Path, where: torch.device) -> None:
     rows = [r for r in recordings(data) if stored_path(data, "features", r).exists()]
     for i, row in enumerate(rows, 1):
         features = torch.from_numpy(np.load(stored_path(data, "features", row))).float()[None].to(where)
-        with torch.no_grad(), torch.autocast(where.type, torch.bfloat16):
+        with torch.no_grad(), device.mixed_precision(where):
             found = ear.head(features)[0]
         save_array(stored_path(data, "targets", row), found.half().cpu().numpy())
         if i % 1000 == 0 or i == len(rows):

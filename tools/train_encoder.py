@@ -151,7 +151,7 @@ def main() -> None:
         mels = mask_mels(warp_mels(log_mel(torch.from_numpy(distorted).to(where)), sampler.rng), sampler.rng)
         target = torch.from_numpy(labels).to(where)
         heard = target != IGNORE
-        with torch.autocast(where.type, torch.bfloat16):
+        with device.mixed_precision(where):
             content, logits, _ = encoder(mels, encoder.new_state(args.batch))
         content, logits = content.float(), logits.float()
         loss = F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=IGNORE, label_smoothing=0.05)

@@ -135,7 +135,7 @@ def main() -> None:
         distorted, _, labels, targets = sampler.batch(args.batch, args.frames)
         samples = mask_time(torch.from_numpy(distorted[:, : HOP_LENGTH * args.frames - 1]), sampler.rng).to(where)
         target = torch.from_numpy(labels).to(where)
-        with torch.autocast(where.type, torch.bfloat16):
+        with device.mixed_precision(where):
             content = ear.content_frames(samples, int(sampler.rng.integers(LONGEST_ROWS))).float()
         logits = ear.phones(content)
         taught = teacher.loss(torch.from_numpy(targets).to(where), content, logits)

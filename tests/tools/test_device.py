@@ -24,6 +24,15 @@ META = torch.device("meta")
 WIDTH = 60
 
 
+@pytest.mark.parametrize(("capability", "expected"), [("AVX512", True), ("AVX2", False), ("DEFAULT", False)])
+def test_bfloat16_is_for_processors_that_multiply_it(monkeypatch, capability, expected):
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    with device.mixed_precision(torch.device("cpu")):
+        found = torch.nn.Linear(4, 4)(torch.zeros(1, 4)).dtype
+    assert found == (torch.bfloat16 if expected else torch.float32)
+
+
 @pytest.fixture(autouse=True)
 def no_autocast(monkeypatch):
     """The meta device has none."""

@@ -59,7 +59,7 @@ def test_the_bundle_says_what_it_is(bundle):
     assert bundle.graphs["encoder"].files == {"onnx": "encoder.onnx"}
     assert "250 ms" in bundle.description
     assert "Whisper" in bundle.licence
-    assert any("speechocean762" in entry.name for entry in bundle.training_data)
+    assert any("Whisper" in entry.name for entry in bundle.training_data)
     assert bundle.golden.n_hops == 66
 
 

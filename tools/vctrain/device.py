@@ -35,6 +35,15 @@ def of(module: nn.Module) -> torch.device:
     return next(module.parameters()).device
 
 
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """A context in which products are taken in bfloat16 where the device has instructions for them.
+
+    A CPU without AVX-512 imitates them, eight times slower than it multiplies in float32: there nothing changes.
+    """
+    native = device.type != "cpu" or torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return torch.autocast(device.type, torch.bfloat16, enabled=native)
+
+
 def moved(batch: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
     """A batch on the device."""
     return {name: value.to(device) for name, value in batch.items()}

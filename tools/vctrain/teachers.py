@@ -22,7 +22,7 @@ from vctrain.models.ear import WhisperEar, load_any_encoder
 def decode_batch(decoder: Decoder, batch: dict[str, Tensor]) -> Tensor:
     """Output at the reference level, context included: (B, 160 * W), an encoder's latency behind the source."""
     size, width = batch["f0"].shape
-    with torch.autocast(batch["f0"].device.type, torch.bfloat16):
+    with device.mixed_precision(batch["f0"].device):
         voice = decoder.voice(batch["voice"])
         filters = decoder(batch["content"], batch["pitch"], voice, decoder.new_state(size), batch["f0"])[0]
     noise = (torch.rand(size, HOP_LENGTH * (width + 1), device=batch["f0"].device) - 0.5) * math.sqrt(12)
@@ -38,7 +38,7 @@ def encode(encoder: ContentEncoder | WhisperEar, samples: Tensor) -> tuple[Tenso
     if isinstance(encoder, WhisperEar):
         return encoder.encode(samples)
     mels = log_mel(samples)
-    with torch.autocast(mels.device.type, torch.bfloat16):
+    with device.mixed_precision(mels.device):
         content, phones, _ = encoder(mels, encoder.settled_state(mels))
     return content.float(), phones.float()
 

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vctrain import device
+
 
 class SpectrogramDiscriminator(nn.Module):
     """Looks at one compressed complex spectrogram and knows which voice it should be.
@@ -37,7 +39,7 @@ class SpectrogramDiscriminator(nn.Module):
         # square-root compression: quiet detail counts too
         x = x / (x.square().sum(1, keepdim=True) + 1e-6).pow(0.25)
         features = []
-        with torch.autocast(samples.device.type, torch.bfloat16):
+        with device.mixed_precision(samples.device):
             for layer in self.layers:
                 x = F.leaky_relu(layer(x), 0.2)
                 features.append(x)

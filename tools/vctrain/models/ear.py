@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vctrain import checkpoint
+from vctrain import checkpoint, device
 from vctrain.data.front_end import log_mel
 from vctrain.models.content_encoder import PHONES, ContentEncoder, EncoderConfig, scaled
 from vctrain.models.whisper import HOP_LENGTH, N_MELS, ROW_LENGTH, WhisperEncoder, block_mask, endless_positions
@@ -150,7 +150,7 @@ class WhisperEar(nn.Module):
 
     def encode(self, samples: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 160 * N) to content (B, N, content_size) and phone logits (B, N, 40), as teachers.encode."""
-        with torch.autocast(samples.device.type, torch.bfloat16):
+        with device.mixed_precision(samples.device):
             content = self.content_frames(samples)
         hops = samples.shape[-1] // HOP_LENGTH
         places = torch.arange(1, hops + 1, device=samples.device) - self.config.latency / HOP_LENGTH
