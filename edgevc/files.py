@@ -238,6 +238,11 @@ def cache_dir() -> Path | None:
     return _xdg("XDG_CACHE_HOME", ".cache")
 
 
+def state_dir() -> Path | None:
+    """Return the user's folder for what must outlive a restart, XDG_STATE_HOME/edgevc; None where there is no home."""
+    return _xdg("XDG_STATE_HOME", ".local/state")
+
+
 def runtime_dir() -> Path | None:
     """Return the user's folder for sockets, XDG_RUNTIME_DIR; None where the system has none."""
     folder = os.environ.get("XDG_RUNTIME_DIR", "")

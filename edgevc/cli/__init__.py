@@ -51,6 +51,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
     "live": (
         Command("live", "microphone to speaker in real time"),
         Command("control", "command a running live session"),
+        Command("relay", "hear spoken commands and tell the house: MQTT, Home Assistant, a webhook, a program"),
         Command("devices", "list input and output devices"),
         Command("latency", "measure the time from mouth to ear: a test sound goes out and is heard back"),
     ),
@@ -83,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_streams()
     try:
         arguments = parser_for(sys.argv[1:] if argv is None else argv).parse_args(argv)
-        configure_logging(arguments.verbose - arguments.quiet, session=arguments.command_name == "live")
+        configure_logging(arguments.verbose - arguments.quiet, session=arguments.command_name in ("live", "relay"))
         if hasattr(arguments, "trust_setting_require_signature"):
             from edgevc.cli.model_trust import apply_trust
 

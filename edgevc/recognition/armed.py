@@ -56,6 +56,15 @@ class ArmedRecognizer:
         """Whether commands are heard."""
         return self._wake is None or self._armed_until >= 0
 
+    @property
+    def least_certainty(self) -> float:
+        """Commands below it are refused; may be changed at any time."""
+        return self._commands.least_certainty
+
+    @least_certainty.setter
+    def least_certainty(self, certainty: float) -> None:
+        self._commands.least_certainty = certainty
+
     def process(self, log_posteriors: NDArray[np.float32]) -> list[Heard]:
         """Hear frames (L, n_phones), any L; return the sentences that ended in them."""
         self.woken = []

@@ -92,7 +92,8 @@ class CommandRecognizer:
         except ValueError as error:
             raise ConfigError(f"search settings: {error}") from None
         self._finder = EvidenceFinder(network, phones, priors, settings)
-        self._least_certainty = least_certainty
+        self.least_certainty = least_certainty
+        """May be changed at any time."""
         # of a sentence, with room for the wait before it; moved to the front when it is full
         self._kept = np.empty((3 * settings.max_sentence_frames, len(phones)), np.float32)
         self._n_kept = 0
@@ -164,6 +165,6 @@ class CommandRecognizer:
     def _judge(self, evidence: Evidence | None) -> Refusal | None:
         if evidence is None:
             return Refusal.NOISE
-        if evidence.certainty < self._least_certainty:
+        if evidence.certainty < self.least_certainty:
             return Refusal.NOISE if evidence.score < _NOISE_SCORE else Refusal.UNCERTAIN
         return None

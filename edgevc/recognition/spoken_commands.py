@@ -119,6 +119,15 @@ class CommandStream:
             self.woken += [self._sentence(heard) for heard in self._recognizer.woken]
         return sentences
 
+    @property
+    def least_certainty(self) -> float:
+        """Sentences below it are refused; may be changed at any time."""
+        return self._recognizer.least_certainty
+
+    @least_certainty.setter
+    def least_certainty(self, certainty: float) -> None:
+        self._recognizer.least_certainty = certainty
+
     def reset(self) -> None:
         """Forget everything heard, like a new stream."""
         self._listener.reset()

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from edgevc.errors import ConfigError
+from edgevc.text import shortened
+
 TIME_TO_LIVE = 30.0
 """Seconds in which a command may still be acted on: a late one is dangerous."""
 
@@ -37,6 +40,31 @@ class Event:
     """The same wherever the event is sent again, so that a receiver can tell a repetition."""
     time_to_live: float = TIME_TO_LIVE
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], time_to_live: float = TIME_TO_LIVE) -> Event:
+        """Return an event that `as_dict` wrote, or another program; only `command` must be there.
+
+        Raises:
+            ConfigError: a value has another type, or there is neither a command nor a refusal.
+        """
+        words = {name: values.get(name, "") for name in ("command", "text", "refusal", "wake", "speaker", "source")}
+        slots = values.get("slots", {})
+        certainty, at, expires = values.get("certainty", 0.0), values.get("at", time.time()), values.get("expires")
+        numbers = [certainty, at, at if expires is None else expires]
+        fine = all(isinstance(word, str) for word in words.values()) and isinstance(slots, Mapping)
+        fine = fine and all(isinstance(part, str) for pair in slots.items() for part in pair)
+        fine = fine and all(isinstance(number, (int, float)) and abs(number) < 1e12 for number in numbers)
+        identity = values.get("id") or uuid.uuid4().hex
+        if not fine or not isinstance(identity, str) or not (words["command"] or words["refusal"]):
+            raise ConfigError(
+                'an event must be such as {"command": "light", "slots": {"room": "kitchen"}}, got '
+                f"{shortened(dict(list(values.items())[:8]).__repr__())}"
+            )
+        left = time_to_live if expires is None else max(0.0, expires - at)
+        return cls(
+            slots=dict(slots), certainty=float(certainty), at=float(at), id=identity[:128], time_to_live=left, **words
+        )
+
     @property
     def expires(self) -> float:
         """Unix time after which it is not sent any more."""
@@ -59,11 +87,35 @@ class Event:
         }
 
 
+@dataclass
+class Counts:
+    """What became of the events that a sink was given. What was given is the sum of the others and what waits."""
+
+    given: int = 0
+    sent: int = 0
+    """The peer took it."""
+    refused: int = 0
+    """The peer will not take it."""
+    expired: int = 0
+    """Its time to live was over."""
+    dropped: int = 0
+    """There was no room for it."""
+
+    def __str__(self) -> str:
+        """Return what a summary has: the counts that are not zero."""
+        return ", ".join(f"{value} {name}" for name, value in vars(self).items() if value) or "nothing"
+
+
 class Sink(Protocol):
     """Takes events to one place. The relay runs `run` as a task of its loop and starts it again when it fails."""
 
     name: str
     """For logs and counters, such as "mqtt"."""
+    counts: Counts
+
+    def prepare(self) -> None:
+        """Open what it needs, before the relay runs. Raises EdgevcError where it cannot work."""
+        ...
 
     def take(self, event: Event) -> None:
         """Queue an event at once, bounded; never wait, never raise. What is dropped is counted and logged."""
@@ -71,6 +123,15 @@ class Sink(Protocol):
 
     async def run(self) -> None:
         """Connect and deliver until it is cancelled; a peer that fails is tried again with a growing pause."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Events that are neither delivered nor given up."""
+        ...
+
+    def describe(self, event: Event) -> list[str]:
+        """Return what would be sent, one line for each message."""
         ...
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ipaddress
 import math
 import os
+import shlex
 from abc import ABC, abstractmethod
 from numbers import Real
 from pathlib import Path
+
+from edgevc.settings.secret import SecretText
 
 _TRUE = ("1", "true", "yes", "on")
 _FALSE = ("0", "false", "no", "off")
@@ -68,6 +71,27 @@ class Number(Kind):
 
     def _checked(self, value: float) -> float:
         if not (math.isfinite(value) and self.low <= value <= self.high):
+            raise ValueError
+        return value
+
+
+class Integer(Kind):
+    """A whole number within bounds."""
+
+    metavar = "N"
+
+    def __init__(self, low: int, high: int) -> None:
+        """Bounds are allowed values."""
+        self.low, self.high = low, high
+        self.rule = f"a whole number within {low}..{high}"
+
+    def from_text(self, text: str) -> int:
+        """Read a decimal integer."""
+        return self.from_value(int(text))
+
+    def from_value(self, value: object) -> int:
+        """Take an integer."""
+        if isinstance(value, bool) or not isinstance(value, int) or not self.low <= value <= self.high:
             raise ValueError
         return value
 
@@ -142,6 +166,48 @@ class Text(Kind):
         if not text.isprintable():
             raise ValueError
         return text.strip() or None
+
+
+class Secret(Kind):
+    """A password or a key: from the environment, or from a file that nobody else can read; there is no flag."""
+
+    rule = "one line of text"
+    metavar = None
+
+    def from_text(self, text: str) -> SecretText | None:
+        """Take the text as it is; empty means none."""
+        if not text.isprintable():
+            raise ValueError
+        return SecretText(text) if text else None
+
+    def to_value(self, value: object) -> object:
+        """Refuse: nothing writes a secret into a file."""
+        raise ValueError
+
+
+class Words(Kind):
+    """A program and its arguments."""
+
+    rule = "a list of words, in one text parted as a shell does"
+    metavar = "WORDS"
+
+    def __init__(self, most: int = 100) -> None:
+        """At most `most` words."""
+        self.most = most
+
+    def from_text(self, text: str) -> tuple[str, ...]:
+        """Split as a shell does; nothing is expanded."""
+        return self.from_value(shlex.split(text))
+
+    def from_value(self, value: object) -> tuple[str, ...]:
+        """Take an array of strings, or the text."""
+        if isinstance(value, str):
+            return self.from_text(value)
+        if not isinstance(value, (list, tuple)) or len(value) > self.most:
+            raise ValueError
+        if any(not isinstance(word, str) or "\0" in word for word in value):
+            raise ValueError
+        return tuple(value)
 
 
 class FilePath(Kind):

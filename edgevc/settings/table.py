@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from edgevc.errors import ConfigError
-from edgevc.settings.kinds import FilePath, Kind, ModelPath, Switch, TwoPaths
+from edgevc.settings.kinds import FilePath, Kind, ModelPath, Secret, Switch, TwoPaths
+from edgevc.settings.secret import require_private
 from edgevc.settings.toml_file import CONFIG_VARIABLE, config_path, line_of, read_toml
 from edgevc.text import shortened
 
-TABLES = ("live", "trust")
+TABLES = ("live", "trust", "relay", "mqtt", "home_assistant", "webhook", "program")
 """The tables that a file may have; who adds a `SettingsTable` adds its name, and any other one is a mistake."""
 
 C = TypeVar("C")
@@ -97,7 +98,7 @@ class SettingsTable(Generic[C]):
     # --- command line
 
     def add_arguments(self, parser: argparse.ArgumentParser, *, config: bool = True) -> None:
-        """Add a flag for every setting, and --config unless another table of the command has added it."""
+        """Add a flag for every setting but secrets, and --config unless another table of the command has added it."""
         if config:
             parser.add_argument(
                 "--config",
@@ -110,6 +111,17 @@ class SettingsTable(Generic[C]):
             section = parser.add_argument_group(title)
             for setting in self.settings:
                 if setting.group != group:
+                    continue
+                if isinstance(setting.kind, Secret):
+                    section.add_argument(
+                        setting.flag,
+                        action=_NoSecretHere,
+                        nargs="?",
+                        default=None,
+                        help=argparse.SUPPRESS,
+                        dest=self._attribute + setting.field,
+                        const=setting.variable,
+                    )
                     continue
                 text = f"{setting.help} (default {shown(self.defaults[setting.field])})".replace("%", "%%")
                 options: dict[str, Any] = {"dest": self._attribute + setting.field, "default": None, "help": text}
@@ -220,6 +232,8 @@ class SettingsTable(Generic[C]):
                 found = setting.kind.from_value(value)
             except (ValueError, TypeError, RuntimeError) as error:
                 raise _broken_rule(key, setting, value, where, "change that line") from error
+            if isinstance(setting.kind, Secret) and found is not None:
+                require_private(path, f"{key} of [{self.name}]")
             # a service has no working directory of its own, so what the file names lies relative to the file
             yield setting, setting.kind.seen_from(path.parent, found), where
 
@@ -274,7 +288,7 @@ class SettingsTable(Generic[C]):
             lines += ["| flag | key | variable | value | default | what it does |", "|---|---|---|---|---|---|"]
             for setting in self.settings:
                 if setting.group == group:
-                    flag = f"`{setting.flag}`"
+                    flag = "none" if isinstance(setting.kind, Secret) else f"`{setting.flag}`"
                     if isinstance(setting.kind, Switch):
                         flag += f", `--no-{setting.flag[2:]}`"
                     lines.append(
@@ -282,6 +296,17 @@ class SettingsTable(Generic[C]):
                         f"| {shown(self.defaults[setting.field])} | {setting.help} |"
                     )
         return lines
+
+
+class _NoSecretHere(argparse.Action):
+    """Refuses a secret on the command line; without it, its flag would be taken for a short form of another one."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Say where it belongs."""
+        parser.error(
+            f"{self.option_strings[0]} is no flag, since every user of a machine sees the command lines of all; set "
+            f"{self.const}, or its key in the settings' file (chmod 600)"
+        )
 
 
 def shown(value: object) -> str:
@@ -308,4 +333,5 @@ def _as_in_toml(value: object) -> object:
 
 
 def _broken_rule(name: str, setting: Setting, value: object, where: str, next_step: str) -> ConfigError:
-    return ConfigError(f"{name} must be {setting.kind.rule}, got {shortened(value)} ({where}); {next_step}")
+    got = "something else" if isinstance(setting.kind, Secret) else shortened(value)
+    return ConfigError(f"{name} must be {setting.kind.rule}, got {got} ({where}); {next_step}")

@@ -1,0 +1,1 @@
+"""MQTT: the connection, the queue on disk, and what Home Assistant is told."""
