@@ -213,8 +213,7 @@ class CommandSession:
         self._asks_for = None
         recognition = sentence.heard.recognition
         if sentence.heard.refusal is not None or recognition is None:
-            reason = sentence.heard.refusal.value if sentence.heard.refusal else "nothing"
-            _LOG.info("%s: no command: %s", self._client.peer, reason)
+            _LOG.info("%s: no command: %s", self._client.peer, sentence.heard.reason)
             await self._client.send(make_frame("transcript", {"text": ""}))
             return
         text = " ".join(recognition.words)
