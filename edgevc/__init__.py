@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from edgevc.errors import ServiceError as ServiceError
     from edgevc.errors import SessionError as SessionError
     from edgevc.live.session import LiveSession as LiveSession
+    from edgevc.mark import detect as detect
 
 _HOMES = {
     "AudioDeviceError": "errors",
@@ -63,11 +64,24 @@ _HOMES = {
     "VoiceConverter": "converter",
     "VoiceSettings": "converter",
     "converted": "converter.aio",
+    "detect": "mark",
     "read": "audio",
     "resample": "dsp.resample",
     "write": "audio",
 }
-_ROOMS = ("audio", "bundle", "control", "converter", "devices", "dsp", "engines", "errors", "live", "recognition")
+_ROOMS = (
+    "audio",
+    "bundle",
+    "control",
+    "converter",
+    "devices",
+    "dsp",
+    "engines",
+    "errors",
+    "live",
+    "mark",
+    "recognition",
+)
 """Folders and modules that a user may look into."""
 
 __all__ = [
@@ -84,13 +98,9 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"edgevc.{name}")
     if name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib.metadata import PackageNotFoundError, version
+    from edgevc.version import version
 
-    try:
-        return version("edgevc")
-    except PackageNotFoundError:
-        # built in place for development, without an installation
-        return "0+unknown"
+    return version()
 
 
 def __dir__() -> list[str]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgevc import _core
 from edgevc.audio.backing import BackingTrack
+from edgevc.audio.provenance import Provenance
 from edgevc.audio.rates import resampler_to_16k
 from edgevc.audio.reader import AudioReader
 from edgevc.audio.wav_writer import WavWriter, encode_pcm16
@@ -136,7 +137,8 @@ def convert_file(
     stream.reset()
     level_in, level_out = _Meter(), _Meter()
     seconds = spent = 0.0
-    with AudioReader(source) as reader, WavWriter(target, SAMPLE_RATE) as writer:
+    provenance = Provenance.of_conversion(stream.converter.made_with, marked=stream.settings.mark)
+    with AudioReader(source) as reader, WavWriter(target, SAMPLE_RATE, provenance=provenance) as writer:
         rate = reader.sample_rate
         total = None if reader.n_samples is None else reader.n_samples / rate
         # what comes here lines up with the recording already

@@ -113,5 +113,7 @@ ALL = (
     MissingPackageError,
 )
 """Every kind, by exit code."""
+NO_MARK = 20
+"""Exit code of `edgevc detect` where it worked and found no watermark; no 1, which is a fault's."""
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM, as shells have it."""

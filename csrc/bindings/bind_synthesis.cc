@@ -7,6 +7,7 @@
 #include "bindings.h"
 #include "edgevc/overlap_add.h"
 #include "edgevc/source_filter.h"
+#include "edgevc/watermark.h"
 #include "guarded.h"
 
 namespace py = pybind11;
@@ -41,6 +42,7 @@ void BindSynthesis(py::module_& module) {
   py::class_<Guarded<SourceFilter>> source_filter(module, "SourceFilter");
   source_filter.attr("hop_length") = SourceFilter::kHopLength;
   source_filter.attr("n_filters") = SourceFilter::kFilters;
+  source_filter.attr("watermark_db") = Watermark::kStrengthDb;
   source_filter.def(py::init<uint32_t>(), py::arg("seed") = 1)
       .def(
           "process_into",
@@ -69,9 +71,22 @@ void BindSynthesis(py::module_& module) {
             self.SetFormantRatio(ratio);
           },
           py::arg("ratio"))
+      .def_property_readonly("marked", OneThread(&SourceFilter::marked))
+      .def("set_marked", OneThread(&SourceFilter::SetMarked), py::arg("marked"))
       .def_property_readonly("bad_frames", OneThread(&SourceFilter::bad_frames))
       .def("reset", OneThread(&SourceFilter::Reset))
       .def("__copy__", &Copy<SourceFilter>);
+
+  module.def("watermark_pattern", [] {
+    py::array_t<int8_t> pattern({Watermark::kPeriod, Watermark::kBands});
+    auto signs = pattern.mutable_unchecked<2>();
+    for (int frame = 0; frame < Watermark::kPeriod; ++frame) {
+      for (int band = 0; band < Watermark::kBands; ++band) {
+        signs(frame, band) = static_cast<int8_t>(Watermark::Sign(frame, band));
+      }
+    }
+    return pattern;
+  });
 }
 
 }  // namespace edgevc

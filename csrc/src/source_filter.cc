@@ -39,6 +39,7 @@ SourceFilter::SourceFilter(uint32_t seed)
       pulse_imag_(kBins),
       noise_real_(kBins),
       noise_imag_(kBins),
+      steps_(kBins, 1.0f),
       stretched_(kBins),
       turn_cos_(kBins),
       turn_sin_(kBins),
@@ -60,12 +61,18 @@ void SourceFilter::SetFormantRatio(double ratio) noexcept {
   }
 }
 
+void SourceFilter::SetMarked(bool marked) noexcept {
+  marked_ = marked;
+  std::fill(steps_.begin(), steps_.end(), 1.0f);
+}
+
 void SourceFilter::Reset() noexcept {
   random_ = seed_;
   phase_ = 0.0;
   previous_f0_ = 0.0;
   bad_frames_ = 0;
   overlap_add_.Reset();
+  watermark_.Reset();
   // The first frame's older half is noise too, as if the stream had always been running.
   FillNoise();
 }
@@ -121,7 +128,7 @@ void SourceFilter::TurnPulses(const float* log_magnitude, const float* phase) no
     turn_cos_[k] = std::cos(phase[k]);
     turn_sin_[k] = std::sin(phase[k]);
   }
-  const float* levels = Stretched(log_magnitude);
+  const float *levels = Stretched(log_magnitude), *steps = steps_.data();
   const float *cosines = turn_cos_.data(), *sines = turn_sin_.data();
   for (size_t k = 0; k < kBins; ++k) {
     float turn_real = cosines[k], turn_imag = sines[k];
@@ -136,7 +143,7 @@ void SourceFilter::TurnPulses(const float* log_magnitude, const float* phase) no
       turn_real = length > 1e-3f ? turn_real / length : cosines[low];
       turn_imag = length > 1e-3f ? turn_imag / length : sines[low];
     }
-    const float gain = Magnitude(levels[k]);
+    const float gain = Magnitude(levels[k]) * steps[k];
     const float real = gain * turn_real, imag = gain * turn_imag;
     noise_real_[k] += pulse_real_[k] * real - pulse_imag_[k] * imag;
     noise_imag_[k] += pulse_real_[k] * imag + pulse_imag_[k] * real;
@@ -145,6 +152,8 @@ void SourceFilter::TurnPulses(const float* log_magnitude, const float* phase) no
 
 void SourceFilter::Process(const float* filters, float f0, float* out) noexcept {
   FillNoise();
+  if (marked_) watermark_.Fill(steps_.data());
+  watermark_.Advance();
   const bool voiced = f0 > 0.0f;
   const double frequency = voiced ? std::min(std::max(static_cast<double>(f0), 20.0), 3800.0) : 0.0;
   if (voiced) {
@@ -163,9 +172,9 @@ void SourceFilter::Process(const float* filters, float f0, float* out) noexcept 
   }
   for (size_t n = 0; n < kSegmentLength; ++n) segment_[n] = noise_[n] * window_[n];
   fft_.Forward(segment_.data(), noise_real_.data(), noise_imag_.data());
-  const float* breath = Stretched(filters + 2 * kBins);
+  const float *breath = Stretched(filters + 2 * kBins), *steps = steps_.data();
   for (size_t k = 0; k < kBins; ++k) {
-    const float gain = Magnitude(breath[k]);
+    const float gain = Magnitude(breath[k]) * steps[k];
     noise_real_[k] *= gain;
     noise_imag_[k] *= gain;
   }

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc.arrays import as_mono_float32, require_finite
+from edgevc.audio.provenance import Provenance
 from edgevc.audio.source import MAX_RATE, MIN_RATE
 from edgevc.audio.wav_reader import FLOAT, PCM, UNKNOWN_SIZE
 from edgevc.errors import ConfigError, OutputError
@@ -23,13 +24,14 @@ SUBTYPE_BYTES = {"pcm16": 2, "float32": 4}
 """Bytes of a sample of each kind that is written."""
 
 
-def wav_header(sample_rate: int, subtype: str, n_samples: int | None) -> bytes:
+def wav_header(sample_rate: int, subtype: str, n_samples: int | None, provenance: Provenance | None = None) -> bytes:
     """Return all that stands before the samples of a mono WAV file; as long for any number of samples.
 
     Args:
         sample_rate: hertz.
         subtype: "pcm16" or "float32".
         n_samples: how many follow; None where that is not known yet, which readers take for "until the end".
+        provenance: what the file says of how it was made.
     """
     width = SUBTYPE_BYTES[subtype]
     size = UNKNOWN_SIZE if n_samples is None else n_samples * width
@@ -39,6 +41,8 @@ def wav_header(sample_rate: int, subtype: str, n_samples: int | None) -> bytes:
         # Other formats than PCM carry an extension size and the chunk "fact" (RIFF 1994, "New WAVE Types").
         chunks = b"fmt " + struct.pack("<IHHIIHHH", 18, FLOAT, 1, sample_rate, sample_rate * width, width, 8 * width, 0)
         chunks += b"fact" + struct.pack("<II", 4, UNKNOWN_SIZE if n_samples is None else n_samples)
+    if provenance is not None:
+        chunks += provenance.chunks(sample_rate, 8 * width)
     chunks += b"data" + struct.pack("<I", size)
     return b"RIFF" + struct.pack("<I", min(4 + len(chunks) + size, UNKNOWN_SIZE)) + b"WAVE" + chunks
 
@@ -61,7 +65,13 @@ class WavWriter:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], sample_rate: int, subtype: str = "pcm16", *, in_place: bool = False
+        self,
+        path: str | os.PathLike[str],
+        sample_rate: int,
+        subtype: str = "pcm16",
+        *,
+        in_place: bool = False,
+        provenance: Provenance | None = None,
     ) -> None:
         """Create the temporary file, or the file itself.
 
@@ -70,6 +80,7 @@ class WavWriter:
             sample_rate: hertz, an integer in [1000, 768000].
             subtype: "pcm16" (rounded without dither, clipped at full scale) or "float32" (as it is).
             in_place: write under the file's own name, which must not exist; see refresh().
+            provenance: what the file says of how it was made; None: nothing.
 
         Raises:
             ConfigError: sample_rate or subtype is not allowed.
@@ -90,9 +101,10 @@ class WavWriter:
         """How many of them were beyond full scale and clipped; always 0 for float32."""
         self.name = os.fspath(path)
         self._in_place = in_place
+        self._provenance = provenance
         self._file: AtomicFile | NewFile = NewFile(path) if in_place else AtomicFile(path)
         try:
-            self._append(wav_header(self.sample_rate, subtype, None))
+            self._append(self._header(None))
         except OutputError:
             self.abort()
             raise
@@ -109,7 +121,7 @@ class WavWriter:
         self._require_open()
         require_finite(samples, f"{self.name}: samples")
         size = (self.n_samples + samples.size) * SUBTYPE_BYTES[self.subtype]
-        if size > UNKNOWN_SIZE - 64:
+        if size > UNKNOWN_SIZE - len(self._header(0)):
             raise OutputError(f"{self.name}: a WAV file must stay below 4 GiB, got {size} bytes; write several files")
         if self.subtype == "float32":
             self._append(samples.astype("<f4", copy=False).tobytes())
@@ -131,7 +143,7 @@ class WavWriter:
         try:
             descriptor = self._file.file.fileno()
             # At its place, not the file's position: that one stays at the end.
-            os.pwrite(descriptor, wav_header(self.sample_rate, self.subtype, self.n_samples), 0)
+            os.pwrite(descriptor, self._header(self.n_samples), 0)
             if sync:
                 # Else a power cut soon after, common on boards, could leave the name on an empty file.
                 os.fdatasync(descriptor)
@@ -159,7 +171,7 @@ class WavWriter:
         if not self._file.open:
             return
         try:
-            written = os.fstat(self._file.file.fileno()).st_size - len(wav_header(self.sample_rate, self.subtype, 0))
+            written = os.fstat(self._file.file.fileno()).st_size - len(self._header(0))
             self.n_samples = max(0, written) // SUBTYPE_BYTES[self.subtype]
             self.refresh()
             self._file.commit()
@@ -174,6 +186,9 @@ class WavWriter:
     def abort(self) -> None:
         """Delete what was written; a file that had the name before stays as it was."""
         self._file.abort()
+
+    def _header(self, n_samples: int | None) -> bytes:
+        return wav_header(self.sample_rate, self.subtype, n_samples, self._provenance)
 
     def _append(self, data: bytes) -> None:
         # no buffer: after a full disk it would still hold what found no room

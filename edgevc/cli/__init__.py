@@ -46,6 +46,7 @@ class CommandModule(Protocol):
 GROUPS: dict[str, tuple[Command, ...]] = {
     "recordings": (
         Command("convert", "convert files, a folder of files, or raw audio from a pipe"),
+        Command("detect", "look for the watermark that edgevc puts into all that it says"),
         Command("voices", "list the built-in models with their measured figures, and the voices of one"),
     ),
     "live": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import shlex
 import sys
@@ -58,6 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "file (16 kHz mono) or a folder; - - for raw 16-bit mono PCM from stdin to stdout (at 16 kHz)",
     )
     add_voice_options(parser)
+    parser.add_argument(
+        "--mark",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="put the watermark into the sound, which says that it was made (default: on)",
+    )
     parser.add_argument(
         "--backing",
         type=Path,
@@ -179,7 +186,7 @@ def _open_stream(arguments: argparse.Namespace) -> tuple[VoiceConverter, Convert
     from edgevc.converter import VoiceConverter, VoiceSettings
 
     converter = VoiceConverter(arguments.bundle, arguments.engine, arguments.chunk_hops)
-    settings = VoiceSettings(arguments.pitch, arguments.formant, arguments.gain, arguments.gate)
+    settings = VoiceSettings(arguments.pitch, arguments.formant, arguments.gain, arguments.gate, arguments.mark)
     return converter, converter.stream(arguments.voice, settings)
 
 
@@ -219,6 +226,8 @@ def _convert_job(
     def show(seconds: float, total: float | None) -> None:
         progress.show(f"{source.name}: {bar(seconds, total)}")
 
+    if not arguments.mark:
+        stream.settings = dataclasses.replace(stream.settings, mark=_is_marked(source))
     try:
         _make_folder(target.parent)
         report = convert_file(
@@ -237,6 +246,23 @@ def _convert_job(
         complain(f"{source} holds no sample, so that {target} is empty")
     if heard is not None:
         _plot(arguments.plot, source.name, heard, target, arguments.voice)
+
+
+def _is_marked(source: Path) -> bool:
+    """Return whether a recording carries the watermark, and say so: what came in as made shall not go out otherwise."""
+    from edgevc.cli.detect import detect_file
+
+    # a pipe can be read only once
+    if not source.is_file():
+        return False
+    try:
+        marked = detect_file(source).marked
+    except AudioFileError:
+        # too short, or the conversion itself will say why it cannot be read
+        return False
+    if marked:
+        complain(f"{source} carries the watermark already, so the output is marked as well, in spite of --no-mark")
+    return marked
 
 
 def _figures(report: ConversionReport) -> str:

@@ -10,6 +10,7 @@ from edgevc.bundle import ModelBundle
 from edgevc.cli.common import MODEL_HELP, add_json, help_text
 from edgevc.cli.model_figures import model_figures, signature_text
 from edgevc.errors import ConfigError, ModelError
+from edgevc.live.settings import LIVE
 from edgevc.text import printable
 
 _EXAMPLES = """\
@@ -17,6 +18,11 @@ _EXAMPLES = """\
   edgevc info my_model/
 """
 HELP = help_text(_EXAMPLES, (ConfigError, ModelError))
+_MARK_WORDS = {
+    True: "on",
+    False: "off in `edgevc live`, by the setting mark = false; on elsewhere",
+    None: "on, unless the settings say otherwise, which cannot be read; see `edgevc doctor`",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         }
         for name, graph in bundle.graphs.items()
     }
+    mark = _mark_of_live()
     if arguments.json:
         figures = {
             "name": bundle.name,
@@ -55,6 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
             "voices": [voice.name for voice in bundle.voices],
             "training_data": [asdict(entry) for entry in bundle.training_data],
             "training_commit": bundle.training_commit,
+            "mark": mark,
         }
         print(json.dumps(figures, indent=1))
         return 0
@@ -69,4 +77,13 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"trained on {entry.name} ({entry.licence}), {entry.source}")
     print("every file matches its sha256")
     print(signature_text(bundle.signer))
+    print(f"watermark in what it says: {_MARK_WORDS[mark]}")
     return 0
+
+
+def _mark_of_live() -> bool | None:
+    """Return whether `edgevc live` marks what it says, by its settings here; None where they cannot be read."""
+    try:
+        return LIVE.resolve(argparse.Namespace()).mark
+    except ConfigError:
+        return None

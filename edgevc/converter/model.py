@@ -12,7 +12,7 @@ from edgevc.arrays import as_mono_float32, require_finite
 from edgevc.bundle import ModelBundle, Voice
 from edgevc.converter.fits import require_fit
 from edgevc.converter.listener import Listener
-from edgevc.converter.speaker import Speaker
+from edgevc.converter.speaker import Speaker, warn_unless_marked
 from edgevc.converter.stream import ConverterStream
 from edgevc.converter.voice_settings import VoiceSettings
 from edgevc.dsp.resample import resample
@@ -99,6 +99,11 @@ class VoiceConverter:
         return _open_again, (str(self.bundle.path), self.bundle.sha256, self.engine, self.chunk_hops)
 
     @property
+    def made_with(self) -> str:
+        """The model by which a sound was made, as files and logs call it."""
+        return f"model {self.bundle.name} {self.bundle.version}, sha256 {self.bundle.sha256}"
+
+    @property
     def hop_length(self) -> int:
         """Samples of a hop."""
         return self.bundle.features.hop_length
@@ -144,6 +149,7 @@ class VoiceConverter:
         Raises:
             ModelError: the bundle has no such voice.
         """
+        warn_unless_marked(settings)
         return Speaker(self.bundle, self.decoder, self.voice(voice), settings)
 
     def stream(
@@ -153,7 +159,7 @@ class VoiceConverter:
 
         Args:
             voice: a name from the bundle, or a voice that did not come with it; None: the bundle's first.
-            settings: pitch, formants, gain and gate.
+            settings: pitch, formants, gain, gate and watermark.
             high_pass: False where the input has been through a high-pass already, see `Listener`.
 
         Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 
 import numpy as np
@@ -15,11 +16,19 @@ from edgevc.converter.silence_gate import SilenceGate
 from edgevc.converter.voice_settings import VoiceSettings
 from edgevc.engines import Graph
 
+_LOG = logging.getLogger(__name__)
+
 FloatArray = NDArray[np.float32]
 
 SILENCE = "SIL"
 """Name of the phone that stands for silence, breath and noise."""
 _LOG_PER_DB = math.log(10) / 20
+
+
+def warn_unless_marked(settings: VoiceSettings) -> None:
+    """Log that a sound will carry no watermark, where it was turned off."""
+    if not settings.mark:
+        _LOG.warning("mark = false: the output does not carry the watermark that says that it was made")
 
 
 class Speaker:
@@ -50,7 +59,7 @@ class Speaker:
         self._pitch = np.zeros((hops, _core.PitchMapper.n_features), np.float32)
         self._f0 = np.zeros(hops, np.float32)
         self._gated = np.zeros((hops, 3, bundle.synthesis.n_fft // 2 + 1), np.float32)
-        self.settings = settings
+        self._take(settings)
 
     @property
     def settings(self) -> VoiceSettings:
@@ -59,11 +68,17 @@ class Speaker:
 
     @settings.setter
     def settings(self, settings: VoiceSettings) -> None:
+        if self._settings.mark:
+            warn_unless_marked(settings)
+        self._take(settings)
+
+    def _take(self, settings: VoiceSettings) -> None:
         self._settings = settings
         self._gain = 10 ** (settings.gain_db / 20)
         self._silence = self._silence_index if settings.gate else None
         self._mapper.retarget(self.voice.spec.log2_f0_mean, settings.semitones)
         self._synthesis.set_formant_ratio(2 ** (settings.formant_semitones / 12))
+        self._synthesis.set_marked(settings.mark)
 
     @property
     def bad_frames(self) -> int:

@@ -26,6 +26,8 @@ class VoiceSettings:
     """Of the output, -40 to 40 dB."""
     gate: bool = True
     """Turns down by 30 dB what the encoder takes for no speech, after 0.2 s without any."""
+    mark: bool = True
+    """Puts the watermark into the sound, which says that it was made (docs/mark.md); turning it off is logged."""
 
     def __post_init__(self) -> None:
         """Check the ranges.

@@ -69,6 +69,11 @@ class Converter(Protocol):
     chunk_hops: int
 
     @property
+    def made_with(self) -> str:
+        """See `VoiceConverter.made_with`."""
+        ...
+
+    @property
     def latency(self) -> int:
         """See `VoiceConverter.latency`."""
         ...
@@ -118,7 +123,7 @@ class VoiceChain:
         self.semitones = config.semitones
         self.gain_db = config.gain_db
         # the gain is the chain's own, behind the fades
-        settings = VoiceSettings(config.semitones, config.formant_semitones, gate=config.gate)
+        settings = VoiceSettings(config.semitones, config.formant_semitones, gate=config.gate, mark=config.mark)
         self._stream = self._converter.stream(voice, settings)
         self._now_voice, self._now_semitones, self._now_gain_db = voice, config.semitones, config.gain_db
         # during a change of voice: who speaks less and less
@@ -169,6 +174,11 @@ class VoiceChain:
     def latency(self) -> int:
         """Samples between `process`'s input and output."""
         return self.converter_latency + self.post_latency
+
+    @property
+    def marked(self) -> bool:
+        """Whether the converted voice carries the watermark."""
+        return self._stream.settings.mark
 
     @property
     def feedback_events(self) -> int:

@@ -39,6 +39,8 @@ class LiveConfig:
     gain_db: float = 0.0
     gate: bool = True
     """Turn down what is not speech."""
+    mark: bool = True
+    """Put the watermark into the converted voice."""
     eq: tuple[tuple[float, float, float], ...] = ()
     """Peaking filters: centre in Hz, gain in dB, Q."""
     backing: Path | None = None

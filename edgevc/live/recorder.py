@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevc.audio.provenance import Provenance
 from edgevc.audio.wav_writer import WavWriter
 from edgevc.errors import ConfigError, OutputError
 from edgevc.live.taps import Chunk
@@ -39,13 +40,20 @@ class Recorder:
     that they stay in step.
     """
 
-    def __init__(self, paths: tuple[Path, Path], sample_rate: int, max_seconds: float = MAX_FILE_SECONDS) -> None:
+    def __init__(
+        self,
+        paths: tuple[Path, Path],
+        sample_rate: int,
+        max_seconds: float = MAX_FILE_SECONDS,
+        provenances: tuple[Provenance | None, Provenance | None] = (None, None),
+    ) -> None:
         """Look whether the files can be created, and start the thread.
 
         Args:
             paths: for the dry input and the output.
             sample_rate: of both, Hz.
             max_seconds: of one file; the recording goes on in the next one, which gets a number.
+            provenances: what the two files say of how they were made.
 
         Raises:
             ConfigError: both paths are one.
@@ -57,6 +65,7 @@ class Recorder:
             _require_place(path)
         self._paths = paths
         self._sample_rate = sample_rate
+        self._provenances = provenances
         self._max_samples = round(max_seconds * sample_rate)
         self._sync_samples = round(SYNC_SECONDS * sample_rate)
         self._writers: list[WavWriter] = []
@@ -150,8 +159,8 @@ class Recorder:
                 continue
             writers: list[WavWriter] = []
             try:
-                for path in paths:
-                    writers.append(WavWriter(path, self._sample_rate, in_place=True))
+                for path, provenance in zip(paths, self._provenances, strict=True):
+                    writers.append(WavWriter(path, self._sample_rate, in_place=True, provenance=provenance))
             except OutputError as error:
                 for writer in writers:
                     writer.abort()

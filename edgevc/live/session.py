@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
+from edgevc.audio.provenance import Provenance
 from edgevc.bundle import Voice
 from edgevc.control import controls
 from edgevc.devices.port import AudioPort
@@ -107,7 +108,11 @@ class LiveSession:
         self.voices = tuple(self._converters[config.chunk_hops].voices)
         """Names that may be switched to; the first is the default."""
         self._meters = Meters()
-        self._recorder = Recorder(config.record, SAMPLE_RATE) if config.record is not None else None
+        self._recorder = None
+        if config.record is not None:
+            made_with = self._converters[config.chunk_hops].made_with
+            wet = Provenance.of_conversion(made_with, marked=config.mark)
+            self._recorder = Recorder(config.record, SAMPLE_RATE, provenances=(Provenance.of_recording(), wet))
         taps = taps if self._recorder is None else (self._recorder, *taps)
         voice = config.voice or self.voices[0]
         self._chain = VoiceChain(self._converters, config.chunk_hops, voice, config, taps)

@@ -134,6 +134,13 @@ SETTINGS = (
     Setting("gain_db", "--gain", Number(*GAIN_DB, "dB", "DB"), "sound", "make the output louder or softer"),
     Setting("gate", "--gate", Switch(), "sound", "turn down what is not speech: room noise, breath, hum"),
     Setting(
+        "mark",
+        "--mark",
+        Switch(),
+        "sound",
+        "put the watermark into the converted voice, which says that it was made; turning it off is logged and shown",
+    ),
+    Setting(
         "eq",
         "--eq",
         Filters(8, hz=(20.0, 7900.0), db=(-24.0, 24.0), q=(0.1, 20.0)),

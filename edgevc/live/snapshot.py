@@ -29,6 +29,7 @@ def snapshot(
         state=state,
         mode=chain.mode,
         voice=chain.voice,
+        marked=chain.marked,
         hops=meters.hops,
         input_overflows=counters.input_overflows,
         output_underflows=counters.output_underflows,

@@ -39,6 +39,8 @@ class LiveStats:
     mode: str = "convert"
     """convert, bypass (the dry voice) or mute."""
     voice: str = ""
+    marked: bool = True
+    """Whether the converted voice carries the watermark."""
     hops: int = 0
     """Hops that went through the scheduler."""
     input_overflows: int = 0

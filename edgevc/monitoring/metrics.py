@@ -88,6 +88,8 @@ def families_of(stats: LiveStats) -> Iterator[Family]:
     for name, words, now in (("state", STATES, stats.state), ("mode", MODES, stats.mode)):
         flags = tuple(({name: word}, float(word == now)) for word in words)
         yield Family(f"{PREFIX}_{name}", "gauge", f"1 for the {name} that holds now.", flags)
+    marked = float(stats.marked)
+    yield Family.single(f"{PREFIX}_marked", "gauge", "1 where the converted voice carries the watermark.", marked)
     yield Family(f"{PREFIX}_info", "gauge", "The voice that is spoken in.", (({"voice": stats.voice}, 1.0),))
 
 

@@ -84,6 +84,8 @@ def status_spans(stats: LiveStats, width: int, *, unicode: bool = True) -> list[
         (4, [("load ", "dim"), (f"{100 * stats.load:.0f} %", _load_style(stats.load))]),
         (7, [("xruns ", "dim"), (str(count), "warn" if count else "plain")]),
     ]
+    if not stats.marked:
+        parts.append((6, [("no mark", "warn")]))
     if lost:
         parts.append((6, [("late ", "dim"), (str(lost), "warn")]))
     if stats.feedback_events:

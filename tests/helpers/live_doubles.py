@@ -48,6 +48,7 @@ class PlainConverter:
     """A converter that costs nothing, or what `cost` says: seconds of simulated time for so many hops."""
 
     voices = {"half": 0.5, "quarter": 0.25}  # noqa: RUF012
+    made_with = "model plain"
 
     def __init__(self, chunk_hops=1, latency=480, clock=None, cost=None):
         self.chunk_hops, self.latency = chunk_hops, latency

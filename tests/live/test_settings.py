@@ -43,6 +43,7 @@ EXAMPLES = {
     "record": ("/i.wav:/o.wav", '["/i.wav", "/o.wav"]', (Path("/i.wav"), Path("/o.wav"))),
     "listening": ("on", "true", True),
     "gate": ("off", "false", False),
+    "mark": ("off", "false", False),
     "feedback_guard": ("false", "false", False),
     "realtime": ("off", "false", False),
     "control": ("unix:/run/x.sock", '"unix:/run/x.sock"', "unix:/run/x.sock"),

@@ -156,6 +156,8 @@ CLASSES = {
             "__copy__": copy.copy,
             "formant_ratio": lambda o: o.formant_ratio,
             "set_formant_ratio": lambda o: o.set_formant_ratio(1.1),
+            "marked": lambda o: o.marked,
+            "set_marked": lambda o: o.set_marked(True),
             "bad_frames": lambda o: o.bad_frames,
         },
     ),

@@ -6,6 +6,7 @@
 
 #include "edgevc/overlap_add.h"
 #include "edgevc/rfft.h"
+#include "edgevc/watermark.h"
 
 namespace edgevc {
 
@@ -45,6 +46,13 @@ class SourceFilter {
   void SetFormantRatio(double ratio) noexcept;
   double formant_ratio() const { return formant_ratio_; }
 
+  // Whether the next frames carry the watermark, which they do unless told otherwise. It is laid over the filters when
+  // they are as they will be heard, moved resonances and all, and goes on from frame to frame while it is off, so that
+  // it does not depend on when it was. Without it the filters are used as they are, bit for bit. Reset() leaves the
+  // choice.
+  void SetMarked(bool marked) noexcept;
+  bool marked() const { return marked_; }
+
   // Frames whose filters were not finite since the last Reset().
   int64_t bad_frames() const { return bad_frames_; }
 
@@ -68,6 +76,10 @@ class SourceFilter {
   // The last two hops of noise; the older half is shared with the frame before.
   std::vector<float> noise_;
   std::vector<float> segment_, pulse_real_, pulse_imag_, noise_real_, noise_imag_;
+  bool marked_ = true;
+  Watermark watermark_;
+  // Factors of the magnitudes, by bin.
+  std::vector<float> steps_;
   std::vector<float> stretched_, turn_cos_, turn_sin_;
   // Where bin k of a stretched filter comes from: the bin below, and the share of the one above it.
   std::vector<int> from_bin_;

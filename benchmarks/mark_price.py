@@ -1,0 +1,137 @@
+"""What the watermark costs a listener: DNSMOS, PESQ, the voice's similarity, and the words that Whisper reads.
+
+    python benchmarks/mark_price.py --data CLONES --cache CACHE --whisper FOLDER
+
+Needs speechmos, pesq, Resemblyzer and faster-whisper, in an environment of its own; benchmarks/bench_mark.py --step
+none writes the figures. The same filters are spoken with the mark, without it, and without it with other noise, which
+is a change that nobody would call one. FOLDER holds a CTranslate2 model of Whisper.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import mark_corpus
+import numpy as np
+from bench_mark import Ledger
+from faster_whisper import WhisperModel
+from numpy.typing import NDArray
+from pesq import pesq
+from resemblyzer import VoiceEncoder
+from speechmos import dnsmos
+
+FloatArray = NDArray[np.float32]
+SECONDS = 8.0
+
+
+def words(whisper: WhisperModel, samples: FloatArray) -> list[str]:
+    """Return what Whisper reads."""
+    segments, _ = whisper.transcribe(
+        samples, language="en", beam_size=1, temperature=0, condition_on_previous_text=False
+    )
+    text = " ".join(segment.text for segment in segments)
+    return re.sub(r"[^a-z' ]", " ", text.lower().replace("-", " ")).split()
+
+
+def errors(expected: list[str], found: list[str]) -> int:
+    """Return the edit distance of words."""
+    row = np.arange(len(found) + 1)
+    for i, word in enumerate(expected, 1):
+        before, row = row, np.empty_like(row)
+        row[0] = i
+        for j, other in enumerate(found, 1):
+            row[j] = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (word != other))
+    return int(row[-1])
+
+
+def judge(ledger: Ledger, conversion: mark_corpus.Conversion, encoder: VoiceEncoder, whisper: WhisperModel) -> None:
+    """Judge one conversion in its three forms."""
+    length = round(SECONDS * 16_000)
+    forms = {"plain": conversion.plain(), "marked": conversion.marked(), "seed": conversion.other_seed()}
+    embedded = {name: encoder.embed_utterance(samples[:length]) for name, samples in forms.items()}
+    said = {name: words(whisper, samples[:length]) for name, samples in forms.items()}
+    ledger.add(
+        conversion.path.stem,
+        ovrl={name: float(dnsmos.run(samples[:length], 16_000)["ovrl_mos"]) for name, samples in forms.items()},
+        cosine={name: float(embedded["plain"] @ embedded[name]) for name in ("marked", "seed")},
+        embedding={name: [round(float(x), 5) for x in values] for name, values in embedded.items()},
+        pesq={
+            name: float(pesq(16_000, forms["plain"][:length], forms[name][:length], "wb"))
+            for name in ("marked", "seed")
+        },
+        changed={name: errors(said["plain"], said[name]) for name in ("marked", "seed")},
+        n_words=len(said["plain"]),
+    )
+
+
+def figures(rows: list[dict]) -> list[list]:
+    """Return name, value, unit and bar of each figure."""
+    n = len(rows)
+
+    def mean(key: str, form: str) -> float:
+        return float(np.mean([row[key][form] for row in rows]))
+
+    def changes(form: str) -> NDArray[np.floating]:
+        return np.array([row["ovrl"][form] - row["ovrl"]["plain"] for row in rows])
+
+    # a voice as it is without the mark: the mean of the other conversions into it
+    similarity = {}
+    for form in ("plain", "marked", "seed"):
+        values = []
+        for row in rows:
+            voice = row["key"].split(".", 1)[1]
+            others = [r["embedding"]["plain"] for r in rows if r["key"].split(".", 1)[1] == voice and r is not row]
+            if others:
+                centre = np.mean(others, 0)
+                values.append(float(np.dot(row["embedding"][form], centre) / np.linalg.norm(centre)))
+        similarity[form] = float(np.mean(values)) if values else float("nan")
+    marked, seed = changes("marked"), changes("seed")
+    result = [
+        [f"DNSMOS OVRL unmarked (n = {n})", mean("ovrl", "plain"), "", None],
+        [f"DNSMOS OVRL, marked less unmarked (s.e. {_error(marked):.4f})", float(marked.mean()), "", ">= -0.01"],
+        [f"DNSMOS OVRL, other noise less unmarked (s.e. {_error(seed):.4f})", float(seed.mean()), "", None],
+        ["similarity to the voice, marked less unmarked", similarity["marked"] - similarity["plain"], "", ">= -0.002"],
+        ["similarity to the voice, other noise less unmarked", similarity["seed"] - similarity["plain"], "", None],
+        ["cosine of marked to unmarked (Resemblyzer)", mean("cosine", "marked"), "", None],
+        ["cosine of other noise to unmarked", mean("cosine", "seed"), "", None],
+        ["PESQ-WB of marked against unmarked, mean", mean("pesq", "marked"), "", ">= 4.5"],
+        ["PESQ-WB of marked against unmarked, least", min(row["pesq"]["marked"] for row in rows), "", None],
+        ["PESQ-WB of other noise against unmarked, mean", mean("pesq", "seed"), "", None],
+    ]  # fmt: skip
+    n_words = sum(row["n_words"] for row in rows)
+    for form, text in (("marked", "marked"), ("seed", "other noise")):
+        changed = sum(row["changed"][form] for row in rows)
+        result.append([f"words by Whisper that differ from unmarked, {text} (of {n_words})", changed, "words", None])
+    return result
+
+
+def _error(values: NDArray[np.floating]) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+
+
+def main() -> None:
+    """Judge, and keep the figures in the cache."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--whisper", type=Path, required=True)
+    parser.add_argument("--speakers", type=int, default=24)
+    parser.add_argument("--conversions", type=int, default=48)
+    arguments = parser.parse_args()
+    ledger = Ledger(arguments.cache / "scores" / "judged.jsonl")
+    encoder = VoiceEncoder("cpu", verbose=False)
+    whisper = WhisperModel(str(arguments.whisper), device="cpu", compute_type="int8", cpu_threads=1)
+    found = list(mark_corpus.conversions(arguments.data, arguments.cache, arguments.speakers))
+    n_voices = len({(conversion.model, conversion.voice) for conversion in found})
+    for conversion in [c for i, c in enumerate(found) if (i // n_voices) % 6 == i % 6][: arguments.conversions]:
+        if ledger.missing(conversion.path.stem):
+            judge(ledger, conversion, encoder, whisper)
+    price = arguments.cache / "scores" / "price.jsonl"
+    price.write_text(json.dumps({"key": "price", "figures": figures(ledger.rows)}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
