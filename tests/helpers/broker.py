@@ -50,7 +50,9 @@ def wait_for(what, condition, seconds=SECONDS):
 
 
 class Broker:
-    def __init__(self, folder, *, tls=False, access=ACCESS):
+    def __init__(self, folder, *, tls=False, access=ACCESS, program=None):
+        """`program` is the command of another Mosquitto than the system's."""
+        self._program = program or [binary("mosquitto")]
         self.folder, self.port, self.process = folder, free_port(), None
         folder.mkdir(exist_ok=True)
         (folder / "access").write_text(access)
@@ -84,7 +86,7 @@ class Broker:
         """Start it; without `relays` it lets nobody in but the watcher, until `let_in`."""
         (self.folder / "passwords").write_text(self._all_lines if relays else self._watcher_line)
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen([binary("mosquitto"), "-c", self.folder / "conf"], stdout=log, stderr=log)
+            self.process = subprocess.Popen([*self._program, "-c", self.folder / "conf"], stdout=log, stderr=log)
         wait_for("the broker", self._answers)
         return self
 

@@ -35,6 +35,19 @@ input_boolean: {heard: {name: Heard}, triggered: {name: Triggered}, lamp: {name:
 """
 
 
+def tree():
+    """The folder with Home Assistant and Mosquitto 2.1; one that cannot be built is an error, never a test left out."""
+    build = ["sh", SCRIPTS / "build.sh"]
+    known = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
+    made = subprocess.run(build, env=known | CACHE, stdout=subprocess.PIPE, text=True, check=True, timeout=1800)
+    return made.stdout.strip()
+
+
+def program(tree, path):
+    """The command that runs a program of the tree."""
+    return ["sh", SCRIPTS / "run.sh", tree, path]
+
+
 class HomeAssistant:
     def __init__(self, folder, broker):
         self.folder, self.port = folder, free_port()
@@ -68,12 +81,8 @@ class HomeAssistant:
         (self.folder / ".storage" / key).write_text(json.dumps(content))
 
     def start(self):
-        # a tree that cannot be built is an error, never a test left out
-        build = ["sh", SCRIPTS / "build.sh"]
-        known = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"}
-        made = subprocess.run(build, env=known | CACHE, stdout=subprocess.PIPE, text=True, check=True, timeout=1800)
-        tree = made.stdout.strip()
-        command = ["sh", SCRIPTS / "python.sh", tree, "-m", "homeassistant", "-c", self.folder, "--skip-pip"]
+        python = program(tree(), "usr/bin/python3.14")
+        command = [*python, "-m", "homeassistant", "-c", self.folder, "--skip-pip"]
         with (self.folder / "out").open("ab") as out:
             environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
             self.process = subprocess.Popen(command, stdout=out, stderr=out, env=environment, cwd=self.folder)

@@ -117,8 +117,9 @@ def home(tree, tmp_path):
     )
     command = [
         "sh",
-        SCRIPTS / "home_assistant" / "python.sh",
+        SCRIPTS / "home_assistant" / "run.sh",
         tree,
+        "usr/bin/python3.14",
         "-m",
         "homeassistant",
         "-c",
@@ -137,7 +138,7 @@ def home(tree, tmp_path):
 
 def python(tree):
     """The command that is Home Assistant's own Python."""
-    return ["sh", SCRIPTS / "home_assistant" / "python.sh", tree]
+    return ["sh", SCRIPTS / "home_assistant" / "run.sh", tree, "usr/bin/python3.14"]
 
 
 def _environment():

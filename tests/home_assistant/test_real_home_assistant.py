@@ -10,7 +10,7 @@ import unicodedata
 
 import pytest
 from helpers.broker import Broker, wait_for
-from helpers.home_assistant import HomeAssistant, WebSocket
+from helpers.home_assistant import HomeAssistant, WebSocket, program, tree
 from helpers.relay_doubles import LAMPS
 from helpers.relay_process import RelayProcess
 
@@ -19,7 +19,9 @@ EVENT, SWITCH, NUMBER, LAST = "event.pi_command", "switch.pi_listen", "number.pi
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory):
-    with Broker(tmp_path_factory.mktemp("broker")) as broker:
+    """Mosquitto 2.1; tests/relay has the system's, which is 2.0 on Debian 12."""
+    with Broker(tmp_path_factory.mktemp("broker"), program=program(tree(), "usr/sbin/mosquitto")) as broker:
+        assert "mosquitto version 2.1" in (broker.folder / "log").read_text()
         yield broker
 
 
