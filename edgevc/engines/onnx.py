@@ -128,7 +128,7 @@ def open_session(data: bytes, path: str, advice: str, sizes: Mapping[str, int] |
     options.log_severity_level = 4
     if may_overflow():
         options.add_session_config_entry(PRECISION_MODE, "1")
-        data = with_own_weights(data, path)
+        data = with_own_weights(data)
     for dimension, size in (sizes or {}).items():
         options.add_free_dimension_override_by_name(dimension, size)
     try:

@@ -13,7 +13,6 @@ import platform
 from pathlib import Path
 
 from edgevc.engines.onnx_file import DamageError, fields, message, spans, text
-from edgevc.errors import ModelError
 
 PRECISION_MODE = "session.x64quantprecision"
 """Entry of a session's configuration; "1" switches it on."""
@@ -35,20 +34,13 @@ def may_overflow() -> bool:
     return _EXACT.isdisjoint(features)
 
 
-def with_own_weights(data: bytes, path: str) -> bytes:
-    """Return an ONNX file in which no two operators read the same int8 constant.
-
-    Args:
-        data: the file.
-        path: names it in messages.
-
-    Raises:
-        ModelError: the file is damaged.
-    """
+def with_own_weights(data: bytes) -> bytes:
+    """Return an ONNX file in which no two operators read the same int8 constant; a damaged one as it is."""
     try:
         pieces = [_field(7, _unshared(message(value))) if field == 7 else raw for field, value, raw in spans(data)]
-    except DamageError as error:
-        raise ModelError(f"{path} is not a whole ONNX file: {error}; download or export it again") from error
+    except DamageError:
+        # the engine says what is wrong with it
+        return data
     return b"".join(pieces)
 
 
