@@ -34,6 +34,12 @@ def unlock_with(identity: Path | None = None, passphrase: Path | None = None) ->
     _identity, _passphrase = identity, passphrase
 
 
+def unlocked_by() -> tuple[str | None, str | None]:
+    """Return what `unlock_with` was told, as absolute paths: another process of the same work needs it too."""
+    identity, passphrase = (str(one.resolve()) if one else None for one in (_identity, _passphrase))
+    return identity, passphrase
+
+
 def decrypted(path: Path, limit: int) -> bytes:
     """Return the content of an encrypted file.
 

@@ -21,7 +21,7 @@ from edgevc.cli.common import (
     traceback_wanted,
 )
 from edgevc.cli.progress import Progress, bar
-from edgevc.errors import AudioFileError, ConfigError, EdgevcError, EngineError, ModelError, OutputError
+from edgevc.errors import AudioFileError, ConfigError, EdgevcError, EngineError, ModelError, OutputError, SessionError
 from edgevc.files import leftovers, refuse_shared_files
 from edgevc.limits import SAMPLE_RATE
 
@@ -42,10 +42,17 @@ _EXAMPLES = """\
   edgevc convert one.wav two.flac converted/ --voice slt
   edgevc convert recordings/ converted/ --voice bdl --force
   edgevc convert me.wav other.wav --voice anon --plot both.png
+  edgevc convert corpus/ anonymous/ --voice anon --jobs auto
+  edgevc convert corpus/ others/ --voice anon --jobs 4 --voice-by 'speaker1/=slt' --voice-by 'speaker2/=bdl'
+  edgevc convert --verify anonymous/
   edgevc convert singing.wav song.wav --voice slt --formant 2 --backing band.flac --backing-gain -6
   arecord -f S16_LE -r 16000 -t raw | edgevc convert - - --voice slt | aplay -f S16_LE -r 16000 -t raw
 """
-HELP = help_text(_EXAMPLES, (ConfigError, ModelError, EngineError, AudioFileError, OutputError))
+HELP = help_text(
+    _EXAMPLES,
+    (ConfigError, ModelError, EngineError, AudioFileError, OutputError, SessionError),
+    {1: "--verify: the folder is not as it was written"},
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,13 +85,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plot", type=Path, metavar="PNG", help="draw spectrogram and F0 of input and output, one above the other"
     )
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        help="many files: N processes, or auto for one for each core. Writes edgevc-convert.jsonl into the output "
+        "folder: what was converted from what, with hashes. The same command again goes on where it stopped",
+    )
+    parser.add_argument(
+        "--voice-by",
+        action="append",
+        default=[],
+        metavar="REGEX=VOICE",
+        help="with --jobs: another voice for files whose path the expression finds; the first one counts",
+    )
+    parser.add_argument(
+        "--voices-from",
+        type=Path,
+        metavar="CSV",
+        help="with --jobs: a table file,voice[,pitch] with a voice for each file",
+    )
+    parser.add_argument(
+        "--verify", type=Path, metavar="FOLDER", help="compare a folder that --jobs has written with its manifest"
+    )
     parser.add_argument("--raw-rate", type=int, metavar="HZ", help="rate of raw input (default 16000)")
     add_model_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Convert; return the exit code, with several files that of the first that failed."""
+    if arguments.verify is not None:
+        if arguments.paths:
+            raise ConfigError("--verify takes no other files; leave them out")
+        from edgevc.cli.many import verify_folder
+
+        return verify_folder(arguments.verify)
     _require_complete(arguments)
+    if arguments.jobs is not None:
+        if "-" in arguments.paths:
+            raise ConfigError("--jobs is for files; raw audio from - is one stream")
+        from edgevc.cli.many import convert_many_files
+
+        return convert_many_files(arguments)
+    if arguments.voice_by or arguments.voices_from is not None:
+        raise ConfigError("--voice-by and --voices-from need --jobs; add --jobs auto")
     *sources, output = arguments.paths
     if "-" in arguments.paths:
         if arguments.paths != ["-", "-"]:

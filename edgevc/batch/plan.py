@@ -1,0 +1,177 @@
+"""Which files a batch takes, in which voice, and where each one goes; compact, for a million of them."""
+
+from __future__ import annotations
+
+import os
+import re
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgevc.audio.folders import SUFFIXES
+from edgevc.errors import AudioFileError, ConfigError
+
+MANIFEST = "edgevc-convert.jsonl"
+"""In the output folder."""
+MAX_DEPTH = 200
+"""Folders inside one another; a deeper tree is named and left out."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a file is converted to."""
+
+    voice: str
+    pitch: float = 0.0
+
+
+Chooser = Callable[[str], Choice]
+"""Path of a source, as it was named, to its voice."""
+
+
+@dataclass(frozen=True)
+class VoiceRule:
+    """Files whose path a pattern finds get a voice."""
+
+    pattern: re.Pattern[str]
+    voice: str
+
+
+def voice_rule(text: str) -> VoiceRule:
+    """Return the rule of `REGEX=VOICE`.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    expression, equals, voice = text.rpartition("=")
+    if not equals or not expression or not voice:
+        raise ConfigError(f"a rule is REGEX=VOICE, such as 'speaker1/=slt', got {text!r}")
+    try:
+        return VoiceRule(re.compile(expression), voice)
+    except re.error as error:
+        raise ConfigError(f"{expression!r} is no regular expression: {error}; write REGEX=VOICE") from error
+
+
+@dataclass
+class Plan:
+    """Sources by their paths; two lists and an array, since a million objects would take the machine's memory."""
+
+    roots: list[str] = field(default_factory=list)
+    """Of each source folder; a file's own folder where it was named itself."""
+    names: list[str] = field(default_factory=list)
+    """Path below its root."""
+    root_of: array[int] = field(default_factory=lambda: array("L"))
+    sizes: array[int] = field(default_factory=lambda: array("Q"))
+    """Bytes."""
+    problems: list[str] = field(default_factory=list)
+    """What is left out, as sentences."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def source(self, i: int) -> str:
+        """Return the path of a source."""
+        return os.path.join(self.roots[self.root_of[i]], self.names[i])  # noqa: PTH118 (a Path is ten times as large)
+
+    def output(self, i: int) -> str:
+        """Return the path of its output, below the output folder."""
+        return os.path.splitext(self.names[i])[0] + ".wav"  # noqa: PTH122
+
+    def largest_first(self) -> list[int]:
+        """Return the order of work: the last files are small, so that no worker is left alone with a large one."""
+        return sorted(range(len(self)), key=self.sizes.__getitem__, reverse=True)
+
+
+def make_plan(sources: Sequence[Path], target: Path) -> Plan:
+    """List the recordings of files and folders; what a folder holds keeps its place.
+
+    Links to folders are not followed, pipes and devices are left out, and so are hidden files and the output folder.
+
+    Args:
+        sources: files and folders.
+        target: the output folder.
+
+    Raises:
+        AudioFileError: there is no recording at all.
+        ConfigError: two recordings would give the same output, or the output folder is an input.
+    """
+    plan = Plan()
+    for source in sources:
+        if source.is_dir():
+            if target.exists() and target.samefile(source):
+                raise ConfigError(
+                    f"the output folder must not be the input folder, got {target} for both; choose another"
+                )
+            plan.roots.append(os.fspath(source))
+            for name, size in _walk(os.fspath(source), target, plan.problems.append):
+                _add(plan, name, size)
+        else:
+            plan.roots.append(os.path.dirname(os.fspath(source)))  # noqa: PTH120
+            _add(plan, source.name, source.stat().st_size if source.is_file() else 0)
+    if not plan.names:
+        raise AudioFileError(f"{sources[0]} holds no {', '.join(SUFFIXES)} file; check the path")
+    _require_distinct(plan)
+    return plan
+
+
+def _add(plan: Plan, name: str, size: int) -> None:
+    plan.names.append(name)
+    plan.root_of.append(len(plan.roots) - 1)
+    plan.sizes.append(size)
+
+
+def _walk(root: str, target: Path, problem: Callable[[str], None]) -> Iterator[tuple[str, int]]:
+    """Yield path below `root` and bytes of every recording."""
+    avoided = _identity(os.fspath(target))
+    waiting = [""]
+    while waiting:
+        below = waiting.pop()
+        try:
+            with os.scandir(os.path.join(root, below)) as entries:  # noqa: PTH118
+                found = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            problem(f"the folder {error.filename} cannot be read: {error.strerror}; its files are left out")
+            continue
+        folders = []
+        for entry in found:
+            if entry.name.startswith("."):
+                continue
+            name = os.path.join(below, entry.name)  # noqa: PTH118
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    if avoided is None or avoided != _identity(entry.path):
+                        folders.append(name)
+                elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+                    yield name, entry.stat().st_size
+            except OSError as error:
+                problem(f"{entry.path} cannot be looked at: {error.strerror}; it is left out")
+        if below.count(os.sep) >= MAX_DEPTH and folders:
+            problem(f"{os.path.join(root, below)} has folders more than {MAX_DEPTH} deep; they are left out")  # noqa: PTH118
+            continue
+        waiting.extend(reversed(folders))
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _require_distinct(plan: Plan) -> None:
+    # hashes take a third of the memory of names; two that are equal are looked at
+    seen: set[int] = set()
+    for i in range(len(plan)):
+        digest = hash(plan.output(i))
+        if digest in seen:
+            _require_other_output(plan, i)
+        seen.add(digest)
+
+
+def _require_other_output(plan: Plan, i: int) -> None:
+    output = plan.output(i)
+    for other in range(i):
+        if plan.output(other) == output:
+            raise ConfigError(f"{plan.source(other)} and {plan.source(i)} would both become {output}; rename one")
