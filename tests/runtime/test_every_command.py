@@ -57,6 +57,7 @@ RUNS = {
     "service": Run("install --print --user"),
     "bench": Run("--bundle {here} --seconds 1"),
     "commands": Run("check {here}/grammar.toml"),
+    "wyoming": Run("serve {here}/none.toml", ANY),
     "info": Run("{here}"),
     "quantize": Run(
         "{here}/net.onnx -o {out}/q.onnx --scheme dynamic --drift-minutes 1", quick="{here}/none.onnx -o {out}/q.onnx"
