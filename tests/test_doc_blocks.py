@@ -30,7 +30,7 @@ OPERATORS = {"|", "||", "&&", ";", ">", "<", "(", ")"}
 NOT_OURS = {
     **dict.fromkeys(("arecord", "aplay"), "needs a sound card"),
     **dict.fromkeys(("apt-get", "usermod", "printf", "echo", "tee"), "changes the machine"),
-    **dict.fromkeys(("pip", "git", "flite", "age-keygen"), "downloads, or belongs to somebody else"),
+    **dict.fromkeys(("pip", "git", "flite", "age-keygen", "python3.11", "."), "downloads, or somebody else's"),
     **dict.fromkeys(("for", "do", "done", "cp", "export", "tr"), "a word of the shell"),
 }
 SHOWN = {
