@@ -52,9 +52,9 @@ ALLOWED = {
     "wyoming": {"audio", "bundle", "converter", "dsp", "engines", "recognition", "settings"},
     "convert": {"_core", "audio", "bundle", "converter", "dsp"},
     # finds the watermark; knows nothing of who puts it there
-    "mark": {"dsp"},
+    "mark": {"audio", "dsp"},
     # many files, in processes of its own
-    "batch": {"audio", "bundle", "convert", "converter", "engines", "signing"},
+    "batch": {"audio", "bundle", "convert", "converter", "engines", "mark", "signing"},
     "plot": {"_core", "dsp"},
     "settings": set(),
     "devices": {"_core", "_portaudio", "dsp"},

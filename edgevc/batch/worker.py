@@ -7,7 +7,7 @@ import math
 import os
 import signal
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class WorkerSettings:
     formant: float = 0.0
     gain_db: float = 0.0
     gate: bool = True
+    mark: bool = True
     require_signature: bool = False
     identity: str | None = None
     passphrase_file: str | None = None
@@ -111,7 +112,13 @@ class Converting:
         from edgevc.convert import convert_file
 
         before = os.stat(task.source)  # noqa: PTH116
-        report = convert_file(Path(task.source), Path(task.target), self._stream(task), overwrite=True)
+        stream = self._stream(task)
+        if not self._settings.mark:
+            from edgevc.mark.detect_files import detect_file
+
+            # what came in as made shall not go out otherwise
+            stream.settings = replace(stream.settings, mark=detect_file(Path(task.source)).marked)
+        report = convert_file(Path(task.source), Path(task.target), stream, overwrite=True)
         return {
             "source_bytes": before.st_size,
             "source_mtime_ns": before.st_mtime_ns,
@@ -132,7 +139,7 @@ class Converting:
             if len(self._streams) >= 16:
                 self._streams.clear()
             settings = self._settings
-            values = VoiceSettings(task.pitch, settings.formant, settings.gain_db, settings.gate)
+            values = VoiceSettings(task.pitch, settings.formant, settings.gain_db, settings.gate, settings.mark)
             self._streams[key] = self._converter.stream(task.voice, values)
         return self._streams[key]
 
@@ -140,7 +147,7 @@ class Converting:
 def settings_of(settings: WorkerSettings) -> dict[str, Any]:
     """Return what the sound depends on, for the manifest."""
     kept = asdict(settings)
-    return {name: kept[name] for name in ("bundle_sha256", "engine", "formant", "gain_db", "gate")}
+    return {name: kept[name] for name in ("bundle_sha256", "engine", "formant", "gain_db", "gate", "mark")}
 
 
 def _finite(level: float) -> float | None:

@@ -293,7 +293,7 @@ def _convert_job(
 
 def _is_marked(source: Path) -> bool:
     """Return whether a recording carries the watermark, and say so: what came in as made shall not go out otherwise."""
-    from edgevc.cli.detect import detect_file
+    from edgevc.mark.detect_files import detect_file
 
     # a pipe can be read only once
     if not source.is_file():

@@ -31,7 +31,8 @@ _NOTES = """
 HELP = help_text(
     _EXAMPLES, (ConfigError, AudioFileError), {0: "marked, all of them", NO_MARK: "no mark found"}, notes=_NOTES
 )
-_BLOCK_SAMPLES = 65_536
+
+_BLOCK_BYTES = 65_536
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _listen(arguments)
     if arguments.raw_rate is not None:
         raise ConfigError("--raw-rate is for --raw; a file's header says its rate")
+    from edgevc.mark.detect_files import detect_file
+
     if not arguments.paths:
         raise ConfigError("give a file or a folder, for example `edgevc detect voice.wav`")
     results: list[dict[str, Any]] = []
@@ -76,30 +79,6 @@ def run(arguments: argparse.Namespace) -> int:
     if failures:
         return failures[0]
     return 0 if all(result["marked"] for result in results) else NO_MARK
-
-
-def detect_file(path: Path, *, search: bool = False) -> Detection:
-    """Look for the watermark in a file, block by block.
-
-    Raises:
-        AudioFileError: it cannot be read, or is too short.
-    """
-    from edgevc.audio.rates import resampler_to_16k
-    from edgevc.audio.reader import AudioReader
-    from edgevc.mark import MarkDetector
-
-    detector = MarkDetector(search=search)
-    with AudioReader(path) as reader:
-        rate = reader.sample_rate
-        resampler = None if rate == SAMPLE_RATE else resampler_to_16k(rate, reader.name)
-        for block in reader.blocks(_BLOCK_SAMPLES):
-            detector.process(block if resampler is None else resampler.process(block))
-        if resampler is not None:
-            detector.process(resampler.flush())
-    try:
-        return detector.finish()
-    except ConfigError as error:
-        raise AudioFileError(f"{path}: {error}") from error
 
 
 def _files(paths: list[str], failures: list[int]) -> Iterator[Path]:
@@ -147,7 +126,7 @@ def _listen(arguments: argparse.Namespace) -> int:
         raise ConfigError("raw audio comes through a pipe, not a terminal; see `edgevc detect --help`")
     detector = MarkDetector(arguments.raw_rate or SAMPLE_RATE, search=arguments.search)
     source, rest = sys.stdin.buffer, b""
-    while len(rest) < MAGIC_BYTES and (data := read_some(source, _BLOCK_SAMPLES)):
+    while len(rest) < MAGIC_BYTES and (data := read_some(source, _BLOCK_BYTES)):
         rest += data
     refuse_container(rest)
     data = rest
@@ -159,7 +138,7 @@ def _listen(arguments: argparse.Namespace) -> int:
         samples = np.frombuffer(data[:whole], "<i2").astype(np.float32) / np.float32(32_768)
         for window in detector.process(samples):
             _say_window(window, as_json=arguments.json)
-        data = read_some(source, _BLOCK_SAMPLES)
+        data = read_some(source, _BLOCK_BYTES)
     detection = detector.finish()
     if arguments.json:
         print(json.dumps(_figures(detection)), flush=True)

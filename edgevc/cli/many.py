@@ -94,7 +94,7 @@ def verify_folder(folder: Path) -> int:
 
 
 def _sound(arguments: argparse.Namespace) -> dict[str, object]:
-    return {"formant": arguments.formant, "gain_db": arguments.gain, "gate": arguments.gate}
+    return {"formant": arguments.formant, "gain_db": arguments.gain, "gate": arguments.gate, "mark": arguments.mark}
 
 
 def _share(tally: Tally) -> float:
