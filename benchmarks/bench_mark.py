@@ -151,6 +151,10 @@ def attacked(arguments: argparse.Namespace, ledger: Ledger) -> None:
             key = f"{name} | {conversion.path.stem}"
             if ledger.missing(key):
                 _judge_attack(ledger, key, name, attack(marked, seeded(key)), search=name in SEARCHED)
+
+
+def formants(arguments: argparse.Namespace, ledger: Ledger) -> None:
+    """Conversions with moved formants."""
     for conversion in mark_corpus.conversions(arguments.data, arguments.cache, mark_corpus.WITH_FORMANTS):
         for semitones in mark_corpus.FORMANTS:
             name = f"formants {semitones:+g}"
@@ -213,6 +217,7 @@ STEPS: dict[str, Callable[[argparse.Namespace, Ledger], None]] = {
     "speed": speed,
     "clean": clean,
     "attacks": attacked,
+    "formants": formants,
     "null": null,
 }
 
@@ -239,7 +244,7 @@ def report(cache: Path, command: str) -> Iterator[dict[str, Any]]:
             name = f"found, clean, {seconds:g} s (n = {len(scores)})"
             yield row(name, percent(scores, threshold(seconds)), "%", bar)
     yield from _null_rows(ledgers["null"], row)
-    yield from _attack_rows(ledgers["attacks"], row)
+    yield from _attack_rows([*ledgers["attacks"], *ledgers["formants"]], row)
     for entry in ledgers["speed"][-1:]:
         more = entry["marked_us"] - entry["plain_us"]
         yield row("time of the mark in a hop", more, "us", "<= 2 us")
@@ -262,7 +267,7 @@ def _null_rows(entries: list[dict[str, Any]], row: Callable[..., dict[str, Any]]
         if not both:
             continue
         least = threshold(seconds)
-        for half, scores in zip(("threshold set here", "other half"), halves, strict=True):
+        for half, scores in zip(("one half", "other half"), halves, strict=True):
             text = f"false alarms, {name} s, {half} ({sum(s > least for s in scores)} of {len(scores)})"
             yield row(text, percent(scores, least), "%", "<= 0.1 %")
         kinds = sorted({entry["kind"] for entry in entries})
@@ -284,7 +289,8 @@ def _attack_rows(entries: list[dict[str, Any]], row: Callable[..., dict[str, Any
             searched = length.startswith("search")
             least = THRESHOLD_SEARCH if searched else threshold(float(length))
             bar_length, bar = BARS.get(attack, (None, None))
-            text = f"found after {attack}, {'5 s, with --search' if searched else f'{length} s'} (n = {len(scores)})"
+            label = "nothing" if attack == "none" else attack
+            text = f"found after {label}, {'5 s, with --search' if searched else f'{length} s'} (n = {len(scores)})"
             wanted = f">= {bar} %" if bar_length is not None and f"{bar_length:g}" == length else None
             yield row(text, percent(scores, least), "%", wanted)
 
