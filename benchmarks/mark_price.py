@@ -90,7 +90,7 @@ def figures(rows: list[dict]) -> list[list]:
         similarity[form] = float(np.mean(values)) if values else float("nan")
     marked, seed = changes("marked"), changes("seed")
     result = [
-        [f"DNSMOS OVRL unmarked (n = {n})", mean("ovrl", "plain"), "", None],
+        ["DNSMOS OVRL unmarked", mean("ovrl", "plain"), "", None],
         [f"DNSMOS OVRL, marked less unmarked (s.e. {_error(marked):.4f})", float(marked.mean()), "", ">= -0.01"],
         [f"DNSMOS OVRL, other noise less unmarked (s.e. {_error(seed):.4f})", float(seed.mean()), "", None],
         ["similarity to the voice, marked less unmarked", similarity["marked"] - similarity["plain"], "", ">= -0.002"],
@@ -105,7 +105,8 @@ def figures(rows: list[dict]) -> list[list]:
     for form, text in (("marked", "marked"), ("seed", "other noise")):
         changed = sum(row["changed"][form] for row in rows)
         result.append([f"words by Whisper that differ from unmarked, {text} (of {n_words})", changed, "words", None])
-    return result
+    # with too few conversions there is no other one into a voice, and nothing to compare
+    return [[f"{name}; {n} conversions", value, unit, bar] for name, value, unit, bar in result if value == value]
 
 
 def _error(values: NDArray[np.floating]) -> float:
