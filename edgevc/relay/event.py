@@ -15,6 +15,14 @@ TIME_TO_LIVE = 30.0
 """Seconds in which a command may still be acted on: a late one is dangerous."""
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and abs(value) < 1e12
+
+
+def _are_slots(value: object) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(part, str) for pair in value.items() for part in pair)
+
+
 @dataclass(frozen=True)
 class Event:
     """One sentence. Immutable; sinks share it."""
@@ -48,14 +56,11 @@ class Event:
             ConfigError: a value has another type, or there is neither a command nor a refusal.
         """
         words = {name: values.get(name, "") for name in ("command", "text", "refusal", "wake", "speaker", "source")}
-        slots = values.get("slots", {})
+        slots, identity = values.get("slots", {}), values.get("id") or uuid.uuid4().hex
         certainty, at, expires = values.get("certainty", 0.0), values.get("at", time.time()), values.get("expires")
-        numbers = [certainty, at, at if expires is None else expires]
-        fine = all(isinstance(word, str) for word in words.values()) and isinstance(slots, Mapping)
-        fine = fine and all(isinstance(part, str) for pair in slots.items() for part in pair)
-        fine = fine and all(isinstance(number, (int, float)) and abs(number) < 1e12 for number in numbers)
-        identity = values.get("id") or uuid.uuid4().hex
-        if not fine or not isinstance(identity, str) or not (words["command"] or words["refusal"]):
+        texts_fine = all(isinstance(word, str) for word in (*words.values(), identity))
+        numbers_fine = all(map(_is_number, (certainty, at, at if expires is None else expires)))
+        if not (texts_fine and numbers_fine and _are_slots(slots) and (words["command"] or words["refusal"])):
             raise ConfigError(
                 'an event must be such as {"command": "light", "slots": {"room": "kitchen"}}, got '
                 f"{shortened(dict(list(values.items())[:8]).__repr__())}"
