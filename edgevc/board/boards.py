@@ -71,8 +71,8 @@ class Cpu:
             return "int8 has dot products here: it saves time as well as memory"
         if "AVX2" in self.int8:
             return (
-                "no int8 dot products here: AVX2 adds pairs in 16 bits, which saves less time and, with 8-bit "
-                "activations, may saturate"
+                "no int8 dot products here: AVX2 adds pairs in 16 bits, which saturate; the exact products that ONNX "
+                "Runtime is asked for save less time"
             )
         return "no int8 dot products here: int8 saves memory traffic, but hardly any instructions"
 

@@ -180,6 +180,18 @@ def test_files_are_converted_by_name_of_the_folder(folder, tmp_path, wav):
     assert len(read_audio(out)[0]) == len(read_audio(wav)[0])
 
 
+def test_a_block_is_quantized_and_timed_as_one_call(folder, tmp_path, speech, capsys):
+    out = tmp_path / "int8"
+    options = ["--engine", "onnx", "--gate", "tensor>=20", "--drift-minutes", "0"]
+    assert cli.main(["quantize", str(folder), "-o", str(out), *options]) == 0
+    assert "at 22 hops per call" in capsys.readouterr().out
+    bundle = ModelBundle.open(out)
+    assert (bundle.block_hops, bundle.golden.n_hops) == (BLOCK, BLOCK)
+    assert list(bundle.graphs["encoder"].quantization["onnx"]["times_faster"]) == ["hops22"]
+    exact, found = (VoiceConverter(which, "onnx").convert(speech) for which in (folder, bundle))
+    assert 0 < np.linalg.norm(found - exact) < 0.5 * np.linalg.norm(exact)
+
+
 @pytest.mark.parametrize(
     ("chunk_hops", "rule"),
     [
