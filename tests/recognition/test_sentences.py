@@ -147,7 +147,7 @@ def test_a_toml_grammar_is_heard():
         (("to = 100", "to = -5"), r"line 11, percent: expected from <= to"),
         (("to = 100", "to = 999000"), r"line 11, percent: expected at most 2001 numbers"),
         (("step = 50", "step = 0.5"), r"line 11, percent: expected a whole number for step, got 0.5"),
-        (("[rules]", "[rule]"), r"line 16, rule: expected \[\[command\]\], \[lists\] and \[rules\]"),
+        (("[rules]", "[rule]"), r"line 16, rule: expected \[\[command\]\], \[lists\], \[rules\] and wake"),
         (("[[command]]", "[command"), r"TOML: .*line 2"),
         (('slots = { kind = "lamp" }', "slots = 3"), r"line 2, light: expected slots = "),
         (("on|off", "on;off|x"), r"line 17, onoff: expected either '\|' or ';'"),
