@@ -52,19 +52,19 @@ GROUPS: dict[str, tuple[Command, ...]] = {
     "live": (
         Command("live", "microphone to speaker in real time"),
         Command("control", "command a running live session"),
-        Command("relay", "hear spoken commands and tell the house: MQTT, Home Assistant, a webhook, a program"),
         Command("devices", "list input and output devices"),
         Command("latency", "measure the time from mouth to ear: a test sound goes out and is heard back"),
     ),
-    "at home": (Command("wyoming", "services for Home Assistant: spoken commands, and a privacy proxy before others"),),
+    "at home": (
+        Command("relay", "hear spoken commands and tell the house: MQTT, Home Assistant, a webhook, a program"),
+        Command("wyoming", "services for Home Assistant: spoken commands, and a privacy proxy before others"),
+        Command("commands", "check a grammar of spoken commands, and hear recordings of it or what espeak-ng says"),
+    ),
     "this machine": (
         Command("doctor", "check everything that a live session needs, and say what to type where something is wrong"),
         Command("tune", "measure this board and write the settings that suit it to the file that `edgevc live` reads"),
         Command("service", "let systemd run `edgevc live`: install, status, remove"),
         Command("bench", "measure speed and memory on this machine"),
-    ),
-    "spoken commands": (
-        Command("commands", "check a grammar of spoken commands, and hear recordings of it or what espeak-ng says"),
     ),
     "models": (
         Command("info", "check a model and show what it is"),
