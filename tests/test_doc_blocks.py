@@ -28,14 +28,21 @@ PAGES = [
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", flags=re.DOTALL | re.MULTILINE)
 OPERATORS = {"|", "||", "&&", ";", ">", "<", "(", ")"}
 NOT_OURS = {
-    **dict.fromkeys(("arecord", "aplay"), "needs a sound card"),
-    **dict.fromkeys(("apt-get", "usermod", "printf", "echo", "tee"), "changes the machine"),
-    **dict.fromkeys(("pip", "git", "flite", "age-keygen", "python3.11", "."), "downloads, or somebody else's"),
+    **dict.fromkeys(("arecord", "aplay", "parec"), "needs a sound card"),
+    **dict.fromkeys(
+        ("apt-get", "usermod", "printf", "echo", "tee", "touch", "chmod", "chown", "mosquitto_passwd", "systemctl"),
+        "changes the machine",
+    ),
+    **dict.fromkeys(
+        ("pip", "git", "flite", "age-keygen", "python3.11", ".", "ffprobe"), "downloads, or somebody else's"
+    ),
     **dict.fromkeys(("for", "do", "done", "cp", "export", "tr"), "a word of the shell"),
 }
 SHOWN = {
     "docs/commands.md": (1, "a dictionary; its reader has tests of its own"),
     "docs/live-control.md": (2, "lines on a socket; tests/live/test_control.py sends them"),
+    "docs/mark.md": (2, "formulas; tests/mark computes them"),
+    "docs/relay.md": (2, "a broker's rules; tests/relay/test_relay_docs.py runs a broker with them"),
     "docs/live-setup.md": (2, "what a session shows; tests/live/test_view.py compares such screens"),
 }
 """Blocks without a language that hold no commands: how many, and why they are not run."""
