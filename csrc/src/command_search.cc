@@ -34,8 +34,9 @@ void Check(const CommandNetwork& network, const std::vector<double>& offsets, co
   Require(network.last.size() == n_chains && network.source.size() == n_chains && network.target.size() == n_chains,
           "first, last, source and target must be of one length");
   Require(network.penalty.empty() || network.penalty.size() == n_chains, "penalty must be one for each chain, or none");
-  Require(std::all_of(network.penalty.begin(), network.penalty.end(), [](float p) { return p <= 0.0f && p >= -1000.0f; }),
-          "penalty must be between -1000 and 0");
+  Require(
+      std::all_of(network.penalty.begin(), network.penalty.end(), [](float p) { return p <= 0.0f && p >= -1000.0f; }),
+      "penalty must be between -1000 and 0");
   Require(n_states < (1u << 30) && n_chains < (1u << 30), "a command network must have less than 2^30 states");
   Require(AllWithin(network.phone, n_phones), "phone must hold columns of the posteriors");
   Require(AllWithin(network.source, n_nodes) && AllWithin(network.target, n_nodes) &&
@@ -98,10 +99,10 @@ CommandSearch::CommandSearch(CommandNetwork network, const std::vector<double>& 
 int64_t CommandSearch::bytes() const {
   const auto of = [](const auto& values) { return static_cast<int64_t>(values.capacity() * sizeof(values[0])); };
   return static_cast<int64_t>(sizeof(*this)) + of(network_.phone) + of(network_.first) + of(network_.last) +
-         of(network_.source) + of(network_.target) + of(network_.finals) + of(network_.penalty) + of(offsets_) + of(entry_) + of(open_) + of(final_) +
-         of(emission_) + of(scores_) + of(tokens_) + of(alive_) + of(silence_) + of(silence_tokens_) + of(nodes_) +
-         of(node_tokens_) + of(arrived_) + of(arrived_chain_) + of(token_chain_) + of(token_before_) + of(token_end_) +
-         of(token_used_);
+         of(network_.source) + of(network_.target) + of(network_.finals) + of(network_.penalty) + of(offsets_) +
+         of(entry_) + of(open_) + of(final_) + of(emission_) + of(scores_) + of(tokens_) + of(alive_) + of(silence_) +
+         of(silence_tokens_) + of(nodes_) + of(node_tokens_) + of(arrived_) + of(arrived_chain_) + of(token_chain_) +
+         of(token_before_) + of(token_end_) + of(token_used_);
 }
 
 void CommandSearch::Reset() noexcept {

@@ -55,7 +55,7 @@ def convert_many(
         SessionError: another run writes to the folder.
 
     Example:
-        >>> from edgevc.batch.run import convert_many
+        >>> from edgevc.batch import convert_many
         >>> convert_many(["recordings"], "anonymous", "anon", jobs=2)  # doctest: +SKIP
         Tally(files=3, converted=3, ...)
     """

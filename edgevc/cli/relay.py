@@ -41,6 +41,7 @@ HELP = help_text(_EXAMPLES, _ERRORS, notes=_NOTES)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
+    parser.usage = "edgevc relay [options] [RECORDING ...]"
     parser.add_argument("files", nargs="*", type=Path, metavar="RECORDING", help="heard instead of anything live")
     parser.add_argument("--raw", action="store_true", help="hear raw 16-bit mono PCM from stdin")
     parser.add_argument("--raw-rate", type=int, default=16_000, metavar="HZ", help="of raw audio (default 16000)")

@@ -193,6 +193,7 @@ CLASSES = {
 }
 # what no call changes, and the ring buffer's positions, which any thread may read
 FIXED = {
+    "watermark_db",
     *("__init__", "filterbank", "window", "from_rate", "to_rate", "up", "down", "taps", "latency", "max_output"),
     *("sample_rate", "cutoff", "ceiling", "fade_length", "max_filters", "max_gain_db", "min_q", "max_q", "hop_length"),
     *("n_states", "f0_min", "f0_max", "n_filters", "capacity", "write_position", "read_position", "available", "space"),

@@ -38,9 +38,10 @@ struct CommandSearchSettings {
 // model for connected speech recognition systems", 1989.
 //
 // For each frame a path pays the emission of the state that it is in, clamped(log posterior - offset), and
-// word_penalty and the chain's penalty for each word. A state is held or left for the next one at no cost. Silence of any length may lie
-// before, between and behind words. The words of all paths are kept in a pool of fixed size; what no path needs any
-// more is collected. Where the pool is full, a word that ends is left out of its path's words and counted.
+// word_penalty and the chain's penalty for each word. A state is held or left for the next one at no cost. Silence of
+// any length may lie before, between and behind words. The words of all paths are kept in a pool of fixed size; what no
+// path needs any more is collected. Where the pool is full, a word that ends is left out of its path's words and
+// counted.
 class CommandSearch {
  public:
   static constexpr float kImpossible = -1e30f;  // score of what no path has reached
