@@ -17,7 +17,7 @@ from helpers import streaming_nets as nets
 
 import edgevc
 from edgevc.cli import COMMANDS, main
-from edgevc.errors import OutputError
+from edgevc.errors import NO_MARK, OutputError
 
 ROOT = Path(__file__).resolve().parents[2]
 SENTENCE = ROOT / "examples" / "sentence.wav"
@@ -58,6 +58,9 @@ RUNS = {
     "bench": Run("--bundle {here} --seconds 1"),
     "commands": Run("check {here}/grammar.toml"),
     "wyoming": Run("serve {here}/none.toml", ANY),
+    # the sentence is nobody's conversion: no mark
+    "detect": Run(f"{SENTENCE}", (NO_MARK,)),
+    "relay": Run(f"{SENTENCE} --commands {{here}}/grammar.toml --bundle {{here}} --dry-run"),
     "info": Run("{here}"),
     "quantize": Run(
         "{here}/net.onnx -o {out}/q.onnx --scheme dynamic --drift-minutes 1", quick="{here}/none.onnx -o {out}/q.onnx"
