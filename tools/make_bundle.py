@@ -115,6 +115,7 @@ class Assembly:
                     "description": voice.description,
                     "licence": voice.licence,
                     "consent": voice.consent,
+                    "consent_record": voice.consent_record,
                     "log2_f0_mean": round(mean, 4),
                     "log2_f0_std": round(std, 4),
                     "row": row,

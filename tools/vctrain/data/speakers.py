@@ -26,6 +26,8 @@ class Voice:
     description: str
     licence: str
     consent: str
+    consent_record: dict[str, str]
+    """As docs/model-format.md has it."""
     lower: float = 0.0
     """Semitones below its recordings' mean pitch at which it speaks."""
 
