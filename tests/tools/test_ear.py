@@ -12,6 +12,7 @@ from scipy.signal import lfilter
 from vctrain import checkpoint
 from vctrain.data.front_end import HOP_LENGTH
 from vctrain.data.speech import IGNORE, EncoderSampler, Utterance, load_targets, splice
+from vctrain.device import mixed_precision
 from vctrain.errors import UserError
 from vctrain.models.ear import EarConfig, WhisperEar, interpolate
 from vctrain.models.whisper import (
@@ -183,7 +184,7 @@ def test_whole_attention_hears_everything(noise):
 @pytest.mark.parametrize("latency", [240, 480, 3840])
 def test_frames_line_up_with_a_converters(noise, latency):
     ear = ear_of(latency=latency)
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), mixed_precision(torch.device("cpu")):
         grid = ear.content_frames(noise).float()[0]
     content, phones = encode(ear, noise)
     assert content.shape == (1, 300, 48)
