@@ -18,6 +18,8 @@ import sys
 import time
 from pathlib import Path
 
+from edgevc.children import edgevc_command
+
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS_EACH = 2.0
 ROUNDS = 3
@@ -41,7 +43,7 @@ def timed_run(corpus: Path, out: Path, jobs: int) -> tuple[float, float]:
     shutil.rmtree(out, ignore_errors=True)
     words = ["convert", str(corpus), str(out), "--voice", "anon", "--jobs", str(jobs)]
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "edgevc", *words], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(edgevc_command(*words), check=True, stdout=subprocess.DEVNULL)
     took = time.perf_counter() - started
     lines = (out / "edgevc-convert.jsonl").read_text().splitlines()
     return took, sum(json.loads(line)["processing_seconds"] for line in lines)
@@ -70,7 +72,7 @@ def list_many(folder: Path, n_files: int) -> dict[str, float]:
             os.ftruncate(descriptor, 1000 + i % 7000)
             os.close(descriptor)
     words = [sys.executable, "-c", _LIST, str(folder), str(folder.parent / "out")]
-    return json.loads(subprocess.run(words, check=True, capture_output=True, text=True, cwd=ROOT).stdout)
+    return json.loads(subprocess.run(words, check=True, capture_output=True, text=True, cwd=folder).stdout)
 
 
 def main() -> None:

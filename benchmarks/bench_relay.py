@@ -24,6 +24,7 @@ sys.path.append(str(ROOT / "tests"))
 from helpers.broker import PASSWORD, USER, Broker, Watcher, wait_for  # noqa: E402
 
 from edgevc.audio.reader import read_audio  # noqa: E402
+from edgevc.children import edgevc_command  # noqa: E402
 from edgevc.dsp.resample import resample  # noqa: E402
 from edgevc.percentiles import Percentiles  # noqa: E402
 
@@ -78,7 +79,7 @@ def measure(seconds_between: float) -> dict[str, list[float]]:
         ]
         noise = np.random.default_rng(3)
         with Broker(folder / "broker") as broker, Watcher(broker, "edgevc/pi/#") as watcher:
-            command = [sys.executable, "-m", "edgevc", "relay", "--raw", "--config", config, "--device=pi"]
+            command = edgevc_command("relay", "--raw", "--config", str(config), "--device=pi")
             command += [f"--commands={folder}/grammar.toml", "--mqtt-host=127.0.0.1", f"--mqtt-port={broker.port}"]
             with subprocess.Popen([*command, f"--mqtt-queue={folder}/queue"], stdin=subprocess.PIPE) as relay:
                 wait_for("the relay", lambda: b"online" in watcher.of("edgevc/pi/status"))

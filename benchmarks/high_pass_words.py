@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from vctrain import metrics
 from vctrain.data.corpora import librispeech_transcribed
-from vctrain.judge.readers import FOLDER_VARIABLE, folder, read_by_base, words, wrong
+from vctrain.evaluation.whisper_asr import FOLDER_VARIABLE, model_folder, recognise_base, word_errors, words
 
 from edgevc.audio.reader import read_audio
 from edgevc.bundle import ModelBundle
@@ -73,7 +73,7 @@ def measure(clones: Path, n_words: int) -> tuple[dict[str, dict[str, NDArray[np.
         for name, (form, through) in disturbed(samples).items():
             figures = found.setdefault(name, {})
             out = converter.stream(VOICE, high_pass=through).process(form)
-            judged = {"errors": wrong(said, read_by_base(out)), "level": level_db(out)}
+            judged = {"errors": word_errors(said, recognise_base(out)), "level": level_db(out)}
             if form is samples:
                 judged |= metrics.dnsmos(out)
                 speaker = metrics.embed(out) if speaker is None else speaker
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=500, help="at least so many (default 500)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "results" / "high_pass.json")
     arguments = parser.parse_args()
-    os.environ[FOLDER_VARIABLE] = str(folder("base", arguments.data).parent)
+    os.environ[FOLDER_VARIABLE] = str(model_folder("base", arguments.data).parent)
     table = rows(*measure(arguments.clones, arguments.words))
     arguments.out.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     for row in table:
