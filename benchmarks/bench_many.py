@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -91,19 +90,25 @@ def main() -> None:
         one.append(took)
         overhead.append(1000 * (took - processing) / arguments.files)
         two.append(timed_run(corpus, arguments.work / "two", 2)[0])
-    figures = {
-        "files": arguments.files,
-        "seconds_each": SECONDS_EACH,
-        "rounds": ROUNDS,
-        "one_process_s": round(statistics.median(one), 2),
-        "two_processes_s": round(statistics.median(two), 2),
-        "speed_of_two": round(statistics.median(a / b for a, b in zip(one, two, strict=True)), 3),
-        "overhead_ms_per_file": round(statistics.median(overhead), 2),
-        "listing": list_many(arguments.work / f"listed-{arguments.listed}", arguments.listed),
-        "largest_process_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, 1),
-    }
-    arguments.out.write_text(json.dumps(figures, indent=1) + "\n")
-    print(json.dumps(figures, indent=1))
+    listed = list_many(arguments.work / f"listed-{arguments.listed}", arguments.listed)
+    command = f"python benchmarks/bench_many.py --work WORK --files {arguments.files} --listed {arguments.listed}"
+    ratios = [alone / together for alone, together in zip(one, two, strict=True)]
+    rows = [
+        ("recordings of 2 s", arguments.files, "", None),
+        ("one process", statistics.median(one), "s", None),
+        ("two processes", statistics.median(two), "s", None),
+        ("two processes against one", statistics.median(ratios), "times", ">= 1.85"),
+        ("time of a file beside its conversion, start included", statistics.median(overhead), "ms", "<= 3"),
+        ("files in the list", listed["files"], "", None),
+        ("listing them", listed["seconds"], "s", "<= 10"),
+        ("memory of the list's process", listed["peak_mb"], "MB", "<= 300"),
+    ]
+    content = [
+        {"name": name, "value": value, "unit": unit, "bar": bar, "command": command} for name, value, unit, bar in rows
+    ]
+    arguments.out.write_text(json.dumps(content, indent=1) + "\n")
+    for row in content:
+        print(f"{row['name']}: {row['value']:.4g} {row['unit']}")
 
 
 if __name__ == "__main__":

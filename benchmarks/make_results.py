@@ -64,6 +64,7 @@ TITLES = {
     "live_virtual": "A live session through virtual sound devices (private PulseAudio, no hardware)",
     "live_soak": "Hours of a live session, faster than real time (simulated device, real everything else)",
     "relay": "The relay: from the last word to the message (synthetic speech, Mosquitto on the same machine)",
+    "many": "Many files: two processes against one, and the list of a million (docs/many-files.md)",
     "words": "Words by Whisper, on the test lists",
     "live_faults": "Half days of a simulated live session under random faults",
     "hostile": "Models made to do harm",
