@@ -10,6 +10,7 @@ model goes apart for a difference that nobody hears.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,7 @@ def distance_db(samples: Samples, reference: Samples) -> float:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     clips = recordings()
     print("| model | disturbance | level without, dB | level with, dB | distance without, dB | distance with, dB |")
     print("| --- | --- | --- | --- | --- | --- |")

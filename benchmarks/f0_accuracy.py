@@ -16,11 +16,15 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pyworld
 import soundfile
 from numpy.typing import NDArray
 
 from edgevc.dsp.pitch import PitchTracker
+
+try:
+    import pyworld
+except ImportError as error:
+    raise SystemExit(f"this benchmark needs {error.name}; pip install pyworld") from None
 
 RATE, HOP = 16000, 160
 F0_MIN, F0_MAX = 60.0, 500.0

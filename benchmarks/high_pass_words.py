@@ -18,13 +18,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from vctrain import metrics
-from vctrain.data.corpora import librispeech_transcribed
-from vctrain.evaluation.whisper_asr import FOLDER_VARIABLE, model_folder, recognise_base, word_errors, words
 
 from edgevc.audio.reader import read_audio
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
+
+try:
+    from vctrain import metrics
+    from vctrain.data.corpora import librispeech_transcribed
+    from vctrain.evaluation.whisper_asr import FOLDER_VARIABLE, model_folder, recognise_base, word_errors, words
+except ImportError as error:
+    raise SystemExit(f"this benchmark needs {error.name}; run it as its first lines say") from None
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE = 16_000

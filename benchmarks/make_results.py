@@ -9,6 +9,7 @@ docs/results/voices.default.json, ...). docs/results.md is what one reads first:
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -317,6 +318,7 @@ def subject_page(stem: str, content: Any) -> tuple[str, list[str]]:
 
 def main() -> None:
     """Rewrites docs/results.md, its plots and the pages behind it."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     # matplotlib, which who only wants a table need not have
     import result_plots
 

@@ -17,11 +17,15 @@ from pathlib import Path
 import mark_corpus
 import numpy as np
 from bench_mark import Ledger
-from faster_whisper import WhisperModel
 from numpy.typing import NDArray
-from pesq import pesq
-from resemblyzer import VoiceEncoder
-from speechmos import dnsmos
+
+try:
+    from faster_whisper import WhisperModel
+    from pesq import pesq
+    from resemblyzer import VoiceEncoder
+    from speechmos import dnsmos
+except ImportError as error:
+    raise SystemExit(f"this benchmark needs {error.name}; run it as its first lines say") from None
 
 FloatArray = NDArray[np.float32]
 SECONDS = 8.0

@@ -10,6 +10,7 @@ control groups stay.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import signal
@@ -128,6 +129,7 @@ def inside(home: str) -> int:
 
 def main() -> int:
     """Go into namespaces and do it there."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     home = os.environ.get(INSIDE)
     if home is not None:
         return inside(home)
