@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shlex
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -216,6 +217,27 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
         raise OutputError(f"cannot write {target}: its folder does not exist; make it first")
     if not os.access(target.parent, os.W_OK):
         raise OutputError(f"cannot write to {target.parent}: permission denied; choose another output")
+
+
+def require_private(path: Path, what: str) -> None:
+    """Refuse a file with a secret that others can read or write.
+
+    Args:
+        path: of the file.
+        what: the secret's name.
+
+    Raises:
+        ConfigError: others can; says what to type.
+    """
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}; check its permissions") from error
+    if mode & 0o077:
+        raise ConfigError(
+            f"{path} holds {what} and must be for its owner alone, its mode is {mode:04o}; type: "
+            f"chmod 600 {shlex.quote(os.fspath(path))}"
+        )
 
 
 def cannot_write(name: str | os.PathLike[str], error: Exception) -> OutputError:

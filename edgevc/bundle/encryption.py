@@ -6,14 +6,12 @@ signatures, so that every part that opens a model can.
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edgevc.errors import ConfigError, MissingPackageError, ModelError, OutputError
-from edgevc.files import check_output, write_atomic
+from edgevc.files import check_output, require_private, write_atomic
 
 MAGIC = b"age-encryption.org/v1\n"
 MAX_KEY_BYTES = 65_536
@@ -135,14 +133,12 @@ def _identities(pyrage: Any, path: Path) -> list[Any]:
 
 
 def _secret(path: Path) -> str:
+    require_private(path, "what opens a model")
     try:
         with path.open("rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             data = file.read(MAX_KEY_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}; check the path") from error
-    if mode & 0o077:
-        raise ConfigError(f"{path}: a secret must be its owner's alone, its mode is {mode:o}; chmod 600 {path}")
     if len(data) > MAX_KEY_BYTES:
         raise ConfigError(f"{path}: a key's file has at most {MAX_KEY_BYTES} bytes; give another file")
     try:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from edgevc.errors import ConfigError
+from edgevc.files import require_private
 from edgevc.signing.minisign import read_small_file
 
 
@@ -33,8 +34,7 @@ def passphrase(path: Path | None, prompt: str, *, twice: bool = False) -> bytes:
         ConfigError: the file cannot be read, there is no terminal, or two answers differ.
     """
     if path is not None:
-        if path.stat().st_mode & 0o077:
-            raise ConfigError(f"{path}: a passphrase must be its owner's alone; chmod 600 {path}")
+        require_private(path, "a passphrase")
         return read_small_file(path, "the passphrase").split("\n")[0].encode()
     if sys.stdin is None or not sys.stdin.isatty():
         raise ConfigError("there is no terminal to ask for the passphrase; give --passphrase-file FILE")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import stat
 from pathlib import Path
 
 from edgevc.errors import ConfigError
+from edgevc.files import require_private
 
 MAX_BYTES = 4096
 """Of a file that holds one."""
@@ -35,27 +33,6 @@ class SecretText:
     def __hash__(self) -> int:
         """Return the hash of what is hidden."""
         return hash(self._text)
-
-
-def require_private(path: Path, what: str) -> None:
-    """Refuse a file with a secret that others can read or write.
-
-    Args:
-        path: of the file.
-        what: the secret's name.
-
-    Raises:
-        ConfigError: others can; says what to type.
-    """
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}; check its permissions") from error
-    if mode & 0o077:
-        raise ConfigError(
-            f"{path} holds {what} and must be for its owner alone, its mode is {mode:04o}; type: "
-            f"chmod 600 {shlex.quote(os.fspath(path))}"
-        )
 
 
 def read_secret(path: Path, what: str) -> SecretText:

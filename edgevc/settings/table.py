@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from edgevc.errors import ConfigError
+from edgevc.files import require_private
 from edgevc.settings.kinds import FilePath, Kind, ModelPath, Secret, Switch, TwoPaths
-from edgevc.settings.secret import require_private
 from edgevc.settings.toml_file import CONFIG_VARIABLE, config_path, line_of, read_toml
 from edgevc.text import shortened
 

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import os
 import secrets
-import stat
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edgevc.errors import ConfigError, MissingPackageError, OutputError
-from edgevc.files import NewFile
+from edgevc.files import NewFile, require_private
 from edgevc.signing.minisign import PublicKey, Signature, SignatureFileError, check_comment, read_small_file
 
 _FORMAT = struct.Struct("<2s2s2s32sQQ104s")
@@ -106,10 +105,8 @@ def read_secret_key(path: Path, ask: Callable[[], bytes]) -> SecretKey:
     Raises:
         ConfigError: it cannot be read, others may read it, it is no secret key, or the passphrase is wrong.
     """
+    require_private(path, "a secret key")
     text = read_small_file(path, "the secret key")
-    mode = stat.S_IMODE(path.stat().st_mode)
-    if mode & 0o077:
-        raise ConfigError(f"{path}: a secret key must be its owner's alone, its mode is {mode:o}; chmod 600 {path}")
     lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     if len(lines) != 2 or not lines[0].startswith(_COMMENT):
         raise SignatureFileError(f"{path}: a secret key has a comment and one line of base64; give the key's file")

@@ -121,7 +121,7 @@ def test_keys_that_others_can_read_and_lines_that_are_none_are_named_without_bei
     encrypt(zipped, path, [identity[1]])
     identity[0].chmod(0o644)
     unlock_with(identity=identity[0])
-    with pytest.raises(ConfigError, match="its mode is 644; chmod 600"):
+    with pytest.raises(ConfigError, match="its mode is 0644; type: chmod 600"):
         ModelBundle.open(path)
     unlock_with(identity=secret_file(tmp_path / "bad", "# fine\nAGE-SECRET-KEY-1NONSENSE\n"))
     with pytest.raises(ConfigError, match="line 2: is no age identity") as refused:

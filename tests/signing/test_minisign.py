@@ -99,7 +99,7 @@ def test_nothing_is_replaced_and_no_half_is_left(tmp_path):
 def test_a_secret_key_that_others_can_read_is_refused_with_what_to_type(tmp_path):
     write_pair(generate(), tmp_path / "a.key", tmp_path / "a.pub")
     (tmp_path / "a.key").chmod(0o640)
-    with pytest.raises(ConfigError, match=r"its mode is 640; chmod 600 .*a\.key"):
+    with pytest.raises(ConfigError, match=r"its mode is 0640; type: chmod 600 .*a\.key"):
         read_secret_key(tmp_path / "a.key", no_passphrase)
 
 

@@ -258,6 +258,7 @@ def test_the_commands_from_a_key_to_a_refusal(tmp_path, model):
         assert "a pass phrase" not in done.stdout + done.stderr
         return done.stdout + done.stderr
 
+    assert "cannot read" in run("keygen", "maker", "--passphrase-file", tmp_path / "nothing", code=2)
     run("keygen", "maker", "--comment", "Maker", "--passphrase-file", secret)
     assert "exists" in run("keygen", "maker", "--passphrase-file", secret, code=8)
     assert "not signed" in run("verify", "./model", code=1)
