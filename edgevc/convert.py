@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgevc import _core
 from edgevc.audio.backing import BackingTrack
+from edgevc.audio.pcm import pcm16_blocks
 from edgevc.audio.provenance import Provenance
 from edgevc.audio.rates import resampler_to_16k
 from edgevc.audio.reader import AudioReader
@@ -23,7 +24,7 @@ from edgevc.converter.aligned import AlignedStream
 from edgevc.errors import ConfigError, OutputError
 from edgevc.files import refuse_shared_files
 from edgevc.limits import SAMPLE_RATE
-from edgevc.pipes import MAGIC_BYTES, read_some, refuse_container, write_all
+from edgevc.pipes import write_all
 
 BLOCK_SIZE = 16_384
 """Samples read at once."""
@@ -195,7 +196,7 @@ def convert_raw(
     mixer = _Mixer(backing, stream.latency + (resampler.latency if resampler else 0))
     level_in, level_out = _Meter(), _Meter()
     n_samples, spent = 0, 0.0
-    for samples in _pcm_blocks(source, round(sample_rate * stream.converter.hop_length / SAMPLE_RATE)):
+    for samples in pcm16_blocks(source, round(sample_rate * stream.converter.hop_length / SAMPLE_RATE)):
         started = time.perf_counter()
         output = mixer.process(stream.process(resampler.process(samples) if resampler else samples))
         spent += time.perf_counter() - started
@@ -208,22 +209,6 @@ def convert_raw(
     level_out.add(output)
     write_all(target, encode_pcm16(output))
     return ConversionReport(n_samples / sample_rate, spent, level_in.db, level_out.db)
-
-
-def _pcm_blocks(source: BinaryIO, block_size: int) -> Iterator[NDArray[np.float32]]:
-    """Yield what comes, as soon as it is there; half a sample at the end is left out."""
-    rest = b""
-    while len(rest) < MAGIC_BYTES and (data := read_some(source, 2 * block_size)):
-        rest += data
-    refuse_container(rest)
-    data = rest
-    rest = b""
-    while data:
-        data = rest + data
-        whole = len(data) // 2 * 2
-        rest = data[whole:]
-        yield np.frombuffer(data[:whole], "<i2").astype(np.float32) / np.float32(32768)
-        data = read_some(source, 2 * block_size)
 
 
 def describe_latency(converter: VoiceConverter) -> str:

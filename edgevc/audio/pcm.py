@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import BinaryIO
+
 import numpy as np
 from numpy.typing import NDArray
+
+from edgevc.pipes import MAGIC_BYTES, read_some, refuse_container
 
 
 def decode_pcm(raw: bytes, width: int) -> NDArray[np.float32]:
@@ -28,3 +33,27 @@ def mean_of_channels(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the mean of the channels, float32 (T,), of frames (T, n_channels)."""
     # float64: the sum of two channels may be beyond float32 although their mean is not.
     return frames[:, 0] if frames.shape[1] == 1 else frames.mean(axis=1, dtype=np.float64).astype(np.float32)
+
+
+def pcm16_blocks(source: BinaryIO, block_size: int) -> Iterator[NDArray[np.float32]]:
+    """Yield raw 16-bit mono samples of a pipe as float32 (T,), as soon as they are there.
+
+    Args:
+        source: may be non-blocking.
+        block_size: samples that are asked for at once; half a sample at the end is left out.
+
+    Raises:
+        AudioFileError: what comes is an audio file with a header.
+    """
+    rest = b""
+    while len(rest) < MAGIC_BYTES and (data := read_some(source, 2 * block_size)):
+        rest += data
+    refuse_container(rest)
+    data = rest
+    rest = b""
+    while data:
+        data = rest + data
+        whole = len(data) // 2 * 2
+        rest = data[whole:]
+        yield decode_pcm(data[:whole], 2)
+        data = read_some(source, 2 * block_size)

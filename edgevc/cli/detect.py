@@ -32,7 +32,7 @@ HELP = help_text(
     _EXAMPLES, (ConfigError, AudioFileError), {0: "marked, all of them", NO_MARK: "no mark found"}, notes=_NOTES
 )
 
-_BLOCK_BYTES = 65_536
+_BLOCK_SAMPLES = 32_768
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,28 +117,15 @@ def _words(detection: Detection) -> str:
 
 
 def _listen(arguments: argparse.Namespace) -> int:
-    import numpy as np
-
+    from edgevc.audio.pcm import pcm16_blocks
     from edgevc.mark import MarkDetector
-    from edgevc.pipes import MAGIC_BYTES, read_some, refuse_container
 
     if sys.stdin is None or sys.stdin.isatty():
         raise ConfigError("raw audio comes through a pipe, not a terminal; see `edgevc detect --help`")
     detector = MarkDetector(arguments.raw_rate or SAMPLE_RATE, search=arguments.search)
-    source, rest = sys.stdin.buffer, b""
-    while len(rest) < MAGIC_BYTES and (data := read_some(source, _BLOCK_BYTES)):
-        rest += data
-    refuse_container(rest)
-    data = rest
-    rest = b""
-    while data:
-        data = rest + data
-        whole = len(data) // 2 * 2
-        rest = data[whole:]
-        samples = np.frombuffer(data[:whole], "<i2").astype(np.float32) / np.float32(32_768)
+    for samples in pcm16_blocks(sys.stdin.buffer, _BLOCK_SAMPLES):
         for window in detector.process(samples):
             _say_window(window, as_json=arguments.json)
-        data = read_some(source, _BLOCK_BYTES)
     detection = detector.finish()
     if arguments.json:
         print(json.dumps(_figures(detection)), flush=True)
