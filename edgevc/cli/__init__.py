@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = parser_for(sys.argv[1:] if argv is None else argv).parse_args(argv)
         configure_logging(arguments.verbose - arguments.quiet, session=arguments.command_name in ("live", "relay"))
-        if hasattr(arguments, "trust_setting_require_signature"):
+        if getattr(arguments, "opens_models", False):
             from edgevc.cli.model_trust import apply_trust
 
             apply_trust(arguments)

@@ -47,6 +47,7 @@ TRUST = SettingsTable(
 def add_trust_option(parser: argparse.ArgumentParser) -> None:
     """Add the flags; the settings also stand in the file of settings and in the environment."""
     TRUST.add_arguments(parser, config=False)
+    parser.set_defaults(opens_models=True)
 
 
 def apply_trust(arguments: argparse.Namespace) -> None:
