@@ -89,7 +89,7 @@ def main() -> int:
     stats = session.stats()
     session.stop()
     spent = time.monotonic() - began
-    assert max(heard) > 0.01, "silence at the end"
+    assert np.max(heard) > 0.01, "silence at the end"
 
     command = f"python benchmarks/live_soak.py --hours {arguments.hours:g}"
     command += f" --clock-skew {arguments.clock_skew:g}" if arguments.clock_skew else ""

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 # The child has the parent's search path, but behind its own and without the working folder; edgevc itself comes from
 # where the parent's came from, which may be a source tree.
-_START = """\
+START = """\
 import importlib, importlib.util, json, sys
 request = json.loads(sys.argv[1])
 sys.path += [entry for entry in request["path"] if entry not in sys.path]
@@ -51,7 +51,7 @@ def python_command(module: str, function: str, **arguments: Any) -> list[str]:
         "arguments": arguments,
     }
     # -I: neither the working folder nor PYTHON* variables; -B: nothing is written beside the modules
-    return [sys.executable, "-I", "-B", "-c", _START, json.dumps(request)]
+    return [sys.executable, "-I", "-B", "-c", START, json.dumps(request)]
 
 
 def edgevc_command(*words: str) -> list[str]:

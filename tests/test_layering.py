@@ -125,20 +125,47 @@ def sources():
     return sorted(PACKAGE.rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_a_module_imports_only_what_lies_below_it(path):
-    layer = layer_of(path)
-    assert layer in ALLOWED, f"say in this test what edgevc.{layer} may import"
-    for name in imports_of(path):
+def breaches(layer, names):
+    """Say of each import that a layer must not have."""
+    found = [] if layer in ALLOWED else [f"say in this test what edgevc.{layer} may import"]
+    for name in names:
         first, _, rest = name.partition(".")
         if first == "edgevc":
             ours = rest.partition(".")[0]
-            if ours in MODULES and ours != layer:
-                assert ours in {*ALLOWED[layer], *(GROUND if layer not in GROUND else ())}, (
-                    f"edgevc.{layer} must not import edgevc.{ours}"
-                )
-        elif first not in sys.stdlib_module_names:
-            assert first in {"numpy", *OTHERS.get(layer, ())}, f"edgevc.{layer} must not import {first}"
+            allowed = {layer, *ALLOWED.get(layer, ()), *(GROUND if layer not in GROUND else ())}
+            if ours in MODULES and ours not in allowed:
+                found.append(f"edgevc.{layer} must not import edgevc.{ours}")
+        elif first not in sys.stdlib_module_names and first not in {"numpy", *OTHERS.get(layer, ())}:
+            found.append(f"edgevc.{layer} must not import {first}")
+    return found
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_a_module_imports_only_what_lies_below_it(path):
+    assert breaches(layer_of(path), imports_of(path)) == []
+
+
+@pytest.mark.parametrize(
+    ("where", "line", "found"),
+    [
+        ("live/planted.py", "from edgevc.control.server import ControlServer", []),
+        ("live/planted.py", "from edgevc.cli import main", ["edgevc.live must not import edgevc.cli"]),
+        ("live/planted.py", "def later():\n    import edgevc.relay.hub", ["edgevc.live must not import edgevc.relay"]),
+        ("devices/planted.py", "from edgevc import live", ["edgevc.devices must not import edgevc.live"]),
+        ("relay/planted.py", "from edgevc.live.session import X", ["edgevc.relay must not import edgevc.live"]),
+        ("errors.py", "from edgevc.files import write_atomic", ["edgevc.errors must not import edgevc.files"]),
+        ("audio/planted.py", "import scipy.signal", ["edgevc.audio must not import scipy"]),
+        ("new/planted.py", "import os", ["say in this test what edgevc.new may import"]),
+    ],
+)
+def test_a_planted_import_is_found(where, line, found, tmp_path):
+    planted = tmp_path / "planted.py"
+    planted.write_text(line)
+    assert breaches(layer_of(PACKAGE / where), imports_of(planted)) == found
+
+
+def test_each_folder_has_its_line_and_each_line_its_folder():
+    assert {layer_of(path) for path in sources()} == ALLOWED.keys()
 
 
 def module_of(path):

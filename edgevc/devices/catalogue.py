@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from edgevc.devices.endpoint import INPUT, OUTPUT, Device, Endpoint
 from edgevc.devices.port import AudioPort, DeviceSettings
 from edgevc.errors import AudioDeviceError, ConfigError
+from edgevc.files import runtime_dir
 from edgevc.limits import SAMPLE_RATE
 from edgevc.stderr import quiet_stderr
 
@@ -321,11 +322,11 @@ def _is_sound_server(device: Device) -> bool:
 def _sound_server_runs() -> bool:
     if os.environ.get("PULSE_SERVER"):
         return True
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    runtime = runtime_dir()
     pulse = os.environ.get("PULSE_RUNTIME_PATH", "")
     places = [f"{pulse}/native" if pulse else "", "/var/run/pulse/native"]
-    if runtime:
-        places += [f"{runtime}/pulse/native", f"{runtime}/pipewire-0"]
+    if runtime is not None:
+        places += [str(runtime / "pulse/native"), str(runtime / "pipewire-0")]
     return any(place and Path(place).exists() for place in places)
 
 

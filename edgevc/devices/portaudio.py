@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class PortAudioPort(DevicePort):
-    """The callback in C++."""
+    """The callback in C++; `core` is the extension's own object."""
 
     def __init__(self, source: Endpoint, target: Endpoint) -> None:
         """Open the devices, which PortAudio must have listed; `start` begins to exchange samples.
@@ -30,54 +30,54 @@ class PortAudioPort(DevicePort):
         super().__init__(source, target)
         try:
             with quiet_stderr():
-                self._port = _portaudio.Port(_side(source), _side(target))
+                self.core = _portaudio.Port(_side(source), _side(target))
         except RuntimeError as error:
             raise self._refusal(error) from error
-        self.input_latency, self.output_latency = self._port.input_latency, self._port.output_latency
+        self.input_latency, self.output_latency = self.core.input_latency, self.core.output_latency
 
     def start(self) -> None:
         """Begin to exchange samples. Raises AudioDeviceError if the device refuses."""
         try:
-            self._port.start()
+            self.core.start()
         except RuntimeError as error:
             raise self._refusal(error) from error
 
     def stop(self) -> None:
         """Stop the exchange, empty both queues, release the device; may be called twice, never raises."""
-        self._port.stop()
+        self.core.stop()
 
     def wait(self, n: int, timeout: float) -> bool:
         """Sleep until `n` samples can be read; return False after `timeout` seconds, a failure or a signal."""
-        return self._port.wait(n, timeout)
+        return self.core.wait(n, timeout)
 
     def available(self) -> int:
         """Return the samples in the capture queue."""
-        return self._port.available()
+        return self.core.available()
 
     def read_into(self, out: NDArray[np.float32]) -> int:
         """Take the oldest min(len(out), available()) samples; return how many they were."""
-        return self._port.read_into(out)
+        return self.core.read_into(out)
 
     def discard(self, n: int) -> int:
         """Drop the oldest min(n, available()) captured samples; return how many they were."""
-        return self._port.discard(n)
+        return self.core.discard(n)
 
     def write(self, samples: NDArray[np.float32]) -> int:
         """Append to the playback queue what has room; return how many samples that were."""
-        return self._port.write(samples)
+        return self.core.write(samples)
 
     def playback_fill(self) -> int:
         """Return the samples in the playback queue."""
-        return self._port.playback_fill()
+        return self.core.playback_fill()
 
     def counters(self) -> PortCounters:
         """Return a snapshot; may be called from any thread."""
-        return PortCounters._make(self._port.counters())
+        return PortCounters._make(self.core.counters())
 
     @property
     def failure(self) -> str | None:
         """Why the device no longer works (unplugged, stalled), or None."""
-        reason = self._port.failure()
+        reason = self.core.failure()
         return f"{self._name}: {reason}" if reason else None
 
 

@@ -38,7 +38,7 @@ SHAPE_INPUTS = {
     "ReduceMean": (1,), "ReduceMin": (1,), "ReduceSum": (1,), "ReduceSumSquare": (1,), "Reshape": (1,),
     "Slice": (1, 2, 3, 4), "Split": (1,), "Squeeze": (1,), "Tile": (1,), "Unsqueeze": (1,),
 }  # fmt: skip
-_MAX_NODES = 8_000
+MAX_NODES = 8_000
 MAX_DIMENSIONS = 8
 
 
@@ -82,9 +82,9 @@ def _check_graph(graph: memoryview, path: str) -> list[str]:
     known = {""}
     for field, value in fields(graph):
         if field == 1:
-            if len(nodes) == _MAX_NODES:
-                raise ModelError(f"{path} may have {_MAX_NODES} operators; export a smaller model")
-            nodes.append(_check_node(message(value), path))
+            if len(nodes) == MAX_NODES:
+                raise ModelError(f"{path} may have {MAX_NODES} operators; export a smaller model")
+            nodes.append(check_node(message(value), path))
         elif field == 5:
             known.add(_check_tensor(message(value), path))
         elif field == 11:
@@ -108,7 +108,8 @@ def _check_shapes(nodes: list[_Node], known: set[str], path: str) -> None:
             known.update(node.outputs)
 
 
-def _check_node(node: memoryview, path: str) -> _Node:
+def check_node(node: memoryview, path: str) -> _Node:
+    """Return what a node says of itself; refuse what ONNX Runtime shall never see (ModelError)."""
     operator = domain = ""
     inputs: list[str] = []
     outputs: list[str] = []

@@ -184,13 +184,14 @@ def _probe_main(engine: str, sizes: dict[str, int], hops: list[int]) -> None:
             data = sys.stdin.buffer.read(size)
             for count in hops:
                 load_phase(name, size)
-                (_try_onnx if engine == "onnx" else _try_litert)(data, name, count)
+                (try_onnx if engine == "onnx" else _try_litert)(data, name, count)
     except Exception as error:  # engines raise what they like
         refuse(error, name)
     children.answer()
 
 
-def _try_onnx(data: bytes, name: str, hops: int) -> None:
+def try_onnx(data: bytes, name: str, hops: int) -> None:
+    """Load a graph and run it, in this process."""
     from edgevc.engines.onnx import open_session
 
     session = open_session(data, name, "download or export it again")

@@ -37,7 +37,7 @@ _OPERATORS = {
 }  # fmt: skip
 # The inputs that decide the shape of an operator's output. What they hold must stand in the file: a shape that is
 # computed from the sound or from a state would make LiteRT move its memory, or take any amount of it, hours later.
-_SHAPE_INPUTS = {
+SHAPE_INPUTS = {
     22: (1,), 34: (1,), 39: (1,), 40: (1,), 45: (1, 2, 3), 49: (0,), 60: (1,), 65: (1, 2), 67: (0,), 69: (1,),
     70: (1,), 74: (1,), 81: (1,), 82: (1,), 89: (1,), 94: (0,), 97: (1,), 102: (1, 2), 130: (1,),
 }  # fmt: skip
@@ -265,7 +265,7 @@ def _check_operator(
         raise _DamageError("an operator names a tensor that is not there")
     if any(index == -1 and at not in _OPTIONAL_INPUTS.get(code, ()) for at, index in enumerate(inputs)):
         raise _DamageError(f"an input of {_OPERATORS[code]} is left out")
-    for at in _SHAPE_INPUTS.get(code, ()):
+    for at in SHAPE_INPUTS.get(code, ()):
         if at < len(inputs) and inputs[at] >= 0 and inputs[at] not in constants:
             raise ModelError(
                 f"{path}: the shape that {_OPERATORS[code]} gives must stand in the file, it is computed "

@@ -36,7 +36,7 @@ _RULES = 2
 _MAX_CACHE_BYTES = 1 << 20
 _MAX_CACHE_ENTRIES = 200
 # Verdicts of this process, so that a cache that cannot be written costs one check and not one at each graph.
-_trusted: set[str] = set()
+trusted: set[str] = set()
 
 
 def require(bundle: ModelBundle, engine: str, version: str) -> None:
@@ -52,7 +52,7 @@ def require(bundle: ModelBundle, engine: str, version: str) -> None:
         ModelError: the engine cannot load or run the graphs, crashes on them, or takes too much time or memory.
     """
     key = verdict_key(bundle, engine, version)
-    if key in _trusted:
+    if key in trusted:
         return
     cache = _read_cache()
     error = cache.get(key, math.inf)
@@ -67,7 +67,7 @@ def require(bundle: ModelBundle, engine: str, version: str) -> None:
             f"must be at most {bundle.golden.tolerance[engine]:g}, measured {error:.3g}; "
             "install another version of it, or choose the other engine"
         )
-    _trusted.add(key)
+    trusted.add(key)
 
 
 def verdict_key(bundle: ModelBundle, engine: str, version: str) -> str:

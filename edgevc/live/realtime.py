@@ -26,9 +26,10 @@ LIMITS_COMMAND = (
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 _CAP_IPC_LOCK = 14
 _MADV_HUGEPAGE, _MADV_COLLAPSE = 14, 25
-_LARGE_PAGE = Path("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
+LARGE_PAGE = Path("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
 
-_reported = False
+reported = False
+"""Whether this process has said once what the system refuses."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,11 @@ def try_realtime(priority: int = PRIORITY) -> RealtimeReport:
     What is refused is logged once in the life of the process, as a warning; a session works without it. Threads and
     processes that the calling thread starts later have normal priority again.
     """
-    global _reported
+    global reported
     thread, memory = prefer_this_thread(priority), lock_memory()
     problems = tuple(problem for problem in (thread, memory) if problem is not None)
-    if problems and not _reported:
-        _reported = True
+    if problems and not reported:
+        reported = True
         for problem in problems:
             _LOG.warning("%s", problem)
     granted = None if thread is not None else os.sched_getparam(0).sched_priority
@@ -96,7 +97,7 @@ def use_large_pages() -> int:
     4 kB a hop begins with a thousand look-ups in page tables, a sixth of its time.
     """
     try:
-        page = int(_LARGE_PAGE.read_text(encoding="ascii"))
+        page = int(LARGE_PAGE.read_text(encoding="ascii"))
         maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
         libc = ctypes.CDLL(None)
     except (OSError, ValueError):

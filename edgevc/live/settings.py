@@ -187,7 +187,7 @@ def with_hops_of(config: LiveConfig, loaded: Collection[int]) -> LiveConfig:
     return dataclasses.replace(fitted, max_latency_ms=max(config.max_latency_ms, 2 * least_latency_ms(fitted)))
 
 
-def _check_together(config: LiveConfig, origins: Mapping[str, str]) -> None:
+def check_together(config: LiveConfig, origins: Mapping[str, str]) -> None:
     """Refuse values that are right alone and wrong together."""
     least = least_latency_ms(config)
     if config.max_latency_ms < least:
@@ -207,7 +207,7 @@ def _check_together(config: LiveConfig, origins: Mapping[str, str]) -> None:
             )
 
 
-LIVE = SettingsTable("live", SETTINGS, LiveConfig, _GROUPS, _check_together)
+LIVE = SettingsTable("live", SETTINGS, LiveConfig, _GROUPS, check_together)
 
 
 def markdown() -> str:

@@ -43,7 +43,7 @@ SILENCE_DB = -70.0
 _WINDOW_SECONDS = 10
 _HOP = 160
 
-_PACKAGED = Path(__file__).with_name("calibration_speech.npz")
+PACKAGED = Path(__file__).with_name("calibration_speech.npz")
 _MU = 255.0
 
 Clip = tuple[str, NDArray[np.float32]]
@@ -188,12 +188,12 @@ def mu_law_samples(codes: NDArray[np.int8]) -> NDArray[np.float32]:
 
 def _packaged(*, held_out: bool) -> list[Clip]:
     try:
-        with np.load(_PACKAGED, allow_pickle=False) as stored:
+        with np.load(PACKAGED, allow_pickle=False) as stored:
             codes, starts, gains = stored["codes"], stored["starts"], stored["gains"]
             names, is_held_out = stored["names"], stored["held_out"]
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(
-            f"the packaged calibration speech cannot be read from {_PACKAGED}: {error}; install edgevc again, or give "
+            f"the packaged calibration speech cannot be read from {PACKAGED}: {error}; install edgevc again, or give "
             "a folder of speech with --calib"
         ) from error
     return [

@@ -58,7 +58,7 @@ def quantize(settings: Settings, say: Say) -> QuantizationResult:
     model.require_finite()
     outcomes = _search(model, wishes, say)
     notes = notes_of(settings, model, wishes, outcomes)
-    clock = _clock(model, outcomes, say)
+    clock = clock_rows(model, outcomes, say)
     provenance = provenance_of(settings, model, outcomes)
     failure = refusal(outcomes, gate, model.source_bytes)
     if not failure:
@@ -161,7 +161,8 @@ def _search(model: FloatModel, wishes: Wishes, say: Say) -> list[Outcome]:
     return outcomes
 
 
-def _clock(model: FloatModel, outcomes: Sequence[Outcome], say: Say) -> tuple[ClockRow, ...]:
+def clock_rows(model: FloatModel, outcomes: Sequence[Outcome], say: Say) -> tuple[ClockRow, ...]:
+    """Time float and int8 in turns, for each engine and number of hops per call."""
     rows = []
     for outcome in outcomes:
         if outcome.chosen is None:

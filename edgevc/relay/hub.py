@@ -38,7 +38,7 @@ class Relay:
         """
         self.sinks = tuple(sinks)
         self._decide = decide
-        self._deciding: set[asyncio.Task[None]] = set()
+        self.deciding: set[asyncio.Task[None]] = set()
         self.heard = 0
         self.refused = 0
         self._time_to_live = time_to_live
@@ -55,8 +55,8 @@ class Relay:
             return
         task = asyncio.create_task(self._pass_on_if_first(event, self._decide))
         # the loop itself holds a task only weakly
-        self._deciding.add(task)
-        task.add_done_callback(self._deciding.discard)
+        self.deciding.add(task)
+        task.add_done_callback(self.deciding.discard)
 
     async def _pass_on_if_first(self, event: Event, decide: Callable[[Event], Awaitable[str]]) -> None:
         self._pass_on(dataclasses.replace(event, refusal=await decide(event)))
@@ -88,7 +88,7 @@ class Relay:
             await self._until_the_sources_end(hearing, stopping)
             seconds = ENDING_SECONDS if stop.is_set() else self._time_to_live
             end = time.monotonic() + seconds
-            while (self._deciding or any(sink.waiting for sink in self.sinks)) and time.monotonic() < end:
+            while (self.deciding or any(sink.waiting for sink in self.sinks)) and time.monotonic() < end:
                 if stop.is_set():
                     end = min(end, time.monotonic() + ENDING_SECONDS)
                 await asyncio.sleep(0.01)

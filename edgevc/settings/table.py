@@ -78,7 +78,7 @@ class SettingsTable(Generic[C]):
         self.name = name
         self.settings = tuple(settings)
         self.groups = groups
-        self._into = into
+        self.into = into
         self._check = check
         self._prefix = prefix
         self._attribute = f"{name}_setting_"
@@ -181,7 +181,7 @@ class SettingsTable(Generic[C]):
             for setting, value, origin in source:
                 values[setting.field] = value
                 origins[setting.field] = origin
-        config = self._into(**values)
+        config = self.into(**values)
         self._check(config, origins)
         return Resolved(config, origins, path)
 

@@ -34,7 +34,7 @@ _TICK_S = 0.1
 """Between looks at the keyboard and drawings of the screen; ten a second cost a Raspberry Pi 4 about 1 % of a core."""
 _ADVICE_WINDOW_S = 10.0
 _ADVICE_FOR_S = 15.0
-_REPORT_S = 600.0
+REPORT_S = 600.0
 """Between plain lines where there is no terminal: a journal shall stay short."""
 
 
@@ -219,7 +219,7 @@ def _run_text(
             elif view == "line":
                 if sentence is not None and sentence != said:
                     logger.warning("%s", sentence)
-                if now - reported >= _REPORT_S:
+                if now - reported >= REPORT_S:
                     logger.info("%s", status_line(stats, 200, unicode=False))
                     reported = now
             said = sentence

@@ -127,21 +127,21 @@ class VirtualSound:
             "master_channel_map=mono",
         )
 
-    def _pcm(self):
+    def pcm(self):
         return ["--raw", f"--rate={self.rate}", "--channels=1", "--format=s16le"]
 
     def play(self, samples, device="vmic_feed"):
         """Play float samples (T,) into a sink; returns the process, which ends with the last sample."""
         path = self.folder / "played.raw"
         path.write_bytes(to_pcm(samples).tobytes())
-        command = [*in_real_time(), "paplay", f"--device={device}", "--latency-msec=200", *self._pcm(), str(path)]
+        command = [*in_real_time(), "paplay", f"--device={device}", "--latency-msec=200", *self.pcm(), str(path)]
         return subprocess.Popen(command, env=self.variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     @contextlib.contextmanager
     def recording(self, device="vspk.monitor"):
         """Records while the block runs; yields a function that stops it and returns int16 samples (T,)."""
         path = self.folder / "recorded.raw"
-        command = [*in_real_time(), "parec", f"--device={device}", "--latency-msec=20", *self._pcm()]
+        command = [*in_real_time(), "parec", f"--device={device}", "--latency-msec=20", *self.pcm()]
         with path.open("wb") as file:
             process = subprocess.Popen(command, env=self.variables, stdout=file, stderr=subprocess.DEVNULL)
 
@@ -213,7 +213,7 @@ def virtual_sound(rate=16_000):
 def _keep_blocks_short(sound, sink):
     """A reader that asks for 5 ms. Without it a null sink renders 50 ms at a time, and capture comes in bursts."""
     command = [
-        *in_real_time(), "parec", f"--device={sink}.monitor", "--latency-msec=5", "--process-time-msec=5", *sound._pcm()
+        *in_real_time(), "parec", f"--device={sink}.monitor", "--latency-msec=5", "--process-time-msec=5", *sound.pcm()
     ]  # fmt: skip
     return subprocess.Popen(command, env=sound.variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

@@ -210,7 +210,7 @@ def test_recordings_that_get_a_number_are_told(journal, tmp_path):
 
 
 def test_a_service_says_how_it_is_every_now_and_then(journal, monkeypatch):
-    monkeypatch.setattr(view, "_REPORT_S", 0.5)
+    monkeypatch.setattr(view, "REPORT_S", 0.5)
 
     class Session:
         voices = ("slt",)

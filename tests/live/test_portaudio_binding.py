@@ -20,7 +20,7 @@ def core_port():
     with virtual_sound():
         port = open_port(LiveConfig(backend="portaudio", block_ms=20.0))
         port.start()
-        yield port._port
+        yield port.core
         port.stop()
 
 

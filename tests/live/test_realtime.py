@@ -20,7 +20,7 @@ def refused(monkeypatch):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
-    monkeypatch.setattr(realtime, "_reported", False)
+    monkeypatch.setattr(realtime, "reported", False)
     monkeypatch.setattr(realtime, "may_lock_memory", lambda: False)
     monkeypatch.setattr(resource, "setrlimit", refuse)
 
@@ -116,13 +116,13 @@ print(json.dumps([asked, sum(1024 * int(size[1]) for size in sizes)]))
 
 def test_the_heap_lies_on_large_pages_where_the_system_has_them():
     asked, large = json.loads(subprocess.run([sys.executable, "-c", HEAP], capture_output=True, check=True).stdout)
-    has = realtime._LARGE_PAGE.is_file() and int(realtime._LARGE_PAGE.read_text()) == 2 << 20
+    has = realtime.LARGE_PAGE.is_file() and int(realtime.LARGE_PAGE.read_text()) == 2 << 20
     assert (asked >= 6_000_000) == has
     at_once = tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (6, 1)
-    allowed = has and "[never]" not in realtime._LARGE_PAGE.with_name("enabled").read_text()
+    allowed = has and "[never]" not in realtime.LARGE_PAGE.with_name("enabled").read_text()
     assert (large > 0) == (allowed and at_once)
 
 
 def test_a_system_without_large_pages_is_asked_for_none(monkeypatch, tmp_path):
-    monkeypatch.setattr(realtime, "_LARGE_PAGE", tmp_path / "none")
+    monkeypatch.setattr(realtime, "LARGE_PAGE", tmp_path / "none")
     assert realtime.use_large_pages() == 0

@@ -11,7 +11,7 @@ from edgevc.board import tune
 from edgevc.board.tune import Lateness, Speed, Trial, recommend
 from edgevc.errors import ConfigError, OutputError
 from edgevc.live.config import LiveConfig
-from edgevc.live.settings import LIVE, _check_together
+from edgevc.live.settings import LIVE, check_together
 from edgevc.settings.toml_file import parse_toml
 from edgevc.settings.toml_writer import change, with_settings
 
@@ -66,7 +66,7 @@ def test_every_recommendation_is_a_valid_configuration():
             for trials in ((), CLEAN_AT_10, [Trial(40.0, 1, 1)]):
                 speeds = [Speed("onnx", hops, p99, 0.02 * p99 / hops) for hops in (1, 2, 4)]
                 found = recommend(LiveConfig(), speeds, Lateness(0.0, late), trials)
-                _check_together(found.config, {})
+                check_together(found.config, {})
 
 
 FILE = """# my board

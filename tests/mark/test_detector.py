@@ -40,7 +40,7 @@ def test_marked_noise_is_found_and_other_noise_is_not():
 def test_the_public_key_alone_is_found():
     found = rows(hiss(5, marked=True))
     assert match(found).score > 2 * THRESHOLD_SHORT
-    assert max(match(found, key=f"another key {i}").score for i in range(20)) < THRESHOLD_SHORT
+    assert all(match(found, key=f"another key {i}").score < THRESHOLD_SHORT for i in range(20))
 
 
 def test_where_the_mark_is():

@@ -138,7 +138,7 @@ def test_a_poisoned_channel_stands_out(net, tmp_path):
     ratios = {layer.name: outliers(layer) for layer in poisoned.layers}
     assert ratios["blocks.2.expand"][0] > 500
     assert ratios["blocks.2.expand"][1] == 5
-    assert max(ratio for name, (ratio, _) in ratios.items() if not name.startswith("blocks.2.")) < 5
+    assert all(ratio < 5 for name, (ratio, _) in ratios.items() if not name.startswith("blocks.2."))
 
 
 def test_weight_figures_are_those_of_their_rounding(net):

@@ -41,7 +41,7 @@ class Device:
 
 async def connected(*devices):
     tasks = [asyncio.create_task(device.mqtt.run()) for device in devices]
-    while not all(device.mqtt.claim._connected for device in devices):
+    while not all(device.mqtt.claim.hears for device in devices):
         await asyncio.sleep(0.01)
     # what was subscribed to is there before what is published next
     await asyncio.sleep(0.5)
@@ -69,7 +69,7 @@ def test_three_devices_that_hear_the_same_command_act_once_in_a_hundred_of_a_hun
             return now
 
         for device in devices:
-            device.mqtt.claim._clock = clock
+            device.mqtt.claim.clock = clock
         tasks = await connected(*devices)
         for _ in range(ROUNDS):
             now += 10.0
@@ -80,7 +80,7 @@ def test_three_devices_that_hear_the_same_command_act_once_in_a_hundred_of_a_hun
 
             await asyncio.gather(*(hear(device, rng.choice((0.0, 0.001, 0.02))) for device in devices))
             # each has seen the claims of all, before the clock goes on
-            while any(device.relay._deciding for device in devices) or seen.count(now) < len(devices) ** 2:
+            while any(device.relay.deciding for device in devices) or seen.count(now) < len(devices) ** 2:
                 await asyncio.sleep(0.001)
         await ended(tasks)
         return devices
@@ -131,29 +131,46 @@ def test_without_a_broker_or_its_leave_everybody_acts(tmp_path, caplog):
     assert "did not come back within 250 ms" in caplog.text
 
 
+class OpenLink:
+    """A broker that takes everything and brings nothing back by itself."""
+
+    def subscribe(self, topic):
+        pass
+
+    def publish(self, topic, payload, qos):
+        return 1
+
+
+def claim_of(device, identity="x"):
+    return json.dumps({"id": identity, "device": device}).encode()
+
+
+async def decided(claim):
+    """What becomes of a command of this relay whose claim comes back at once."""
+    deciding = asyncio.create_task(claim.decide(lamp(id="x")))
+    await asyncio.sleep(0)
+    claim.received(claim_of("pi"))
+    return await deciding
+
+
 def test_a_command_after_a_while_is_a_new_one():
     now = 0.0
-    claim = Claim(None, "house", "pi", lambda: now)
-
-    def outcome(device, identity="x"):
-        future = claim._mine[identity] = asyncio.new_event_loop().create_future()
-        claim.received(json.dumps({"id": identity, "device": device}).encode())
-        future.get_loop().close()
-        return future.result() if future.done() else None
-
-    assert outcome("hall") is None
+    claim = Claim(OpenLink(), "house", "pi", lambda: now)
+    claim.connected()
+    claim.received(claim_of("hall"))
     now = 1.9
-    assert outcome("pi") == "'hall' heard it first"
+    assert asyncio.run(decided(claim)) == "'hall' heard it first"
     now = 2.1
-    assert outcome("pi") == ""
+    assert asyncio.run(decided(claim)) == ""
     # its own next sentence
-    assert outcome("pi") == ""
+    assert asyncio.run(decided(claim)) == ""
 
 
 @pytest.mark.parametrize(
     "payload", [b"", b"[]", b"{}", b'{"id": 1, "device": "a"}', b'{"id": "a", "device": []}', b"[" * 9999]
 )
 def test_what_is_no_claim_is_passed_over(payload):
-    claim = Claim(None, "house", "pi")
+    claim = Claim(OpenLink(), "house", "pi")
+    claim.connected()
     claim.received(payload)
-    assert claim._winner == ""
+    assert asyncio.run(decided(claim)) == ""

@@ -31,7 +31,7 @@ def resolve(*flags, toml=None, folder=None, mode=0o600):
 
 def test_every_field_has_a_setting_and_every_setting_a_field():
     for table in TABLES:
-        fields = {field.name for field in dataclasses.fields(table._into)}
+        fields = {field.name for field in dataclasses.fields(table.into)}
         assert fields == {setting.field for setting in table.settings}
         assert set(table.defaults) == fields
 

@@ -198,22 +198,22 @@ def damages(manifest):
 @pytest.fixture
 def opened(monkeypatch):
     """Collects every path that Python opens, lists, links or makes while `opened.on` is set."""
-    log = [] if not hasattr(sys, "_edgevc_audit") else sys._edgevc_audit
+    log = [] if not hasattr(sys, "edgevc_audit") else sys.edgevc_audit
     log.clear()
-    if not hasattr(sys, "_edgevc_audit"):
+    if not hasattr(sys, "edgevc_audit"):
         # an audit hook cannot be taken away again, so there is one per process
-        sys._edgevc_audit = log
-        sys._edgevc_audit_on = False
+        sys.edgevc_audit = log
+        sys.edgevc_audit_on = False
         watched = ("open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os.remove", "os.symlink", "os.exec")
 
         def hook(event, arguments):
             # an int is a descriptor, opened by an earlier event
-            if sys._edgevc_audit_on and event in watched and not isinstance(arguments[0], int):
+            if sys.edgevc_audit_on and event in watched and not isinstance(arguments[0], int):
                 log.append(arguments[0])
 
         sys.addaudithook(hook)
     yield log
-    sys._edgevc_audit_on = False
+    sys.edgevc_audit_on = False
 
 
 def test_500_damaged_bundles_end_in_model_error(tiny_bundle_path, tmp_path, opened):
@@ -226,7 +226,7 @@ def test_500_damaged_bundles_end_in_model_error(tiny_bundle_path, tmp_path, open
         damage(folder)
         before = sorted(path.name for path in folder.iterdir())
         opened.clear()
-        sys._edgevc_audit_on = True
+        sys.edgevc_audit_on = True
         start = time.perf_counter()
         try:
             ModelBundle.open(folder)
@@ -234,7 +234,7 @@ def test_500_damaged_bundles_end_in_model_error(tiny_bundle_path, tmp_path, open
         except ModelError:
             pass
         finally:
-            sys._edgevc_audit_on = False
+            sys.edgevc_audit_on = False
         slow += [name] if time.perf_counter() - start > TIME_LIMIT_S else []
         outside += [(name, path) for path in opened if not Path(path).is_relative_to(folder)]
         assert sorted(path.name for path in folder.iterdir()) == before, name

@@ -48,7 +48,7 @@ def identity(tmp_path):
 
 def test_the_right_key_opens_it_and_nothing_readable_is_written(tmp_path, zipped, identity, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(trust, "_trusted", set())
+    monkeypatch.setattr(trust, "trusted", set())
     key, recipient = identity
     encrypt(zipped, tmp_path / "model.zip.age", [recipient])
     before = ModelBundle.open(zipped)

@@ -48,7 +48,7 @@ def test_the_command_ends_with_one_line_and_not_with_a_crash(moving, tmp_path):
 
 def test_memory_that_moves_all_the_same_is_noticed_before_it_is_touched(moving, monkeypatch):
     # as if the reader had let the graph through
-    monkeypatch.setattr("edgevc.engines.tflite_file._SHAPE_INPUTS", {})
+    monkeypatch.setattr("edgevc.engines.tflite_file.SHAPE_INPUTS", {})
     take_golden_outputs(moving, "litert")
     graph = load_graph(ModelBundle.open(moving), "encoder", "litert", 1)
     state, hop = graph.new_state(), np.zeros((1, 80), np.float32)

@@ -63,9 +63,9 @@ def test_an_input_that_is_left_out_never_reaches_the_engine():
 
 def test_a_crash_is_told_with_what_was_done_then(monkeypatch):
     crash = "import os, signal\nfrom edgevc.engines import probe\n"
-    crash += "probe._try_onnx = lambda *_: os.kill(os.getpid(), signal.SIGSEGV)"
-    start, call = children._START.split("getattr(", 1)
-    monkeypatch.setattr(children, "_START", f"{start}exec({crash!r}, {{}})\ngetattr({call}")
+    crash += "probe.try_onnx = lambda *_: os.kill(os.getpid(), signal.SIGSEGV)"
+    start, call = children.START.split("getattr(", 1)
+    monkeypatch.setattr(children, "START", f"{start}exec({crash!r}, {{}})\ngetattr({call}")
     with pytest.raises(ModelError, match=r"survive a\.onnx, it ended with SIGSEGV while it was to load a\.onnx"):
         probe_graphs({"a.onnx": b""}, "onnx")
 

@@ -59,7 +59,7 @@ def quick_metrics(monkeypatch):
         "dnsmos": lambda x: {"ovrl": 3.0, "sig": 3.5, "bak": 4.0 + level(x)},
     }
     for name, metric in said.items():
-        monkeypatch.setitem(scoring._METRICS, name, (metric, *scoring._METRICS[name][1:]))
+        monkeypatch.setitem(scoring.METRICS, name, (metric, *scoring.METRICS[name][1:]))
     monkeypatch.setattr(evaluate, "ProcessPoolExecutor", ThreadPoolExecutor)
     monkeypatch.setattr(evaluate.whisper_asr, "unpack", lambda data: None)
     monkeypatch.setattr(evaluate.parts, "ROOM_SECONDS", 2.0)

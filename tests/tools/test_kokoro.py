@@ -46,6 +46,6 @@ def test_every_timbre_says_some_sentences_and_none_is_said_twice(monkeypatch):
 
 def test_a_missing_package_is_told(monkeypatch):
     monkeypatch.setattr(kokoro, "find_spec", lambda name: None)
-    kokoro._vocabulary.cache_clear()
+    kokoro.vocabulary.cache_clear()
     with pytest.raises(UserError, match="--kokoro 0"):
         kokoro.speak("a", np.ones(5) / 5, 1.0)

@@ -68,7 +68,7 @@ def quantized(model, out, **settings):
 def no_clock():
     """Both clocks cost seconds and depend on the machine's load; here nothing is chosen by them."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(pipeline, "_clock", lambda model, outcomes, say: ())
+    patch.setattr(pipeline, "clock_rows", lambda model, outcomes, say: ())
     yield
     patch.undo()
 

@@ -104,9 +104,9 @@ def kitchen(tmp_path, monkeypatch):
             return (tmp_path / "kitchen.wav").read_bytes()
 
     monkeypatch.setattr(word_lists, "Clone", Clone)
-    word_lists._kitchen.cache_clear()
+    word_lists.kitchen_noise.cache_clear()
     yield word_lists.RealKitchen(tmp_path, 5.0)
-    word_lists._kitchen.cache_clear()
+    word_lists.kitchen_noise.cache_clear()
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_a_scene_is_as_loud_as_it_says_and_always_the_same(request, speech, plac
 
 def test_a_room_begins_with_the_sound_itself_and_falls_by_sixty_decibels_in_420_ms():
     room = word_lists.Room()
-    response = word_lists._response(room)
+    response = word_lists.impulse_response(room)
     assert response[:2].sum() == pytest.approx(1, abs=1e-6)
     later = np.cumsum(response[::-1] ** 2)[::-1]
     decibels = 10 * np.log10(later / later[0] + 1e-12)

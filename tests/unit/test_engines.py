@@ -35,7 +35,7 @@ def folder(tiny_bundle_path, tmp_path):
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(trust, "_trusted", set())
+    monkeypatch.setattr(trust, "trusted", set())
     return tmp_path / "cache" / "edgevc" / "trust.json"
 
 
@@ -270,14 +270,14 @@ litert.LitertGraph.run = wrong
 
 def in_child(code):
     """Return the child's program with `code` run before the check."""
-    start, check = children._START.split("getattr(", 1)
+    start, check = children.START.split("getattr(", 1)
     return f"{start}exec({code!r}, {{}})\ngetattr({check}"
 
 
 def test_an_engine_that_computes_wrong_values_is_refused_by_name_and_auto_takes_the_other(
     tiny_bundle, cache, monkeypatch, caplog
 ):
-    monkeypatch.setattr(children, "_START", in_child(WRONG_LITERT))
+    monkeypatch.setattr(children, "START", in_child(WRONG_LITERT))
     with pytest.raises(EngineError, match=r"engine litert .* is refused: .* at most 0\.0001, measured 0\.5"):
         open_graph(tiny_bundle, "encoder", "litert")
     with caplog.at_level(logging.WARNING):
@@ -287,7 +287,7 @@ def test_an_engine_that_computes_wrong_values_is_refused_by_name_and_auto_takes_
 
 
 def test_values_that_are_not_finite_are_never_trusted(tiny_bundle, cache, monkeypatch):
-    monkeypatch.setattr(children, "_START", in_child(WRONG_LITERT.replace("1.5", "float('nan')")))
+    monkeypatch.setattr(children, "START", in_child(WRONG_LITERT.replace("1.5", "float('nan')")))
     with pytest.raises(EngineError, match="engine litert"):
         open_graph(tiny_bundle, "encoder", "litert")
 
@@ -304,7 +304,7 @@ def test_values_that_are_not_finite_are_never_trusted(tiny_bundle, cache, monkey
     ],
 )
 def test_a_child_that_ends_badly_does_no_harm(tiny_bundle, cache, monkeypatch, code, kind, message):
-    monkeypatch.setattr(children, "_START", in_child(code))
+    monkeypatch.setattr(children, "START", in_child(code))
     monkeypatch.setattr(probe, "TIME_LIMIT_S", 2 if "sleep" in code else probe.TIME_LIMIT_S)
     with pytest.raises(kind, match=message):
         trust.measure_in_child(tiny_bundle, "onnx")
@@ -313,7 +313,7 @@ def test_a_child_that_ends_badly_does_no_harm(tiny_bundle, cache, monkeypatch, c
 def test_a_verdict_is_remembered_across_processes(tiny_bundle, cache, monkeypatch):
     open_graph(tiny_bundle, "encoder", "onnx")
     assert [key.split()[0] for key in json.loads(cache.read_text())["verdicts"]] == ["onnx"]
-    monkeypatch.setattr(trust, "_trusted", set())
+    monkeypatch.setattr(trust, "trusted", set())
     monkeypatch.setattr(trust, "measure_in_child", lambda *_: pytest.fail("measured again"))
     open_graph(tiny_bundle, "encoder", "onnx")
 
@@ -332,7 +332,7 @@ def test_a_damaged_cache_is_harmless(tiny_bundle, cache, monkeypatch, damage):
 def test_a_cache_that_cannot_be_written_is_harmless(tiny_bundle, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr(trust, "_trusted", set())
+    monkeypatch.setattr(trust, "trusted", set())
     calls = []
     monkeypatch.setattr(trust, "measure_in_child", lambda *_: calls.append(1) or 0.0)
     for _ in range(3):
@@ -379,7 +379,7 @@ def test_our_readers_see_what_the_official_parsers_see(name):
         data = bundle.read(spec.files["onnx"])
         graph = onnx.load_model_from_string(data).graph
         ours = [onnx_file.message(value) for field, value in onnx_file.fields(memoryview(data)) if field == 7]
-        nodes = [onnx_file._check_node(onnx_file.message(v), "x") for f, v in onnx_file.fields(ours[0]) if f == 1]
+        nodes = [onnx_file.check_node(onnx_file.message(v), "x") for f, v in onnx_file.fields(ours[0]) if f == 1]
         assert [(n.operator, n.inputs, n.outputs) for n in nodes] == [
             (node.op_type, list(node.input), list(node.output)) for node in graph.node
         ]

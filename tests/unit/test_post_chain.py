@@ -283,7 +283,7 @@ class TestFeedbackGuard:
         silence = np.zeros(160, np.float32)
         gains = [guard.process(silence, silence) for _ in range(4_500)]
         assert gains[-1] == 1.0
-        assert max(np.diff(gains)) < 0.07
+        assert np.max(np.diff(gains)) < 0.07
 
     def test_nothing_and_nonsense_do_no_harm(self):
         guard = _core.FeedbackGuard()

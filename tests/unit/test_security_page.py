@@ -16,7 +16,7 @@ def test_the_page_names_the_codes_limits():
         f"| manifest | {MAX_MANIFEST_BYTES >> 20} MiB,",
         f"| {MAX_FILES}, each of {MAX_FILE_BYTES >> 20} MiB, {MAX_TOTAL_BYTES >> 20} MiB together,",
         f"| a tensor | {MAX_ELEMENTS >> 20} Mi elements, {onnx_file.MAX_DIMENSIONS} dimensions |",
-        f"| a graph for ONNX Runtime | {onnx_file._MAX_NODES:,} operators |",
+        f"| a graph for ONNX Runtime | {onnx_file.MAX_NODES:,} operators |",
         f"| {probe.GROWTH_LIMIT_BYTES >> 20} MiB and {probe.GROWTH_PER_FILE_BYTE} times their files,",
         f"| {probe.BUDGET_S:g} s, and {probe.BUDGET_S_PER_MIB:g} s for each MiB of their files, at most "
         f"{probe.MAX_BUDGET_S:g} s;",

@@ -37,11 +37,16 @@ class Claim:
             clock: in seconds.
         """
         self.topic = f"edgevc/claims/{group}"
-        self._link, self._device, self._clock = link, device, clock
+        self._link, self._device, self.clock = link, device, clock
         self._connected = False
         self._mine: dict[str, asyncio.Future[str]] = {}
         self._winner, self._won_at = "", 0.0
         self._late = False
+
+    @property
+    def hears(self) -> bool:
+        """Whether the claims of all are heard."""
+        return self._connected
 
     def connected(self) -> None:
         """Hear the claims of all."""
@@ -83,7 +88,7 @@ class Claim:
             return
         if not isinstance(identity, str) or not isinstance(device, str):
             return
-        now = self._clock()
+        now = self.clock()
         lost = self._winner not in ("", device) and now - self._won_at < WINDOW_SECONDS
         if not lost:
             self._winner, self._won_at = device, now

@@ -46,7 +46,8 @@ def _folder(package: str) -> Path:
 
 
 @cache
-def _vocabulary() -> dict[str, int]:
+def vocabulary() -> dict[str, int]:
+    """Return the phones that the model knows, and their numbers; read once."""
     known: dict[str, int] = json.loads((_folder(PACKAGE) / "data" / "vocab.json").read_text())["vocab"]
     return known
 
@@ -84,7 +85,7 @@ def mixture(rng: np.random.Generator) -> NDArray[np.float64]:
 
 def speak(text: str, shares: NDArray[np.float64], speed: float) -> NDArray[np.float32]:
     """(T,) at SAMPLE_RATE."""
-    said = tokens(text, _vocabulary())[:LONGEST]
+    said = tokens(text, vocabulary())[:LONGEST]
     styles = _styles()
     style = sum(share * styles[name][len(said) - 1] for share, name in zip(shares, STYLES, strict=True))
     inputs = {

@@ -26,7 +26,7 @@ from vctrain.evaluation.systems import Natural
 from vctrain.evaluation.trials import Trial
 
 Metric = Callable[[NDArray[np.float32]], Any]
-_METRICS: dict[str, tuple[Metric, tuple[Callable[..., Any], ...], str]] = {
+METRICS: dict[str, tuple[Metric, tuple[Callable[..., Any], ...], str]] = {
     "words": (metrics.recognise, (metrics.recognise, metrics._recogniser, metrics._decode), "pocketsphinx"),
     "base": (
         whisper_asr.recognise_base,
@@ -51,7 +51,7 @@ _METRICS: dict[str, tuple[Metric, tuple[Callable[..., Any], ...], str]] = {
 
 @cache
 def _version(metric: str) -> str:
-    _, functions, package = _METRICS[metric]
+    _, functions, package = METRICS[metric]
     text = "".join(inspect.getsource(getattr(f, "__wrapped__", f)) for f in functions) + version(package)
     if metric in whisper_asr.RECOGNISERS:
         text += whisper_asr.RECOGNISERS[metric].sha256
@@ -67,7 +67,7 @@ def cached_metric(samples: NDArray[np.float32], metric: str, cache_folder: Path)
     file = cache_folder / f"{metric}-{_version(metric)}" / sound[:2] / f"{sound}.json"
     if file.exists():
         return json.loads(file.read_text())
-    value = _METRICS[metric][0](samples)
+    value = METRICS[metric][0](samples)
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_suffix(f".{os.getpid()}")
     part.write_text(json.dumps(value))
@@ -106,7 +106,7 @@ def score(trial: Trial, cache_folder: Path) -> dict[str, Any]:
     if trial.keep:
         sf.write(trial.keep, np.clip(output, -1, 1), SAMPLE_RATE)
     result: dict[str, Any] = {"level_dbfs": level_dbfs(output)}
-    for metric in sorted(trial.wanted & _METRICS.keys()):
+    for metric in sorted(trial.wanted & METRICS.keys()):
         result[metric] = cached_metric(output, metric, cache_folder)
     if "f0" in trial.wanted:
         contour = metrics.f0(output)

@@ -85,12 +85,13 @@ class RealKitchen:
 
     def add(self, samples: NDArray[np.float32], name: str) -> NDArray[np.float32]:
         """(T,) samples with noise; the same `name` always gets the same piece of it."""
-        noise = looped(_kitchen(self.clones), len(samples), np.random.default_rng(by_hash(name)))
+        noise = looped(kitchen_noise(self.clones), len(samples), np.random.default_rng(by_hash(name)))
         return mix_at_snr(samples, unit_power(noise), self.snr_db)
 
 
 @cache
-def _kitchen(clones: Path) -> NDArray[np.float32]:
+def kitchen_noise(clones: Path) -> NDArray[np.float32]:
+    """Return the recording of a kitchen, mono at 16 kHz; read once."""
     with Clone(clones / KITCHEN_CLONE) as clone:
         sound, rate = sf.read(io.BytesIO(clone.read(KITCHEN_FILE)), dtype="float32", always_2d=True)
     return soxr.resample(sound.mean(1), rate, SAMPLE_RATE).astype(np.float32)
@@ -130,7 +131,7 @@ class Room:
 
     def add(self, samples: NDArray[np.float32], name: str) -> NDArray[np.float32]:
         """(T,) samples in the room, delayed by nothing and as loud as before."""
-        response = _response(self)
+        response = impulse_response(self)
         n = len(samples) + len(response)
         wet = np.fft.irfft(np.fft.rfft(samples, n) * np.fft.rfft(response, n), n)[: len(samples)]
         rms = np.sqrt((samples.astype(np.float64) ** 2).mean() / max((wet**2).mean(), 1e-20))
@@ -138,7 +139,7 @@ class Room:
 
 
 @cache
-def _response(room: Room) -> NDArray[np.float64]:
+def impulse_response(room: Room) -> NDArray[np.float64]:
     """Impulse response that begins with the direct sound."""
     speed = 343.0
     size = np.array(room.size)
