@@ -70,6 +70,7 @@ TITLES = {
     "live_faults": "Half days of a simulated live session under random faults",
     "hostile": "Models made to do harm",
     "before_after": "A hop, the import and the memory before and after all that was made harder to break",
+    "same_samples": "Converted sound before and after all that was moved and made harder to break, bit for bit",
     "high_pass": "The high-pass in front of the model",
     "wyoming_end": "How soon the Wyoming service answers (docs/wyoming.md)",
     "wyoming": "The Wyoming proxy before a real recogniser (docs/wyoming.md)",
