@@ -46,7 +46,7 @@ ELSEWHERE = {
     "convert - -": "tests/test_convert.py",
     "detect --raw": "tests/mark/test_command.py",
     # a model that is made by a training, or encrypted
-    "convert me.wav other.wav --voice kathleen --bundle WORK/models/default": "tests/tools/test_training_steps.py",
+    "convert me.wav other.wav --voice kathleen --bundle WORK/models/default": "tests/tools/test_whole_recipe.py",
     "convert me.wav other.wav --voice slt --bundle model.zip.age": "tests/runtime/test_encrypted_models.py",
 }
 """Beginning of a command to the tests of it."""
