@@ -265,6 +265,11 @@ def state_dir() -> Path | None:
     return _xdg("XDG_STATE_HOME", ".local/state")
 
 
+def data_dir() -> Path | None:
+    """Return the user's folder for what a person has made, XDG_DATA_HOME/edgevc; None where there is no home."""
+    return _xdg("XDG_DATA_HOME", ".local/share")
+
+
 def runtime_dir() -> Path | None:
     """Return the user's folder for sockets, XDG_RUNTIME_DIR; None where the system has none."""
     folder = os.environ.get("XDG_RUNTIME_DIR", "")

@@ -43,7 +43,9 @@ ALLOWED = {
     # signatures and the keys that count
     "signing": {"_core"},
     "engines": {"bundle"},
-    "converter": {"_core", "bundle", "dsp", "engines"},
+    # files of voices, and what they change in a decoder
+    "voices": {"bundle", "engines"},
+    "converter": {"_core", "bundle", "dsp", "engines", "voices"},
     # what was said; the posteriors come from a converter's listener
     "recognition": {"_core", "bundle", "converter", "engines"},
     # the relay is a process of its own: it sees a live session through the control socket's client only
@@ -54,13 +56,13 @@ ALLOWED = {
     # finds the watermark; knows nothing of who puts it there
     "mark": {"audio", "dsp"},
     # many files, in processes of its own
-    "batch": {"audio", "bundle", "convert", "converter", "engines", "mark", "signing"},
+    "batch": {"audio", "bundle", "convert", "converter", "engines", "mark", "signing", "voices"},
     "plot": {"_core", "dsp"},
     "settings": set(),
     "devices": {"_core", "_portaudio", "dsp"},
     # the table of controls; the socket knows a session by what it does, never by its class
     "control": {"settings"},
-    "live": {"_core", "audio", "bundle", "control", "converter", "devices", "dsp", "engines", "settings"},
+    "live": {"_core", "audio", "bundle", "control", "converter", "devices", "dsp", "engines", "settings", "voices"},
     "monitoring": {"control", "live", "settings", "terminal"},
     "terminal": {"control", "live"},
     "board": {
@@ -71,7 +73,7 @@ ALLOWED = {
     "cli": {
         *("", "audio", "batch", "board", "bundle", "control", "convert", "converter", "devices", "dsp", "engines"),
         *("errors", "live", "mark", "monitoring", "plot", "quantize", "recognition", "relay", "settings", "signing"),
-        *("terminal", "wyoming"),
+        *("terminal", "voices", "wyoming"),
     },
     "__main__": {"cli"},
 }

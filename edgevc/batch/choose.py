@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,38 @@ from edgevc.errors import ConfigError
 from edgevc.limits import SEMITONES
 from edgevc.signing.policy import signatures_required
 from edgevc.text import shortened
+from edgevc.voices.library import load_voice, path_of
 
 MAX_CSV_BYTES = 512 << 20
 
 
+class KnownVoices:
+    """The voices that a model can speak: its own, and yours."""
+
+    def __init__(self, model: ModelBundle) -> None:
+        """`model`: will speak."""
+        self._model = model
+        self._names = tuple(voice.name for voice in model.voices)
+
+    def require(self, voice: str) -> None:
+        """Return if it can speak as `voice`.
+
+        Raises:
+            ConfigError: there is no such voice.
+            ModelError: its file is damaged or another model's.
+        """
+        if voice in self._names:
+            return
+        path = path_of(voice)
+        if path is None:
+            raise ConfigError(f"the model has no voice {shortened(voice)}; known: {', '.join(self._names)}")
+        load_voice(path, self._model)
+
+
 def settings_for(
     bundle: str | os.PathLike[str] | None, engine: str, chunk_hops: int = 1, **sound: Any
-) -> tuple[WorkerSettings, tuple[str, ...]]:
-    """Return the workers' settings for a model, and the names of its voices.
+) -> tuple[WorkerSettings, KnownVoices]:
+    """Return the workers' settings for a model, and which voices it can speak.
 
     Args:
         bundle: name or path of the model; None: the default one.
@@ -48,7 +72,7 @@ def settings_for(
         passphrase_file=keys[1],
         **sound,
     )
-    return settings, tuple(voice.name for voice in found.voices)
+    return settings, KnownVoices(found)
 
 
 def read_choices(path: Path, default: Choice) -> dict[str, Choice]:
@@ -91,18 +115,16 @@ def _row(path: Path, line: int, row: list[str], width: int, default: Choice) -> 
     return os.path.normpath(row[0]), Choice(row[1].strip(), pitch)
 
 
-def chooser(
-    default: Choice, rules: Sequence[VoiceRule], listed: Mapping[str, Choice], voices: Collection[str]
-) -> Chooser:
+def chooser(default: Choice, rules: Sequence[VoiceRule], listed: Mapping[str, Choice], voices: KnownVoices) -> Chooser:
     """Return what names the voice of a source: the table, else the first rule that finds its path, else the default.
 
     Raises:
-        ConfigError: a voice is none of the model's.
+        ConfigError: there is no such voice.
+        ModelError: a voice's file is damaged or another model's.
     """
     asked = [default.voice, *(rule.voice for rule in rules), *(choice.voice for choice in listed.values())]
     for voice in dict.fromkeys(asked):
-        if voice not in voices:
-            raise ConfigError(f"the model has no voice {shortened(voice)}; known: {', '.join(voices)}")
+        voices.require(voice)
 
     def choose(source: str) -> Choice:
         found = listed.get(os.path.normpath(source))

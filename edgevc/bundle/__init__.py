@@ -11,7 +11,7 @@ from edgevc.bundle.fields import MAX_DIMENSION, MAX_ELEMENTS
 from edgevc.bundle.manifest import MAX_FILE_BYTES, MAX_MANIFEST_BYTES, MAX_TOTAL_BYTES
 from edgevc.bundle.reader import ModelBundle
 from edgevc.bundle.shipped import shipped_models
-from edgevc.bundle.specs import ConsentRecord, GraphSpec, TensorSpec, Voice, VoiceSpec
+from edgevc.bundle.specs import AdapterLayer, Adapters, ConsentRecord, GraphSpec, TensorSpec, Voice, VoiceSpec
 from edgevc.bundle.writer import pack_golden, write_manifest
 from edgevc.limits import CHUNK_HOPS, ENGINES
 
@@ -23,6 +23,8 @@ __all__ = [
     "MAX_FILE_BYTES",
     "MAX_MANIFEST_BYTES",
     "MAX_TOTAL_BYTES",
+    "AdapterLayer",
+    "Adapters",
     "ConsentRecord",
     "GraphSpec",
     "ModelBundle",

@@ -33,6 +33,7 @@ from edgevc.bundle.fields import (
     broken,
 )
 from edgevc.bundle.specs import (
+    AdaptersSpec,
     ConsentRecord,
     Contents,
     FeatureSpec,
@@ -177,6 +178,20 @@ _MODEL = Record(
     Field("name", NAME, "of the model that the voices were made for"),
     Field("version", NAME, "of that model"),
     Field("width", Integer(1, MAX_DIMENSION), "V, the values of a voice's conditioning"),
+    Field(
+        "graphs_sha256",
+        SHA256,
+        "of that model's graphs: of a line `PATH SHA256` for each of their files, sorted",
+        optional=True,
+    ),
+)
+_ADAPTERS = Record(
+    Field("file", _PATH, "raw little-endian float16, within +-100: see below"),
+    Field("rank", Integer(1, 64), "columns of what is added to a layer's weights"),
+    Field(
+        "layers", Items(Shape(per_hop=False), 1, 256), "outputs and inputs of each Linear layer, in the graph's order"
+    ),
+    Field("offsets", Integer(1, MAX_DIMENSION), "values that are added to the last layer's bias"),
 )
 _ABOUT = (
     Field("manifest_sha256", SHA256, "of manifest.json itself, taken with these 64 digits replaced by 64 dashes"),
@@ -248,6 +263,7 @@ _SECTIONS = {
     "voices": Field("voices", _VOICES, "who can speak"),
     "golden": Field("golden", _GOLDEN, "what every engine must reproduce"),
     "model": Field("model", _MODEL, "the model whose decoder takes these voices"),
+    "adapters": Field("adapters", _ADAPTERS, "what the voices change in that decoder", optional=True),
     "phones": Field("phones", _PHONES, "names of the columns of the encoder's `phones`"),
 }
 _MAY_NAME_PHONES = Field("phones", _PHONES, _SECTIONS["phones"].help, optional=True)
@@ -274,7 +290,7 @@ KINDS = {
         ("decoder",),
         free_graphs=True,
     ),
-    "voice": BundleKind("voices for a model that lies elsewhere", _sections("model", "voices")),
+    "voice": BundleKind("voices for a model that lies elsewhere", _sections("model", "adapters", "voices")),
 }
 
 
@@ -330,6 +346,7 @@ def _contents(kind: str, found: Mapping[str, Any]) -> Contents:
         graphs=graphs,
         phones=found.get("phones") or (),
         model=_made(ModelReference, found.get("model")),
+        adapters=_adapters(found.get("adapters"), files),
         voices_file=_in(files, voices["file"], "manifest.voices.file") if voices else "",
         voices=tuple(map(_voice, voices["list"])) if voices else (),
         golden=GoldenSpec(golden["n_hops"], golden["tolerance"]) if golden else None,
@@ -361,6 +378,13 @@ def _listed(entries: tuple[dict[str, Any], ...]) -> dict[str, FileEntry]:
     if total > MAX_TOTAL_BYTES:
         raise ModelError(f"the files of a bundle have at most {MAX_TOTAL_BYTES} bytes together, got {total}")
     return files
+
+
+def _adapters(values: Mapping[str, Any] | None, files: Mapping[str, FileEntry]) -> AdaptersSpec | None:
+    if values is None:
+        return None
+    _in(files, values["file"], "manifest.adapters.file")
+    return AdaptersSpec(**values)
 
 
 def _in(files: Mapping[str, FileEntry], path: str, where: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from edgevc.bundle.adapters import read_adapters
 from edgevc.bundle.archive import READ_ERRORS, Archive, Source, open_source
 from edgevc.bundle.fields import SHA256
 from edgevc.bundle.manifest import MAX_MANIFEST_BYTES, read_contents
@@ -84,6 +85,9 @@ class ModelBundle:
         for listed in contents.files:
             self.read(listed)
         self._voice_table = self._read_voices()
+        self._adapters = None
+        if contents.adapters is not None:
+            self._adapters = read_adapters(contents.adapters, self.read(contents.adapters.file), self.sha256)
         self._golden_values = (
             _floats(self.read(contents.golden_file), contents.golden_file) if contents.golden_file else _NOTHING
         )
@@ -164,6 +168,13 @@ class ModelBundle:
     def decrypted(self) -> bytes | None:
         """The .zip's bytes where the file holds them encrypted; None for all other bundles."""
         return self._source.content if isinstance(self._source, Archive) else None
+
+    @property
+    def graphs_sha256(self) -> str:
+        """Of the graphs alone: what a voice that was made for this model depends on, whatever is said of it."""
+        paths = sorted({path for graph in self.graphs.values() for path in graph.files.values()})
+        lines = [f"{path} {self._contents.files[path].sha256}\n" for path in paths]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     @property
     def features(self) -> FeatureSpec:
@@ -282,7 +293,7 @@ class ModelBundle:
         """
         for spec in self.voices:
             if spec.name == name:
-                return Voice(spec, self._voice_table[spec.row : spec.row + 1])
+                return Voice(spec, self._voice_table[spec.row : spec.row + 1], self._adapters)
         known = ", ".join(spec.name for spec in self.voices) or "none"
         raise ModelError(f"bundle {self.name} has no voice {name!r}; known: {known}")
 

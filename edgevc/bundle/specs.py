@@ -153,12 +153,36 @@ class VoiceSpec:
 
 
 @dataclass(frozen=True)
+class AdapterLayer:
+    """What is added to the weights of one Linear layer: up @ down."""
+
+    up: FloatArray
+    """(outputs, rank)."""
+    down: FloatArray
+    """(rank, inputs)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Adapters:
+    """What a voice changes in the decoder of the model that it was made for."""
+
+    layers: tuple[AdapterLayer, ...]
+    """One for each Linear layer of the decoder, in the order of the graph."""
+    offsets: FloatArray
+    """Added to the last layer's bias."""
+    sha256: str
+    """Of the manifest of the voice's file: names them."""
+
+
+@dataclass(frozen=True)
 class Voice:
     """A voice with its conditioning."""
 
     spec: VoiceSpec
     conditioning: FloatArray
     """(1, V), the decoder's `voice` input; read-only."""
+    adapters: Adapters | None = None
+    """Of a voice that was made by `edgevc voice make`; None for a model's own."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +211,25 @@ class ModelReference:
     version: str
     width: int
     """Of the decoder's `voice` input."""
+    graphs_sha256: str | None = None
+    """See `edgevc.bundle.ModelBundle.graphs_sha256`; None where any model of the name and version will do."""
+
+
+@dataclass(frozen=True)
+class AdaptersSpec:
+    """Where a voice's adapters lie, and their sizes."""
+
+    file: str
+    rank: int
+    layers: tuple[tuple[int, int], ...]
+    """Outputs and inputs of each Linear layer."""
+    offsets: int
+    """Values that are added to the last bias."""
+
+    @property
+    def n_values(self) -> int:
+        """Values in the file."""
+        return sum(self.rank * (outputs + inputs) for outputs, inputs in self.layers) + self.offsets
 
 
 @dataclass(frozen=True)
@@ -218,6 +261,7 @@ class Contents:
     graphs: Mapping[str, GraphSpec]
     phones: tuple[str, ...]
     model: ModelReference | None
+    adapters: AdaptersSpec | None
     voices_file: str
     """Empty where the bundle has no voices."""
     voices: tuple[VoiceSpec, ...]

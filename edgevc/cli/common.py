@@ -84,7 +84,9 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 
 def add_voice_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose a voice and how it speaks."""
-    parser.add_argument("--voice", metavar="NAME", help="target voice; `edgevc voices` lists them")
+    parser.add_argument(
+        "--voice", metavar="NAME", help="target voice; `edgevc voices` lists them; or a file, NAME.voice"
+    )
     parser.add_argument(
         "--pitch", type=float, default=0.0, metavar="SEMITONES", help="raise or lower the pitch, -24 to 24 (default 0)"
     )

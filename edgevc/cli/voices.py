@@ -9,8 +9,10 @@ from dataclasses import asdict
 from edgevc.bundle import ModelBundle, shipped_models
 from edgevc.cli.common import MODEL_HELP, add_json, help_text
 from edgevc.cli.model_figures import consent_text, model_figures, quality
+from edgevc.cli.own_voices import own_figures, own_line
 from edgevc.errors import ConfigError, ModelError
 from edgevc.text import printable
+from edgevc.voices.library import folder, installed
 
 _EXAMPLES = """\
   edgevc voices
@@ -34,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         listed = {
             "models": [model_figures(model) | {"quality": dict(model.quality)} for model in models],
             "voices": [asdict(voice) for voice in bundle.voices],
+            "own": [own_figures(path, bundle) for path in installed().values()],
         }
         print(json.dumps(listed, indent=1))
         return 0
@@ -51,4 +54,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{'':10s} consent: {printable(voice.consent)}")
         if voice.consent_record is not None:
             print(f"{'':10s} {consent_text(voice.consent_record)}")
+    own = installed()
+    if own:
+        print(f"\nyour own voices, in {printable(str(folder()))}:")
+    for path in own.values():
+        print(own_line(path, bundle))
     return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgevc import _core
-from edgevc.bundle import ModelBundle
+from edgevc.bundle import ModelBundle, Voice
 from edgevc.dsp.feature_config import FeatureConfig
 from edgevc.dsp.features import LogMel
 from edgevc.errors import ModelError
@@ -47,3 +47,17 @@ def require_fit(bundle: ModelBundle) -> None:
             f"the decoder of {bundle.name} must take {_core.PitchMapper.n_features} values of pitch for each hop, got "
             f"{width}; update edgevc or export the model again"
         )
+
+
+def require_speakable(voice: Voice) -> None:
+    """Return if this version of edgevc can speak at a voice's pitch.
+
+    Raises:
+        ModelError: its mean is outside what the core takes.
+    """
+    try:
+        _core.PitchMapper(voice.spec.log2_f0_mean, 0.0)
+    except (ValueError, OverflowError) as error:
+        raise ModelError(
+            f"voice {voice.spec.name} does not fit this version of edgevc: {error}; make it again"
+        ) from error

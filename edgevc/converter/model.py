@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from edgevc.arrays import as_mono_float32, require_finite
 from edgevc.bundle import ModelBundle, Voice
-from edgevc.converter.fits import require_fit
+from edgevc.converter.fits import require_fit, require_speakable
 from edgevc.converter.listener import Listener
+from edgevc.converter.own_decoders import OwnDecoders
 from edgevc.converter.speaker import Speaker, warn_unless_marked
 from edgevc.converter.stream import ConverterStream
 from edgevc.converter.voice_settings import VoiceSettings
@@ -19,6 +20,7 @@ from edgevc.dsp.resample import resample
 from edgevc.engines import Graph, choose_engine, load_graph
 from edgevc.errors import ConfigError, ModelError
 from edgevc.limits import CHUNK_HOPS, LARGEST_SAMPLE, SAMPLE_RATE
+from edgevc.voices.library import find_voice
 
 _DEFAULT = VoiceSettings()
 
@@ -84,6 +86,7 @@ class VoiceConverter:
     def _take(self, bundle: ModelBundle, encoder: Graph, decoder: Graph) -> None:
         self.bundle, self.encoder, self.decoder = bundle, encoder, decoder
         self.engine, self.chunk_hops = encoder.engine, encoder.chunk_hops
+        self._own = OwnDecoders(bundle, encoder.engine, encoder.chunk_hops)
 
     def __enter__(self) -> VoiceConverter:
         """Return the converter."""
@@ -132,12 +135,30 @@ class VoiceConverter:
         return tuple(voice.name for voice in self.bundle.voices)
 
     def voice(self, voice: str | Voice | None = None) -> Voice:
-        """Return a voice of the bundle by its name, the first where None; a `Voice` is taken as it is.
+        """Return a voice by its name, the bundle's first where None; a `Voice` is taken as it is.
+
+        A name may also be one of a voice of your own, which lies in `edgevc.voices.library.folder()`, or a path that
+        ends in .voice.
 
         Raises:
-            ModelError: the bundle has no such voice.
+            ModelError: there is no such voice, or it was made for another model.
         """
-        return voice if isinstance(voice, Voice) else self.bundle.voice(voice or self.voices[0])
+        if isinstance(voice, Voice):
+            return voice
+        found = find_voice(voice or self.voices[0], self.bundle)
+        require_speakable(found)
+        return found
+
+    def decoder_of(self, voice: Voice) -> Graph:
+        """Return the decoder that speaks as `voice`: the model's, or one with the voice's adapters.
+
+        The latter is made at the first call, in a tenth of a second on a PC, and kept: a thread that must not wait asks
+        for what another has asked for before.
+
+        Raises:
+            ModelError: the voice was made for another decoder.
+        """
+        return self.decoder if voice.adapters is None else self._own.decoder(voice.adapters)
 
     def listener(self, *, high_pass: bool = True) -> Listener:
         """Start the half that hears: samples to content, phones and pitch; see `Listener`."""
@@ -150,7 +171,8 @@ class VoiceConverter:
             ModelError: the bundle has no such voice.
         """
         warn_unless_marked(settings)
-        return Speaker(self.bundle, self.decoder, self.voice(voice), settings)
+        found = self.voice(voice)
+        return Speaker(self.bundle, self.decoder_of(found), found, settings)
 
     def stream(
         self, voice: str | Voice | None = None, settings: VoiceSettings = _DEFAULT, *, high_pass: bool = True
@@ -158,7 +180,8 @@ class VoiceConverter:
         """Start a stream that speaks as `voice`.
 
         Args:
-            voice: a name from the bundle, or a voice that did not come with it; None: the bundle's first.
+            voice: a name from the bundle, a voice that did not come with it, or such a voice's name or path; None: the
+                bundle's first. See `voice`.
             settings: pitch, formants, gain, gate and watermark.
             high_pass: False where the input has been through a high-pass already, see `Listener`.
 

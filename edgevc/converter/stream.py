@@ -151,7 +151,7 @@ class ConverterStream:
         twin.__dict__.update(self.__dict__)
         twin.converter = converter
         twin.listener = self.listener.fork(converter.encoder)
-        twin.speaker = self.speaker.fork(converter.decoder, target)
+        twin.speaker = self.speaker.fork(converter.decoder_of(target), target)
         twin._heard = None
         twin._chunk_samples = twin.listener.chunk_samples
         return twin

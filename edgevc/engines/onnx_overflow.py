@@ -37,7 +37,7 @@ def may_overflow() -> bool:
 def with_own_weights(data: bytes) -> bytes:
     """Return an ONNX file in which no two operators read the same int8 constant; a damaged one as it is."""
     try:
-        pieces = [_field(7, _unshared(message(value))) if field == 7 else raw for field, value, raw in spans(data)]
+        pieces = [field_bytes(7, _unshared(message(value))) if field == 7 else raw for field, value, raw in spans(data)]
     except DamageError:
         # the engine says what is wrong with it
         return data
@@ -54,13 +54,14 @@ def _unshared(graph: memoryview) -> bytes:
             continue
         node, renamed = _own_inputs(message(value), taken)
         if renamed:
-            pieces[-1] = _field(1, node)
+            pieces[-1] = field_bytes(1, node)
         for name, new in renamed.items():
             tensor = constants[name]
             parts = [
-                _field(8, new.encode()) if part == 8 else span for part, _, span in spans(tensor or memoryview(b""))
+                field_bytes(8, new.encode()) if part == 8 else span
+                for part, _, span in spans(tensor or memoryview(b""))
             ]
-            pieces.append(_field(5, b"".join(parts)))
+            pieces.append(field_bytes(5, b"".join(parts)))
     return b"".join(pieces)
 
 
@@ -86,11 +87,11 @@ def _own_inputs(node: memoryview, taken: dict[str, int]) -> tuple[bytes, dict[st
             taken[name] += 1
             if taken[name] > 1:
                 renamed[name] = f"{name}/{taken[name]}"
-                pieces[-1] = _field(1, renamed[name].encode())
+                pieces[-1] = field_bytes(1, renamed[name].encode())
     return b"".join(pieces), renamed
 
 
-def _field(number: int, data: bytes) -> bytes:
+def field_bytes(number: int, data: bytes) -> bytes:
     """Return a field with a length, as it lies in a file."""
     return bytes([number << 3 | 2]) + _varint(len(data)) + data
 

@@ -60,11 +60,11 @@ class TfliteGraph:
     outputs: dict[str, tuple[int, tuple[int, ...]]]
 
 
-class _DamageError(Exception):
+class DamageError(Exception):
     """The bytes are no FlatBuffer of the expected kind."""
 
 
-class _Buffer:
+class FlatBuffer:
     """Bounds-checked reads; positions are byte offsets in the file."""
 
     def __init__(self, data: bytes) -> None:
@@ -74,8 +74,9 @@ class _Buffer:
         self._items_left = len(data)
 
     def number(self, kind: str, at: int) -> int:
+        """Return the number of this `struct` kind at a position."""
         if not 0 <= at <= len(self.data) - struct.calcsize(kind):
-            raise _DamageError(f"byte {at} lies outside the file's {len(self.data)}")
+            raise DamageError(f"byte {at} lies outside the file's {len(self.data)}")
         return int(struct.unpack_from("<" + kind, self.data, at)[0])
 
     def follow(self, at: int) -> int:
@@ -86,7 +87,7 @@ class _Buffer:
         """Return the position of a table's field, 0 where it is left out."""
         self._n_left -= 1
         if self._n_left < 0:
-            raise _DamageError(f"it has more than {_MAX_TABLES} entries")
+            raise DamageError(f"it has more than {_MAX_TABLES} entries")
         vtable = table - self.number("i", table)
         if 4 + 2 * index >= self.number("H", vtable):
             return 0
@@ -94,6 +95,7 @@ class _Buffer:
         return table + offset if offset else 0
 
     def scalar(self, table: int, index: int, kind: str) -> int:
+        """Return a table's number, 0 where it is left out."""
         at = self.field(table, index)
         return self.number(kind, at) if at else 0
 
@@ -105,25 +107,28 @@ class _Buffer:
         start = self.follow(at)
         length = self.number("I", start)
         if length * item_bytes > len(self.data) - start - 4:
-            raise _DamageError(f"a list of {length} items at byte {start} does not fit into the file")
+            raise DamageError(f"a list of {length} items at byte {start} does not fit into the file")
         return start + 4, length
 
     def _list(self, table: int, index: int) -> tuple[int, int]:
         start, length = self.vector(table, index, 4)
         self._items_left -= length
         if length > _MAX_TABLES or self._items_left < 0:
-            raise _DamageError(f"its lists have too many items, {length} at byte {start}")
+            raise DamageError(f"its lists have too many items, {length} at byte {start}")
         return start, length
 
     def tables(self, table: int, index: int) -> list[int]:
+        """Return the positions of the tables in a list."""
         start, length = self._list(table, index)
         return [self.follow(start + 4 * i) for i in range(length)]
 
     def integers(self, table: int, index: int) -> tuple[int, ...]:
+        """Return a list of int32."""
         start, length = self._list(table, index)
         return struct.unpack_from(f"<{length}i", self.data, start) if length else ()
 
     def text(self, table: int, index: int) -> str:
+        """Return the first 200 bytes of a string."""
         start, length = self.vector(table, index, 1)
         return self.data[start : start + min(length, 200)].decode("utf-8", "replace")
 
@@ -140,14 +145,14 @@ def read_tflite(data: bytes, path: str, signature: str) -> TfliteGraph:
         ModelError: the file is damaged, lacks the signature, or holds what a streaming graph does not need.
     """
     try:
-        return _read(_Buffer(data), path, signature)
-    except _DamageError as error:
+        return _read(FlatBuffer(data), path, signature)
+    except DamageError as error:
         raise ModelError(f"{path} is not a whole .tflite file: {error}; download or export it again") from error
 
 
-def _read(buffer: _Buffer, path: str, signature: str) -> TfliteGraph:
+def _read(buffer: FlatBuffer, path: str, signature: str) -> TfliteGraph:
     if buffer.data[4:8] != b"TFL3":
-        raise _DamageError("its mark is not TFL3")
+        raise DamageError("its mark is not TFL3")
     model = buffer.follow(0)
     if buffer.field(model, 8) or buffer.field(model, 9):
         raise ModelError(f"{path} must hold its weights itself, got external buffers; export it as one file")
@@ -162,7 +167,7 @@ def _read(buffer: _Buffer, path: str, signature: str) -> TfliteGraph:
     chosen = found[signature]
     index = buffer.scalar(chosen, 4, "I")
     if index >= len(subgraphs):
-        raise _DamageError(f"signature {signature} names graph {index} of {len(subgraphs)}")
+        raise DamageError(f"signature {signature} names graph {index} of {len(subgraphs)}")
     shapes = _check_subgraph(buffer, subgraphs[index], codes, sizes, path)
 
     def tensors(field: int, declared: tuple[int, ...]) -> dict[str, tuple[int, tuple[int, ...]]]:
@@ -170,7 +175,7 @@ def _read(buffer: _Buffer, path: str, signature: str) -> TfliteGraph:
         for table in buffer.tables(chosen, field):
             name, tensor = buffer.text(table, 0), buffer.scalar(table, 1, "I")
             if tensor not in declared or name in named:
-                raise _DamageError(f"signature {signature} names {name!r} as tensor {tensor}")
+                raise DamageError(f"signature {signature} names {name!r} as tensor {tensor}")
             if shapes[tensor][0] != _FLOAT32:
                 raise ModelError(f"{path}: {name} must be float32; export the model again")
             named[name] = (tensor, shapes[tensor][1])
@@ -183,7 +188,7 @@ def _read(buffer: _Buffer, path: str, signature: str) -> TfliteGraph:
     )
 
 
-def _operator(buffer: _Buffer, table: int, path: str) -> int:
+def _operator(buffer: FlatBuffer, table: int, path: str) -> int:
     # Numbers up to 127 stood in the first field before schema version 3a; readers take the larger of the two.
     code = max(buffer.scalar(table, 0, "b"), buffer.scalar(table, 3, "i"))
     if code not in _OPERATORS or buffer.field(table, 1):
@@ -194,19 +199,19 @@ def _operator(buffer: _Buffer, table: int, path: str) -> int:
     return code
 
 
-def _buffer_size(buffer: _Buffer, table: int) -> int:
+def _buffer_size(buffer: FlatBuffer, table: int) -> int:
     offset, size = buffer.scalar(table, 1, "Q"), buffer.scalar(table, 2, "Q")
     if offset <= 1:
         # 0 and 1 stand for "not used"
         return buffer.vector(table, 0, 1)[1]
     # ai_edge_quantizer puts the weights behind the FlatBuffer
     if offset + size > len(buffer.data):
-        raise _DamageError(f"a buffer of {size} bytes at {offset} lies outside the file")
+        raise DamageError(f"a buffer of {size} bytes at {offset} lies outside the file")
     return size
 
 
 def _check_subgraph(
-    buffer: _Buffer, subgraph: int, codes: list[int], sizes: list[int], path: str
+    buffer: FlatBuffer, subgraph: int, codes: list[int], sizes: list[int], path: str
 ) -> list[tuple[int, tuple[int, ...]]]:
     """Check every index that the engine will follow; return type and shape of every tensor."""
     tensors: list[tuple[int, tuple[int, ...]]] = []
@@ -218,7 +223,7 @@ def _check_subgraph(
         tensors.append((kind, shape))
     for field in (1, 2):
         if any(not 0 <= index < len(tensors) for index in buffer.integers(subgraph, field)):
-            raise _DamageError("an input or output names a tensor that is not there")
+            raise DamageError("an input or output names a tensor that is not there")
     constants.difference_update(buffer.integers(subgraph, 1))
     operators = buffer.tables(subgraph, 3)
     for table in operators:
@@ -228,7 +233,7 @@ def _check_subgraph(
     return tensors
 
 
-def _check_tensor(buffer: _Buffer, table: int, sizes: list[int], path: str) -> tuple[int, tuple[int, ...], bool]:
+def _check_tensor(buffer: FlatBuffer, table: int, sizes: list[int], path: str) -> tuple[int, tuple[int, ...], bool]:
     """Return a tensor's type and shape, and whether what it holds stands in the file."""
     shape, kind = buffer.integers(table, 0), buffer.scalar(table, 1, "b")
     if kind not in _BITS:
@@ -242,29 +247,29 @@ def _check_tensor(buffer: _Buffer, table: int, sizes: list[int], path: str) -> t
         )
     stored = buffer.scalar(table, 2, "I")
     if stored >= len(sizes):
-        raise _DamageError(f"a tensor names buffer {stored} of {len(sizes)}")
+        raise DamageError(f"a tensor names buffer {stored} of {len(sizes)}")
     if buffer.field(table, 6) or buffer.field(table, 9) or buffer.scalar(table, 5, "b"):
         raise ModelError(f"{path} must not hold sparse, variant or variable tensors; export the model again")
     n_elements = math.prod(shape)
     needed = -(-n_elements * _BITS[kind] // 8)
     if sizes[stored] and sizes[stored] < needed:
-        raise _DamageError(f"a tensor needs {needed} bytes, its buffer has {sizes[stored]}")
+        raise DamageError(f"a tensor needs {needed} bytes, its buffer has {sizes[stored]}")
     return kind, shape, bool(sizes[stored]) or not n_elements
 
 
 def _check_operator(
-    buffer: _Buffer, table: int, codes: list[int], n_tensors: int, constants: set[int], path: str
+    buffer: FlatBuffer, table: int, codes: list[int], n_tensors: int, constants: set[int], path: str
 ) -> None:
     """Check what an operator reads and writes; `constants` are the tensors that stand in the file."""
     number = buffer.scalar(table, 0, "I")
     if number >= len(codes):
-        raise _DamageError("an operator's code is not there")
+        raise DamageError("an operator's code is not there")
     code = codes[number]
     inputs, outputs = buffer.integers(table, 1), buffer.integers(table, 2)
     if any(not -1 <= index < n_tensors for index in inputs) or any(not 0 <= index < n_tensors for index in outputs):
-        raise _DamageError("an operator names a tensor that is not there")
+        raise DamageError("an operator names a tensor that is not there")
     if any(index == -1 and at not in _OPTIONAL_INPUTS.get(code, ()) for at, index in enumerate(inputs)):
-        raise _DamageError(f"an input of {_OPERATORS[code]} is left out")
+        raise DamageError(f"an input of {_OPERATORS[code]} is left out")
     for at in SHAPE_INPUTS.get(code, ()):
         if at < len(inputs) and inputs[at] >= 0 and inputs[at] not in constants:
             raise ModelError(
@@ -273,13 +278,13 @@ def _check_operator(
             )
 
 
-def _show_only(buffer: _Buffer, model: int, subgraph: int) -> bytes:
+def _show_only(buffer: FlatBuffer, model: int, subgraph: int) -> bytes:
     """Return the file with `subgraph` as its only graph and without signatures, which would name the others."""
     content = bytearray(buffer.data)
     first, _ = buffer.vector(model, 2, 4)
     # Offsets count from where they stand and are unsigned, so the graph must come after the list.
     if subgraph <= first:
-        raise _DamageError("a graph stands before the list of graphs")
+        raise DamageError("a graph stands before the list of graphs")
     struct.pack_into("<II", content, first - 4, 1, subgraph - first)
     signatures, _ = buffer.vector(model, 7, 4)
     struct.pack_into("<I", content, signatures - 4, 0)

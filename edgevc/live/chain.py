@@ -83,7 +83,11 @@ class Converter(Protocol):
         """See `VoiceConverter.voices`."""
         ...
 
-    def stream(self, voice: str, settings: VoiceSettings = ...) -> Stream:
+    def decoder_of(self, voice: Voice) -> object:
+        """See `VoiceConverter.decoder_of`."""
+        ...
+
+    def stream(self, voice: str | Voice, settings: VoiceSettings = ...) -> Stream:
         """See `VoiceConverter.stream`."""
         ...
 
@@ -105,26 +109,29 @@ class VoiceChain:
         voice: str,
         config: LiveConfig,
         taps: Sequence[Tap] = (),
+        introduced: Mapping[str, Voice] | None = None,
     ) -> None:
         """Start.
 
         Args:
             converters: hops per call to the converter that takes so many; `chunk_hops` must be one of them.
             chunk_hops: to begin with.
-            voice: one of the bundle's.
+            voice: one of the bundle's, or of those that are introduced.
             config: mode, pitch, gain, equaliser, feedback guard and overload policy are taken from it.
             taps: are given every chunk.
+            introduced: see `introduce`.
         """
+        self._introduced: dict[str, Voice] = dict(introduced or {})
         self._converters = converters
         self._converter = converters[chunk_hops]
-        self.voice = voice
+        self.voice = voice  # makes its decoder, where it is not the model's
         self.mode = config.mode
         self.listening = config.listening
         self.semitones = config.semitones
         self.gain_db = config.gain_db
         # the gain is the chain's own, behind the fades
         settings = VoiceSettings(config.semitones, config.formant_semitones, gate=config.gate, mark=config.mark)
-        self._stream = self._converter.stream(voice, settings)
+        self._stream = self._converter.stream(self._introduced.get(voice, voice), settings)
         self._now_voice, self._now_semitones, self._now_gain_db = voice, config.semitones, config.gain_db
         # during a change of voice: who speaks less and less
         self._leaving: Stream | None = None
@@ -149,7 +156,6 @@ class VoiceChain:
         self._guard = _core.FeedbackGuard() if config.feedback_guard else None
         self._guard_gain = _core.FadeGain(FADE_LENGTH)
 
-        self._introduced: dict[str, Voice] = {}
         self._taps = tuple(taps)
         self._position = 0
         self.input_level = Level()
@@ -199,6 +205,27 @@ class VoiceChain:
     def silent(self) -> bool:
         """Whether nothing is to be heard, nor still dying away, and nobody listens."""
         return self.mode == "mute" and not self.listening and self._fades.died_away and self._backing is None
+
+    @property
+    def voice(self) -> str:
+        """The target voice; a new one is spoken from the next chunk on.
+
+        Whoever sets one that has a decoder of its own waits until that is made, so that the worker need not.
+        """
+        return self._voice
+
+    @voice.setter
+    def voice(self, voice: str) -> None:
+        target = self._introduced.get(voice)
+        if target is not None and target.adapters is not None:
+            for converter in self._converters.values():
+                converter.decoder_of(target)
+        self._voice = voice
+
+    @property
+    def introduced(self) -> Mapping[str, Voice]:
+        """The voices that are not in the bundle, by name."""
+        return self._introduced
 
     def introduce(self, voice: Voice) -> None:
         """Let the name of a voice that is not in the bundle mean it; from any thread."""

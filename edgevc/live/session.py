@@ -19,7 +19,7 @@ from edgevc.limits import SAMPLE_RATE
 from edgevc.live.chain import Converter, VoiceChain
 from edgevc.live.clock import Clock, SystemClock
 from edgevc.live.config import LiveConfig
-from edgevc.live.converters import load_converters, warm_up
+from edgevc.live.converters import load_converters, own_voices, warm_up
 from edgevc.live.device_link import STEP_SECONDS, DeviceLink
 from edgevc.live.hang_watch import HangWatch
 from edgevc.live.meters import Meters
@@ -105,7 +105,9 @@ class LiveSession:
         self._clock = clock or SystemClock()
         self._converters = load_converters(config) if converters is None else converters
         self._config = config = with_hops_of(config, self._converters)
-        self.voices = tuple(self._converters[config.chunk_hops].voices)
+        first = self._converters[config.chunk_hops]
+        wanted, own = own_voices(first, config.voice)
+        self.voices = (*first.voices, *(name for name in own if name not in first.voices))
         """Names that may be switched to; the first is the default."""
         self._meters = Meters()
         self._recorder = None
@@ -114,8 +116,8 @@ class LiveSession:
             wet = Provenance.of_conversion(made_with, marked=config.mark)
             self._recorder = Recorder(config.record, SAMPLE_RATE, provenances=(Provenance.of_recording(), wet))
         taps = taps if self._recorder is None else (self._recorder, *taps)
-        voice = config.voice or self.voices[0]
-        self._chain = VoiceChain(self._converters, config.chunk_hops, voice, config, taps)
+        voice = wanted or self.voices[0]
+        self._chain = VoiceChain(self._converters, config.chunk_hops, voice, config, taps, own)
         self._stop = threading.Event()
         self.link = DeviceLink(open_port or _device_of(config), self._schedule, self._clock, self._stop)
         """The device and its scheduler, while they are there; for who wants to look."""
@@ -146,7 +148,8 @@ class LiveSession:
             from edgevc.devices.virtual_mic import virtual_microphone
 
             self._parts.enter_context(virtual_microphone(self._config.output))
-        warm_up(self._converters, self._config.chunk_hops, self._chain.voice)
+        voice = self._chain.voice
+        warm_up(self._converters, self._config.chunk_hops, self._chain.introduced.get(voice, voice))
         settle()
         self.link.connect()
         self._state = "live"

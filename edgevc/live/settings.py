@@ -47,7 +47,13 @@ SETTINGS = (
         "voice",
         "a built-in model, or path to a model folder or .zip; none: the model default",
     ),
-    Setting("voice", "--voice", Text(), "voice", "target voice, `edgevc voices` lists them; none: the model's first"),
+    Setting(
+        "voice",
+        "--voice",
+        Text(),
+        "voice",
+        "target voice, `edgevc voices` lists them, or a .voice file; none: the model's first",
+    ),
     Setting("engine", "--engine", Choice(("auto", *ENGINES)), "voice", "inference engine; auto: LiteRT first"),
     Setting(
         "chunk_hops",

@@ -17,10 +17,11 @@ import pytest
 import edgevc
 from edgevc.audio.reader import read_audio
 from edgevc.batch import Mapper, convert_many
-from edgevc.batch.choose import chooser, read_choices, settings_for
+from edgevc.batch.choose import KnownVoices, chooser, read_choices, settings_for
 from edgevc.batch.manifest import Manifest, hidden_name, verify
 from edgevc.batch.plan import MANIFEST, Choice, make_plan, voice_rule
 from edgevc.batch.run import Batch
+from edgevc.bundle import ModelBundle
 from edgevc.errors import AudioFileError, ConfigError, OutputError, SessionError
 
 SENTENCE = Path(__file__).resolve().parents[2] / "examples" / "sentence.wav"
@@ -337,7 +338,7 @@ def test_voices_by_expression_and_by_table(tmp_path, corpus):
     table = tmp_path / "voices.csv"
     table.write_text(f"file,voice,pitch\n{corpus}/speaker0/0.wav,bdl,2.5\n{corpus}/./speaker0/3.wav,kathleen,\n")
     choices = read_choices(table, Choice("slt", 1.0))
-    choose = chooser(Choice("slt", 1.0), [voice_rule(r"speaker2/=anon")], choices, ("slt", "bdl", "kathleen", "anon"))
+    choose = chooser(Choice("slt", 1.0), [voice_rule(r"speaker2/=anon")], choices, KnownVoices(ModelBundle.default()))
     assert choose(f"{corpus}/speaker0/0.wav") == Choice("bdl", 2.5)
     assert choose(f"{corpus}/speaker0/3.wav") == Choice("kathleen", 1.0)
     assert choose(f"{corpus}/speaker2/2.wav") == Choice("anon", 1.0)
@@ -358,7 +359,7 @@ def test_a_wrong_table_is_named_with_its_line(tmp_path, text, rule):
     table = tmp_path / "voices.csv"
     table.write_text(text)
     with pytest.raises(ConfigError, match=re.escape(rule)):
-        chooser(Choice("slt"), [], read_choices(table, Choice("slt")), ("slt",))
+        chooser(Choice("slt"), [], read_choices(table, Choice("slt")), KnownVoices(ModelBundle.default()))
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,10 @@ from typing import NamedTuple
 import onnx
 import pytest
 from helpers import streaming_nets as nets
+from helpers.own_voice import write_drawn_voice
 
 import edgevc
+from edgevc.bundle import ModelBundle
 from edgevc.cli import COMMANDS, main
 from edgevc.errors import NO_MARK, OutputError
 
@@ -46,6 +48,7 @@ ANY = tuple(range(10))
 RUNS = {
     "convert": Run(f"{SENTENCE} {{out}}/o.wav --voice slt --bundle {{here}} --plot {{out}}/o.png", writes=True),
     "voices": Run(""),
+    "voice": Run("add {here}/me.voice --bundle {here}", writes=True),
     # the sound goes on where a recording cannot
     "live": Run("--raw --no-realtime --bundle {here} --record {out}/a.wav {out}/b.wav"),
     "control": Run("status --control unix:{here}/none", (9,)),
@@ -91,6 +94,7 @@ def made(tmp_path_factory):
             archive.write(path, path.name)
             shutil.copy(path, model)
     (model / "grammar.toml").write_text(GRAMMAR)
+    write_drawn_voice(model / "me.voice", ModelBundle.open(model))
     onnx.save_model(nets.mixer(n_blocks=1), str(model / "net.onnx"))
     return home, model
 
@@ -120,6 +124,7 @@ class Place:
         environment = {
             **os.environ, "PYTHONPATH": str(Path(edgevc.__file__).parents[1]), "HOME": str(self.home),
             "XDG_CACHE_HOME": str(self.home / "cache"), "XDG_CONFIG_HOME": str(self.home / "config"),
+            "XDG_DATA_HOME": str(self.home / "data"),
         }  # fmt: skip
         command = [sys.executable, str(self.script), name, *(word.format(**values) for word in words.split())]
         options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
@@ -127,7 +132,12 @@ class Place:
 
     def left(self):
         """Names of what lies where it may write, at the end."""
-        found = [*self.out.rglob("*"), *(self.home / "config").rglob("*"), *self.here.glob(".*")]
+        found = [
+            *self.out.rglob("*"),
+            *(self.home / "config").rglob("*"),
+            *(self.home / "data").rglob("*"),
+            *self.here.glob(".*"),
+        ]
         return [path.name for path in found if path.is_file()]
 
 

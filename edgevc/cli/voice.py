@@ -1,0 +1,93 @@
+"""`edgevc voice`: voices of your own, as files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from edgevc.cli.common import MODEL_HELP, add_json, help_text, say
+from edgevc.cli.model_trust import add_trust_option
+from edgevc.errors import ConfigError, ModelError, OutputError
+
+_EXAMPLES = """\
+  edgevc voice add me.voice
+  edgevc voice info me
+  edgevc convert meeting.wav other.wav --voice me
+  edgevc voice export me copy.voice
+  edgevc voice remove me
+"""
+HELP = help_text(_EXAMPLES, (ConfigError, ModelError, OutputError))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the actions and their options."""
+    actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
+    info = actions.add_parser("info", help="check a voice and show what it is")
+    info.add_argument("voice", metavar="NAME|FILE")
+    add_json(info)
+    add = actions.add_parser("add", help="copy a voice's file into your folder, so that its name is enough")
+    add.add_argument("file", type=Path, metavar="FILE")
+    add.add_argument("--name", help="to be called by (default: the file's)")
+    add.add_argument("--force", action="store_true", help="replace a voice of that name")
+    add.add_argument("--bundle", metavar="MODEL", help=f"whose voices' names are taken: {MODEL_HELP}")
+    export = actions.add_parser("export", help="copy a voice out of your folder")
+    export.add_argument("voice", metavar="NAME")
+    export.add_argument("output", type=Path, metavar="FILE")
+    export.add_argument("--force", action="store_true", help="replace a file that exists")
+    remove = actions.add_parser("remove", help="delete a voice from your folder")
+    remove.add_argument("voice", metavar="NAME")
+    for action in (info, add, export):
+        add_trust_option(action)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the action."""
+    return {"info": _info, "add": _add, "export": _export, "remove": _remove}[arguments.action](arguments)
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from edgevc.cli.own_voices import fact_lines, facts
+    from edgevc.voices.library import open_voice, path_of
+
+    bundle = open_voice(path_of(arguments.voice) or arguments.voice)
+    if arguments.json:
+        print(json.dumps(facts(bundle), indent=1))
+        return 0
+    for line in fact_lines(bundle):
+        print(line)
+    return 0
+
+
+def _add(arguments: argparse.Namespace) -> int:
+    from edgevc.bundle import ModelBundle
+    from edgevc.voices.library import install
+
+    name = arguments.name or arguments.file.name.partition(".")[0]
+    path = install(arguments.file, name, ModelBundle.find(arguments.bundle), overwrite=arguments.force)
+    say(f"{path}: may be called {name} from now on")
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from edgevc.files import check_output, write_atomic
+    from edgevc.voices.library import installed_path, open_voice
+
+    path = installed_path(arguments.voice)
+    open_voice(path)
+    check_output(arguments.output, overwrite=arguments.force)
+    write_atomic(arguments.output, path.read_bytes())
+    say(f"{arguments.output}: a copy of {path}")
+    return 0
+
+
+def _remove(arguments: argparse.Namespace) -> int:
+    from edgevc.voices.library import installed_path
+
+    path = installed_path(arguments.voice)
+    try:
+        path.unlink()
+    except OSError as error:
+        raise OutputError(f"cannot delete {path}: {error.strerror}; delete it yourself") from error
+    say(f"{path} is deleted; ask those who have a copy to delete it, too")
+    return 0

@@ -1,0 +1,1 @@
+"""Voices that did not come with a model: their files, the folder where they lie, and what they change in a decoder."""
