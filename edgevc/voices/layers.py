@@ -19,9 +19,13 @@ def read_layers(engine: str, data: bytes, path: str) -> tuple[LinearLayer, ...]:
     Raises:
         ModelError: the file is damaged, or a layer is not in int8 with a scale for each output.
     """
-    return (tflite_layers if engine == "litert" else onnx_layers).read(data, path)
+    if engine == "litert":
+        return tflite_layers.read(data, path)
+    return onnx_layers.read(data, path)
 
 
 def with_layers(engine: str, data: bytes, path: str, layers: Sequence[LinearLayer]) -> bytes:
     """Return the file with other weights in its layers, of the same sizes; see `read_layers`."""
-    return (tflite_layers if engine == "litert" else onnx_layers).write(data, path, layers)
+    if engine == "litert":
+        return tflite_layers.write(data, path, layers)
+    return onnx_layers.write(data, path, layers)
