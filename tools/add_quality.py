@@ -25,7 +25,8 @@ def main() -> None:
     if scores["bundle"] != bundle.name:
         parser.error(f"--scores: expected those of {bundle.name}, got those of {scores['bundle']}")
     manifest = json.loads((args.bundle / "manifest.json").read_text())
-    quality = {key: round(scores["summary"][key]["mean"], 4) for key in SHOWN}
+    # an evaluation may have left out a judge
+    quality = {key: round(scores["summary"][key]["mean"], 4) for key in SHOWN if key in scores["summary"]}
     manifest["quality"] = quality | {"speakers": "never heard in training", "command": "tools/evaluate.py"}
     write_manifest(args.bundle, manifest)
     print(f"{args.bundle}: {quality}")
