@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
     path
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md"), *ROOT.glob("models/*.md")]
+    for pattern in ("*.md", "docs/**/*.md", "examples/*.md", "models/*.md", "more_models/**/*.md")
+    for path in ROOT.glob(pattern)
     if path.is_file()
 )
 MAX_README_LINES = 150

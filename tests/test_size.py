@@ -15,7 +15,7 @@ GENERATED = (
     "CHANGELOG.md",
     "docs/training-log.md",
 )
-OURS = ("benchmarks", "csrc", "docs", "edgevc", "examples", "models", "scripts", "tests", "tools", ".ci")
+OURS = ("benchmarks", "csrc", "docs", "edgevc", "examples", "models", "more_models", "scripts", "tests", "tools", ".ci")
 """Folders; what is installed and built lies beside them."""
 BRANCHES = (
     *(ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.Assert, ast.comprehension),

@@ -6,6 +6,7 @@ python tools/prepare_data.py --clones CLONES --out DATA
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -14,7 +15,17 @@ from typing import Any
 import soundfile as sf
 from vctrain.data import corpora, kokoro, synthetic
 from vctrain.data.sources import NEEDED
+from vctrain.data.speakers import VOICES
 from vctrain.errors import UserError, one_line_errors
+
+
+def fewer(rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """At most `most` training recordings of each voice, by the hashes of their paths; everything else stays."""
+    kept = set()
+    for voice in VOICES:
+        own = [row["path"] for row in rows if row["speaker"] == voice and row["split"] == "train"]
+        kept |= set(sorted(own, key=lambda path: hashlib.sha256(path.encode()).hexdigest())[:most])
+    return [row for row in rows if row["speaker"] not in VOICES or row["split"] != "train" or row["path"] in kept]
 
 
 @one_line_errors
@@ -25,6 +36,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--synthetic", type=int, default=700, help="sentences per synthetic voice (0: none)")
     parser.add_argument("--kokoro", type=int, default=0, help="sentences by Kokoro: 4 s each, a third of that to make")
+    parser.add_argument("--voice-utterances", type=int, help="train on so many of each voice at most; default: all")
     args = parser.parse_args()
     # rather than after minutes
     for source in NEEDED:
@@ -65,6 +77,8 @@ def main() -> None:
     for recording in kokoro.recordings(corpora.sentences_to_speak(args.clones), args.kokoro) if args.kokoro else ():
         keep(recording)
     print(f"synthetic: {len(rows) - before} utterances", flush=True)
+    if args.voice_utterances is not None:
+        rows = fewer(rows, args.voice_utterances)
     part = args.out / "utterances.part"
     part.write_text("".join(json.dumps(row) + "\n" for row in rows))
     part.replace(args.out / "utterances.jsonl")

@@ -1,6 +1,6 @@
 """The teacher: features of Whisper's encoder, stored once, and a head from them to the content of a trained model.
 
-    python tools/train_ear.py features --data DATA                        # 15 min of one core
+    python tools/train_ear.py features --data DATA                        # 8 to 15 min of one core
     python tools/train_ear.py head --data DATA --run RUN --decoder-run tools/weights     # 3 min
     python tools/train_ear.py targets --data DATA --run RUN               # 1 min
 
