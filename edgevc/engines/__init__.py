@@ -37,13 +37,13 @@ def choose_engine(bundle: ModelBundle, engine: str = "auto") -> str:
         )
     refused = []
     for candidate in ENGINES if engine == "auto" else (engine,):
+        missing = [spec.name for spec in bundle.graphs.values() if candidate not in spec.files]
+        if missing:
+            # a large model may be made for one engine alone, which is nothing to warn of where that one can be used
+            refused.append(f"bundle {bundle.name} has no {candidate} file for {', '.join(missing)}")
+            continue
         try:
             found = require_engine(candidate)
-            missing = [spec.name for spec in bundle.graphs.values() if candidate not in spec.files]
-            if missing:
-                raise EngineError(
-                    f"bundle {bundle.name} has no {candidate} file for {', '.join(missing)}; choose another engine"
-                )
             trust.require(bundle, candidate, found)
             return candidate
         except EngineError as error:
@@ -52,6 +52,8 @@ def choose_engine(bundle: ModelBundle, engine: str = "auto") -> str:
             if engine_version(candidate) is not None:
                 _logger.warning("%s", error)
             refused.append(str(error))
+    if engine != "auto":
+        raise EngineError(f"{refused[0]}; choose another engine")
     raise EngineError(
         'no inference engine can be used; pip install "edgevc[litert]" (or "edgevc[onnx]"). Tried: '
         + " | ".join(refused)
