@@ -48,7 +48,7 @@ GROUPS: dict[str, tuple[Command, ...]] = {
         Command("convert", "convert files, a folder of files, or raw audio from a pipe"),
         Command("detect", "look for the watermark that edgevc puts into all that it says"),
         Command("voices", "list the built-in models with their measured figures, the voices of one, and yours"),
-        Command("voice", "a voice of your own: install, look at, export or remove it"),
+        Command("voice", "a voice of your own: make it from recordings, install, look at, export or remove it"),
     ),
     "live": (
         Command("live", "microphone to speaker in real time"),

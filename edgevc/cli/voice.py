@@ -1,4 +1,4 @@
-"""`edgevc voice`: voices of your own, as files."""
+"""`edgevc voice`: a voice of your own: made, looked at, installed, exported, removed."""
 
 from __future__ import annotations
 
@@ -6,23 +6,39 @@ import argparse
 import json
 from pathlib import Path
 
+from edgevc.cli import voice_make
 from edgevc.cli.common import MODEL_HELP, add_json, help_text, say
 from edgevc.cli.model_trust import add_trust_option
-from edgevc.errors import ConfigError, ModelError, OutputError
+from edgevc.errors import (
+    AudioFileError,
+    ConfigError,
+    EngineError,
+    GateError,
+    MissingPackageError,
+    ModelError,
+    OutputError,
+)
 
 _EXAMPLES = """\
+  edgevc voice make me recordings/ -o me.voice --i-have-written-consent 'signed on 2026-11-30, in my desk'
   edgevc voice add me.voice
   edgevc voice info me
   edgevc convert meeting.wav other.wav --voice me
   edgevc voice export me copy.voice
   edgevc voice remove me
 """
-HELP = help_text(_EXAMPLES, (ConfigError, ModelError, OutputError))
+HELP = help_text(
+    _EXAMPLES,
+    (ConfigError, ModelError, EngineError, AudioFileError, OutputError, MissingPackageError),
+    {GateError.exit_code: "the recordings are not good enough"},
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the actions and their options."""
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
+    make = actions.add_parser("make", help="make a voice from recordings of a minute or more; needs the extra `voices`")
+    voice_make.add_arguments(make)
     info = actions.add_parser("info", help="check a voice and show what it is")
     info.add_argument("voice", metavar="NAME|FILE")
     add_json(info)
@@ -37,12 +53,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("--force", action="store_true", help="replace a file that exists")
     remove = actions.add_parser("remove", help="delete a voice from your folder")
     remove.add_argument("voice", metavar="NAME")
-    for action in (info, add, export):
+    for action in (make, info, add, export):
         add_trust_option(action)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the action."""
+    if arguments.action == "make":
+        return voice_make.run(arguments)
     return {"info": _info, "add": _add, "export": _export, "remove": _remove}[arguments.action](arguments)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,7 +65,7 @@ def write_voice(
         "description": voice["description"],
         "licence": voice["licence"],
         "training_data": [],
-        "training_commit": f"edgevc-{edgevc_version()}",
+        "training_commit": re.sub("[^A-Za-z0-9._-]", "-", f"edgevc-{edgevc_version()}"),
         "model": {
             "name": model.name,
             "version": model.version,
