@@ -67,7 +67,7 @@ TITLES = {
     "relay": "The relay: from the last word to the message (synthetic speech, Mosquitto on the same machine)",
     "many": "Many files: two processes against one, and the list of a million (docs/many-files.md)",
     "words": "Words by Whisper, on the test lists",
-    "live_faults": "Half days of a simulated live session under random faults",
+    "live_faults": "A day of a simulated live session under random faults",
     "hostile": "Models made to do harm",
     "before_after": "A hop, the import and the memory before and after all that was made harder to break",
     "same_samples": "Converted sound before and after all that was moved and made harder to break, bit for bit",

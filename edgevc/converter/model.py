@@ -170,9 +170,10 @@ class VoiceConverter:
         Raises:
             ModelError: the bundle has no such voice.
         """
-        warn_unless_marked(settings)
         found = self.voice(voice)
-        return Speaker(self.bundle, self.decoder_of(found), found, settings)
+        speaker = Speaker(self.bundle, self.decoder_of(found), found, settings)
+        warn_unless_marked(settings)
+        return speaker
 
     def stream(
         self, voice: str | Voice | None = None, settings: VoiceSettings = _DEFAULT, *, high_pass: bool = True

@@ -31,6 +31,13 @@ def warn_unless_marked(settings: VoiceSettings) -> None:
         _LOG.warning("mark = false: the output does not carry the watermark that says that it was made")
 
 
+def _require_settings(settings: VoiceSettings) -> None:
+    if not isinstance(settings, VoiceSettings):
+        raise TypeError(
+            f"settings must be VoiceSettings, got {type(settings).__name__}; write VoiceSettings(semitones=...)"
+        )
+
+
 class Speaker:
     """Pitch mapping, decoder, silence gate and synthesis of one voice, chunk by chunk.
 
@@ -47,6 +54,7 @@ class Speaker:
             voice: speaks.
             settings: to begin with.
         """
+        _require_settings(settings)
         self.bundle, self.decoder, self.voice = bundle, decoder, voice
         hops = decoder.chunk_hops
         self._state = decoder.new_state()
@@ -68,6 +76,7 @@ class Speaker:
 
     @settings.setter
     def settings(self, settings: VoiceSettings) -> None:
+        _require_settings(settings)
         if self._settings.mark:
             warn_unless_marked(settings)
         self._take(settings)

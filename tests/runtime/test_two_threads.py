@@ -159,8 +159,8 @@ CLASSES = {
     "Connection": (connected, twice(lambda o: o.ask("status"))),
 }
 
-# a connection's answers may be those of the other thread's question
-ALLOWED = {"Connection": (RuntimeError, EdgevcError)}
+# a session that does not answer in time, a file that the other thread has closed
+ALLOWED = dict.fromkeys(("Connection", "BackingTrack"), (RuntimeError, EdgevcError))
 
 # who keeps a class to one thread: names of classes
 ONE_THREAD = {
@@ -177,6 +177,7 @@ ONE_THREAD = {
     },
     "the thread of its recorder": {"Recorder"},
     "the thread of its server": {"BoundedServer", "Events", "PhoneQueue"},
+    "the reader of one file": {"FlatBuffer"},
     "its recognizer": {"EvidenceFinder", "ReferenceSearch"},
     "the thread of its relay or connection": {
         *("Controls", "Relay", "Announcer", "Claim", "Link", "MqttSink", "Pauses", "QueuedSink", "Hearing"),

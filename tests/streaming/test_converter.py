@@ -312,6 +312,16 @@ def test_options_outside_their_range_are_refused(one_hop, options, message):
         one_hop.stream(VOICE, VoiceSettings(**options))
 
 
+@pytest.mark.parametrize("settings", [1.0, "1", None, {"semitones": 1}])
+def test_settings_of_another_type_are_refused_in_words(one_hop, settings):
+    with pytest.raises(TypeError, match=r"settings must be VoiceSettings, got \w+; write VoiceSettings\(semitones="):
+        one_hop.convert(np.zeros(160, np.float32), VOICE, settings)
+    stream = one_hop.stream(VOICE)
+    with pytest.raises(TypeError, match="settings must be VoiceSettings"):
+        stream.settings = settings
+    assert stream.settings == VoiceSettings()
+
+
 def test_unknown_names_are_refused(one_hop):
     with pytest.raises(ModelError, match="has no voice 'nobody'; known: kathleen"):
         one_hop.stream("nobody")
