@@ -66,7 +66,7 @@ class Heard:
 
 
 class CommandRecognizer:
-    """Hears one stream and goes on after every sentence."""
+    """Hears one stream and goes on after every sentence. One thread uses it at a time."""
 
     def __init__(
         self,

@@ -70,7 +70,7 @@ def opened(session):
 
 def commands(stream):
     """Of a stream of posteriors or of sound."""
-    grammar = '[[command]]\nname = "stop"\nsay = ["stop", "turn it off"]\nwake = ["hello"]\n'
+    grammar = 'wake = ["hello"]\n[[command]]\nname = "stop"\nsay = ["stop", "turn it off"]\n'
     return lambda folder: stream(_command_set(folder / "commands.toml", grammar))
 
 
@@ -159,8 +159,16 @@ CLASSES = {
     "Connection": (connected, twice(lambda o: o.ask("status"))),
 }
 
-# a session that does not answer in time, a file that the other thread has closed
-ALLOWED = dict.fromkeys(("Connection", "BackingTrack"), (RuntimeError, EdgevcError))
+# what two threads may be told beside "in use by another thread"
+ALLOWED = {
+    # a session that does not answer in time, a file that the other thread has closed
+    **dict.fromkeys(("Connection", "BackingTrack"), (RuntimeError, EdgevcError)),
+    # steps in Python on arrays that the other thread made shorter, or took away
+    **dict.fromkeys(
+        ("CommandRecognizer", "ArmedRecognizer", "CommandStream", "ConverterStream", "PitchTracker", "MarkDetector"),
+        (RuntimeError, ValueError, IndexError, TypeError),
+    ),
+}
 
 # who keeps a class to one thread: names of classes
 ONE_THREAD = {
