@@ -176,7 +176,7 @@ ONE_THREAD = {
     "the run of a command, which starts no thread that sees it": {
         *("AnyOrderParser", "Progress", "Manifest", "Worker", "Batch", "Converting", "AtomicFile", "NewFile"),
         *("FloatBundle", "FloatModel", "OnnxRunner", "OnnxQuantizer", "SharingBuilder", "EngineSearch", "ProbePort"),
-        *("VirtualMicrophone", "Keys", "Keyboard", "Notifier", "SentenceReader"),
+        *("VirtualMicrophone", "Keys", "Keyboard", "Notifier", "SentenceReader", "Tuner"),
     },
     "the worker of its LiveSession; others reach it by the session, or by a ring buffer": {
         *("VoiceChain", "DeviceLink", "ClockFollower", "CaptureLine", "PlaybackLine", "Rolling", "Load", "ModeFades"),
