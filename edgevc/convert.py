@@ -18,10 +18,11 @@ from edgevc.audio.pcm import pcm16_blocks
 from edgevc.audio.provenance import Provenance
 from edgevc.audio.rates import resampler_to_16k
 from edgevc.audio.reader import AudioReader
-from edgevc.audio.wav_writer import WavWriter, encode_pcm16
+from edgevc.audio.wav_writer import encode_pcm16
+from edgevc.audio.writers import check_writable_kind, open_writer
 from edgevc.converter import ConverterStream, VoiceConverter
 from edgevc.converter.aligned import AlignedStream
-from edgevc.errors import ConfigError, OutputError
+from edgevc.errors import OutputError
 from edgevc.files import refuse_shared_files
 from edgevc.limits import SAMPLE_RATE
 from edgevc.pipes import write_all
@@ -118,11 +119,11 @@ def convert_file(
     backing: BackingTrack | None = None,
     listen: Callable[[NDArray[np.float32], int], None] | None = None,
 ) -> ConversionReport:
-    """Convert one audio file of any rate and channel count to a 16 kHz mono WAV file that lines up with it.
+    """Convert one audio file of any rate and channel count to a 16 kHz mono file that lines up with it.
 
     Args:
         source: WAV, FLAC or OGG (the last two need soundfile); it is opened once, so that a pipe will do for WAV.
-        target: a .wav file; it appears when it is complete.
+        target: a .wav, .flac or .opus file (the last two need soundfile); it appears when it is complete.
         stream: fresh; it is fresh again afterwards.
         overwrite: replace an existing target.
         progress: told the seconds converted so far and in all.
@@ -132,14 +133,14 @@ def convert_file(
     Raises:
         AudioFileError: the source or the accompaniment cannot be read.
         OutputError: the target exists or cannot be written.
-        ConfigError: target is not a .wav file, or is the source or the accompaniment.
+        ConfigError: target is no .wav, .flac or .opus file, or is the source or the accompaniment.
     """
     check_target(source, target, overwrite=overwrite, backing=backing.path if backing else None)
     stream.reset()
     level_in, level_out = _Meter(), _Meter()
     seconds = spent = 0.0
     provenance = Provenance.of_conversion(stream.converter.made_with, marked=stream.settings.mark)
-    with AudioReader(source) as reader, WavWriter(target, SAMPLE_RATE, provenance=provenance) as writer:
+    with AudioReader(source) as reader, open_writer(target, SAMPLE_RATE, provenance) as writer:
         rate = reader.sample_rate
         total = None if reader.n_samples is None else reader.n_samples / rate
         # what comes here lines up with the recording already
@@ -166,10 +167,9 @@ def check_target(source: Path, target: Path, *, overwrite: bool, backing: Path |
 
     Raises:
         OutputError: target exists and may not be replaced.
-        ConfigError: target is not a .wav file, or is the source or the accompaniment.
+        ConfigError: target is no .wav, .flac or .opus file, or is the source or the accompaniment.
     """
-    if target.suffix.lower() != ".wav":
-        raise ConfigError(f"the output must be a .wav file, got {target}; edgevc writes WAV only")
+    check_writable_kind(target)
     inputs = [("the input", source)] + ([("the accompaniment", backing)] if backing else [])
     refuse_shared_files(inputs, [("the output", target)])
     if target.exists() and not overwrite:

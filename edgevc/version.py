@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 
+
+@cache
 def version() -> str:
-    """Return the installed version; looking it up costs some milliseconds."""
+    """Return the installed version; looking it up the first time costs some milliseconds."""
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
 

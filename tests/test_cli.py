@@ -43,7 +43,7 @@ from edgevc.limits import SAMPLE_RATE
         (["convert", "-", "--voice", "slt"], 2, "for example `edgevc convert - - --voice slt`"),
         (["convert", "IN", "OUT", "--voice", "nobody"], 3, "has no voice 'nobody'; known: kathleen"),
         (["convert", "no.wav", "OUT", "--voice", "slt"], 5, "no.wav does not exist"),
-        (["convert", "IN", "out.mp3", "--voice", "slt"], 2, "must be a .wav file, got out.mp3"),
+        (["convert", "IN", "out.mp3", "--voice", "slt"], 2, "must be a .wav, .flac or .opus file, got out.mp3"),
         (["convert", "IN", "IN", "--voice", "slt", "--force"], 2, "the output must not be the input"),
         (["convert", "IN", "-", "--voice", "slt"], 2, "raw audio goes from - to -"),
         (["convert", "-", "OUT", "--voice", "slt"], 2, "raw audio goes from - to -"),

@@ -254,7 +254,7 @@ def test_folders_that_cannot_be_meant_are_refused(run, recordings, wav, tmp_path
     assert "would both become" in run("convert", recordings, tmp_path / "o", "--voice", "slt", code=2).err
     (tmp_path / "empty").mkdir()
     done = run("convert", tmp_path / "empty", tmp_path / "o", "--voice", "slt", code=5)
-    assert "holds no .wav, .flac, .ogg file" in done.err
+    assert "holds no .wav, .flac, .ogg, .opus file" in done.err
     assert not (tmp_path / "o").exists()
 
 

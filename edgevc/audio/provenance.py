@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from edgevc.version import version
 
@@ -40,6 +41,7 @@ class Provenance:
         """Return what the file of an unconverted recording says."""
         return cls(f"edgevc {version()}", "recorded, not converted")
 
+    @lru_cache(maxsize=16)  # noqa: B019 (small, and asked for with every block that is written)
     def chunks(self, sample_rate: int, width_bits: int) -> bytes:
         """Return the two chunks, as they stand in front of the samples."""
         software, comment = _ascii(self.software), _ascii(self.comment)

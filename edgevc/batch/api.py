@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevc.audio.writers import check_writable_kind
 from edgevc.batch.choose import chooser, settings_for
-from edgevc.batch.plan import Choice, make_plan, voice_rule
+from edgevc.batch.plan import Choice, make_plan, speakers_by, voice_rule
 from edgevc.batch.run import Batch, Tally
 from edgevc.converter import VoiceConverter, VoiceSettings
 from edgevc.errors import ConfigError
@@ -22,12 +23,15 @@ MAX_JOBS = 256
 def convert_many(
     sources: Sequence[str | os.PathLike[str]],
     folder: str | os.PathLike[str],
-    voice: str,
+    voice: str | None = None,
     *,
     bundle: str | os.PathLike[str] | None = None,
     engine: str = "auto",
     jobs: int | None = None,
     rules: Iterable[tuple[str, str]] = (),
+    seed: str | None = None,
+    speaker_by: str | None = None,
+    suffix: str = ".wav",
     force: bool = False,
     told: Callable[[Tally, str | None], None] = lambda tally, problem: None,
 ) -> Tally:
@@ -36,11 +40,14 @@ def convert_many(
     Args:
         sources: recordings, and folders of them.
         folder: the output folder, with its manifest edgevc-convert.jsonl.
-        voice: of all files that no rule names.
+        voice: of all files that no rule names; None: the model's first.
         bundle: the model; None: the default one.
         engine: "auto", "litert" or "onnx".
         jobs: processes; None: one for each core that this process may use.
         rules: regular expression to voice, for sources whose path it finds; the first one counts.
+        seed: give each speaker a pseudo-voice, drawn by this text and the speaker's name; then `voice` is not used.
+        speaker_by: regular expression whose one group is the speaker in a source's path; None: its folder's name.
+        suffix: of the outputs, ".wav", ".flac" or ".opus".
         force: convert everything again, and replace files that are in no manifest.
         told: called after every file, with a sentence where one failed.
 
@@ -59,9 +66,12 @@ def convert_many(
         >>> convert_many(["recordings"], "anonymous", "anon", jobs=2)  # doctest: +SKIP
         Tally(files=3, converted=3, ...)
     """
-    plan = make_plan([Path(one) for one in sources], Path(folder))
+    check_writable_kind(f"x{suffix}")
+    plan = make_plan([Path(one) for one in sources], Path(folder), suffix)
     settings, voices = settings_for(bundle, engine)
-    choose = chooser(Choice(voice), [voice_rule(f"{pattern}={name}") for pattern, name in rules], {}, voices)
+    speakers = None if seed is None else speakers_by(seed, speaker_by)
+    by_rule = [voice_rule(f"{pattern}={name}") for pattern, name in rules]
+    choose = chooser(Choice(voice or voices.first), by_rule, {}, voices, speakers)
     count = usable_cores() if jobs is None else jobs
     return Batch(plan, Path(folder), choose, settings, jobs=checked_jobs(count), force=force, told=told).run()
 

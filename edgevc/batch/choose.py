@@ -8,15 +8,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgevc.batch.plan import Choice, Chooser, VoiceRule
+from edgevc.batch.plan import Choice, Chooser, Speakers, VoiceRule
 from edgevc.batch.worker import WorkerSettings
 from edgevc.bundle import ModelBundle
 from edgevc.bundle.encryption import unlocked_by
+from edgevc.bundle.pseudo import pseudo_name
 from edgevc.errors import ConfigError
 from edgevc.limits import SEMITONES
 from edgevc.signing.policy import signatures_required
 from edgevc.text import shortened
-from edgevc.voices.library import load_voice, path_of
+from edgevc.voices.library import find_voice
 
 MAX_CSV_BYTES = 512 << 20
 
@@ -27,21 +28,19 @@ class KnownVoices:
     def __init__(self, model: ModelBundle) -> None:
         """`model`: will speak."""
         self._model = model
-        self._names = tuple(voice.name for voice in model.voices)
+
+    @property
+    def first(self) -> str:
+        """The model's first, which speaks where nothing else is said."""
+        return self._model.voices[0].name
 
     def require(self, voice: str) -> None:
         """Return if it can speak as `voice`.
 
         Raises:
-            ConfigError: there is no such voice.
-            ModelError: its file is damaged or another model's.
+            ModelError: there is no such voice, or its file is damaged or another model's.
         """
-        if voice in self._names:
-            return
-        path = path_of(voice)
-        if path is None:
-            raise ConfigError(f"the model has no voice {shortened(voice)}; known: {', '.join(self._names)}")
-        load_voice(path, self._model)
+        find_voice(voice, self._model)
 
 
 def settings_for(
@@ -75,12 +74,12 @@ def settings_for(
     return settings, KnownVoices(found)
 
 
-def read_choices(path: Path, default: Choice) -> dict[str, Choice]:
+def read_choices(path: Path, pitch: float) -> dict[str, Choice]:
     """Return the choices of a CSV file: a header `file,voice` or `file,voice,pitch`, then a line for each file.
 
     Args:
         path: of the file.
-        default: pitch where it is left out.
+        pitch: semitones, where a line leaves it out.
 
     Raises:
         ConfigError: it cannot be read; names the line and the rule.
@@ -95,18 +94,18 @@ def read_choices(path: Path, default: Choice) -> dict[str, Choice]:
                 raise ConfigError(
                     f"{path}, line 1: must be file,voice or file,voice,pitch, got {','.join(header)[:80]!r}"
                 )
-            return dict(_row(path, reader.line_num, row, len(header), default) for row in reader if row)
+            return dict(_row(path, reader.line_num, row, len(header), pitch) for row in reader if row)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}; check the path") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path} is no CSV in UTF-8: {error}; save it as such") from error
 
 
-def _row(path: Path, line: int, row: list[str], width: int, default: Choice) -> tuple[str, Choice]:
+def _row(path: Path, line: int, row: list[str], width: int, default: float) -> tuple[str, Choice]:
     if len(row) != width:
         raise ConfigError(f"{path}, line {line}: expected {width} columns, got {len(row)}; complete the line")
     try:
-        pitch = float(row[2]) if width == 3 and row[2].strip() else default.pitch
+        pitch = float(row[2]) if width == 3 and row[2].strip() else default
     except ValueError:
         raise ConfigError(f"{path}, line {line}: pitch must be a number, got {shortened(row[2])}") from None
     low, high = SEMITONES
@@ -115,12 +114,20 @@ def _row(path: Path, line: int, row: list[str], width: int, default: Choice) -> 
     return os.path.normpath(row[0]), Choice(row[1].strip(), pitch)
 
 
-def chooser(default: Choice, rules: Sequence[VoiceRule], listed: Mapping[str, Choice], voices: KnownVoices) -> Chooser:
-    """Return what names the voice of a source: the table, else the first rule that finds its path, else the default.
+def chooser(
+    default: Choice,
+    rules: Sequence[VoiceRule],
+    listed: Mapping[str, Choice],
+    voices: KnownVoices,
+    speakers: Speakers | None = None,
+) -> Chooser:
+    """Return what names the voice of a source.
+
+    The table goes first, then the first rule that finds its path, then the speaker's pseudo-voice where `speakers` is
+    given, else the default.
 
     Raises:
-        ConfigError: there is no such voice.
-        ModelError: a voice's file is damaged or another model's.
+        ModelError: there is no such voice, or its file is damaged or another model's.
     """
     asked = [default.voice, *(rule.voice for rule in rules), *(choice.voice for choice in listed.values())]
     for voice in dict.fromkeys(asked):
@@ -133,6 +140,8 @@ def chooser(default: Choice, rules: Sequence[VoiceRule], listed: Mapping[str, Ch
         for rule in rules:
             if rule.pattern.search(source):
                 return Choice(rule.voice, default.pitch)
+        if speakers is not None:
+            return Choice(pseudo_name(speakers.seed, speakers.of(source)), default.pitch)
         return default
 
     return choose

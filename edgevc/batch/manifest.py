@@ -33,7 +33,7 @@ def hidden_name(output: str) -> str:
     """Return the name, in the same folder, under which an output lies until it is complete and recorded."""
     folder, name = os.path.split(output)
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
-    return os.path.join(folder, f".edgevc-{digest}.part.wav")  # noqa: PTH118
+    return os.path.join(folder, f".edgevc-{digest}.part{os.path.splitext(name)[1]}")  # noqa: PTH118, PTH122
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:

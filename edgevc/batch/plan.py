@@ -53,6 +53,44 @@ def voice_rule(text: str) -> VoiceRule:
         raise ConfigError(f"{expression!r} is no regular expression: {error}; write REGEX=VOICE") from error
 
 
+@dataclass(frozen=True)
+class Speakers:
+    """Says whose recording a source is, so that each speaker gets a pseudo-voice of their own."""
+
+    seed: str
+    """Any text; another one gives other voices."""
+    pattern: re.Pattern[str] | None = None
+    """Its first group is the speaker; None: the folder that the source lies in."""
+
+    def of(self, source: str) -> str:
+        """Return the name of the speaker of a source."""
+        if self.pattern is None:
+            return os.path.basename(os.path.dirname(source))  # noqa: PTH119, PTH120
+        found = self.pattern.search(source)
+        # what the expression does not find has a voice that all such files share
+        return found.group(1) or "" if found else ""
+
+
+def speakers_by(seed: str, expression: str | None) -> Speakers:
+    """Return the rule of `--seed` and `--speaker-by`.
+
+    Raises:
+        ConfigError: the expression is none, or has not exactly one group.
+    """
+    if expression is None:
+        return Speakers(seed)
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise ConfigError(f"{expression!r} is no regular expression: {error}; write '/(speaker[0-9]+)/'") from error
+    if pattern.groups != 1:
+        raise ConfigError(
+            f"the speaker's name must be the one group of the expression, such as '/(speaker[0-9]+)/', got "
+            f"{pattern.groups} groups in {expression!r}"
+        )
+    return Speakers(seed, pattern)
+
+
 @dataclass
 class Plan:
     """Sources by their paths; two lists and an array, since a million objects would take the machine's memory."""
@@ -64,6 +102,8 @@ class Plan:
     root_of: array[int] = field(default_factory=lambda: array("L"))
     sizes: array[int] = field(default_factory=lambda: array("Q"))
     """Bytes."""
+    suffix: str = ".wav"
+    """Of the outputs."""
     problems: list[str] = field(default_factory=list)
     """What is left out, as sentences."""
 
@@ -76,14 +116,14 @@ class Plan:
 
     def output(self, i: int) -> str:
         """Return the path of its output, below the output folder."""
-        return os.path.splitext(self.names[i])[0] + ".wav"  # noqa: PTH122
+        return os.path.splitext(self.names[i])[0] + self.suffix  # noqa: PTH122
 
     def largest_first(self) -> list[int]:
         """Return the order of work: the last files are small, so that no worker is left alone with a large one."""
         return sorted(range(len(self)), key=self.sizes.__getitem__, reverse=True)
 
 
-def make_plan(sources: Sequence[Path], target: Path) -> Plan:
+def make_plan(sources: Sequence[Path], target: Path, suffix: str = ".wav") -> Plan:
     """List the recordings of files and folders; what a folder holds keeps its place.
 
     Links to folders are not followed, pipes and devices are left out, and so are hidden files and the output folder.
@@ -91,12 +131,13 @@ def make_plan(sources: Sequence[Path], target: Path) -> Plan:
     Args:
         sources: files and folders.
         target: the output folder.
+        suffix: of the outputs, one of `edgevc.audio.writers.SUFFIXES`.
 
     Raises:
         AudioFileError: there is no recording at all.
         ConfigError: two recordings would give the same output, or the output folder is an input.
     """
-    plan = Plan()
+    plan = Plan(suffix=suffix)
     for source in sources:
         if source.is_dir():
             if target.exists() and target.samefile(source):

@@ -330,6 +330,6 @@ def _sweep(folder: Path) -> None:
     """Delete what killed runs have left; nobody else works here while the manifest is ours."""
     for place, _, names in os.walk(folder):
         for name in names:
-            if name.startswith(TEMPORARY_PREFIX) and name.endswith((".tmp", ".part.wav")):
+            if name.startswith(TEMPORARY_PREFIX) and (name.endswith(".tmp") or ".part." in name):
                 with contextlib.suppress(OSError):
                     os.unlink(os.path.join(place, name))  # noqa: PTH108, PTH118

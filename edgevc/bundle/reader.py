@@ -17,6 +17,7 @@ from edgevc.bundle.adapters import read_adapters
 from edgevc.bundle.archive import READ_ERRORS, Archive, Source, open_source
 from edgevc.bundle.fields import SHA256
 from edgevc.bundle.manifest import MAX_MANIFEST_BYTES, read_contents
+from edgevc.bundle.pseudo import is_pseudo, pseudo_voice
 from edgevc.bundle.shipped import MODEL_FOLDERS, own_models, shipped_models
 from edgevc.bundle.specs import (
     FeatureSpec,
@@ -286,7 +287,7 @@ class ModelBundle:
         return tuple(self._contents.files)
 
     def voice(self, name: str) -> Voice:
-        """Return the voice called `name`.
+        """Return the voice called `name`; `pseudo-KEY` is a mixture of the bundle's voices, see `edgevc.bundle.pseudo`.
 
         Raises:
             ModelError: the bundle has no such voice.
@@ -294,6 +295,8 @@ class ModelBundle:
         for spec in self.voices:
             if spec.name == name:
                 return Voice(spec, self._voice_table[spec.row : spec.row + 1], self._adapters)
+        if self.voices and is_pseudo(name):
+            return pseudo_voice(name, self.voices, self._voice_table)
         known = ", ".join(spec.name for spec in self.voices) or "none"
         raise ModelError(f"bundle {self.name} has no voice {name!r}; known: {known}")
 

@@ -44,6 +44,7 @@ _EXAMPLES = """\
   edgevc convert me.wav other.wav --voice anon --plot both.png
   edgevc convert corpus/ anonymous/ --voice anon --jobs auto
   edgevc convert corpus/ others/ --voice anon --jobs 4 --voice-by 'speaker1/=slt' --voice-by 'speaker2/=bdl'
+  edgevc convert corpus/ nobody/ --jobs auto --seed 'a secret' --speaker-by '/(speaker[0-9]+)/' --format flac
   edgevc convert --verify anonymous/
   edgevc convert singing.wav song.wav --voice slt --formant 2 --backing band.flac --backing-gain -6
   arecord -f S16_LE -r 16000 -t raw | edgevc convert - - --voice slt | aplay -f S16_LE -r 16000 -t raw
@@ -62,8 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         nargs="*",
         metavar="INPUT [INPUT ...] OUTPUT",
-        help="WAV, FLAC or OGG files of any rate and channel count, or folders of them, and last where they go: a .wav "
-        "file (16 kHz mono) or a folder; - - for raw 16-bit mono PCM from stdin to stdout (at 16 kHz)",
+        help="WAV, FLAC or OGG files of any rate and channel count, or folders of them, and last where they go: a "
+        ".wav, .flac or .opus file (mono, 16 kHz) or a folder; - - for raw 16-bit mono PCM from stdin to stdout "
+        "(16 kHz)",
     )
     add_voice_options(parser)
     parser.add_argument(
@@ -105,6 +107,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --jobs: a table file,voice[,pitch] with a voice for each file",
     )
     parser.add_argument(
+        "--seed",
+        metavar="TEXT",
+        help="with --jobs, in place of --voice: every speaker gets a voice that is nobody's, drawn by this text and "
+        "the speaker's name, so that one speaker always has the same",
+    )
+    parser.add_argument(
+        "--seed-file",
+        type=Path,
+        metavar="FILE",
+        help="--seed from the first line of FILE: who knows the text and a speaker's name can name their voice, and an "
+        "argument can be read by every user of the machine",
+    )
+    parser.add_argument(
+        "--speaker-by",
+        metavar="REGEX",
+        help="with --seed: the expression's group is the speaker's name in a file's path (default: the file's folder)",
+    )
+    parser.add_argument(
+        "--format", choices=("wav", "flac", "opus"), help="with --jobs: kind of the outputs (default wav)"
+    )
+    parser.add_argument(
         "--verify", type=Path, metavar="FOLDER", help="compare a folder that --jobs has written with its manifest"
     )
     parser.add_argument("--raw-rate", type=int, metavar="HZ", help="rate of raw input (default 16000)")
@@ -126,8 +149,9 @@ def run(arguments: argparse.Namespace) -> int:
         from edgevc.cli.many import convert_many_files
 
         return convert_many_files(arguments)
-    if arguments.voice_by or arguments.voices_from is not None:
-        raise ConfigError("--voice-by and --voices-from need --jobs; add --jobs auto")
+    for name in ("voice_by", "voices_from", "seed", "seed_file", "speaker_by", "format"):
+        if getattr(arguments, name):
+            raise ConfigError(f"--{name.replace('_', '-')} needs --jobs; add --jobs auto")
     *sources, output = arguments.paths
     if "-" in arguments.paths:
         if arguments.paths != ["-", "-"]:
@@ -156,10 +180,15 @@ def _require_complete(arguments: argparse.Namespace) -> None:
         ConfigError: an input, the output or the voice is missing.
     """
     paths, voice = arguments.paths, arguments.voice
+    seeded = arguments.seed is not None or arguments.seed_file is not None
+    if seeded and voice is not None:
+        raise ConfigError("--seed gives every speaker another voice; leave out --voice, or --seed")
+    if arguments.speaker_by is not None and not seeded:
+        raise ConfigError("--speaker-by needs --seed TEXT")
     if "" in paths:
         # as a variable that is not set leaves; it would mean the current folder
         raise ConfigError("an input or output must have a name, got an empty one; is a variable of the shell not set?")
-    if len(paths) >= 2 and voice is not None:
+    if len(paths) >= 2 and (voice is not None or seeded):
         return
     from edgevc.bundle import ModelBundle
 

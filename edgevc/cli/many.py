@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from edgevc.audio.writers import check_writable_kind
 from edgevc.batch.api import checked_jobs, usable_cores
 from edgevc.batch.choose import chooser, read_choices, settings_for
 from edgevc.batch.manifest import verify
-from edgevc.batch.plan import Choice, make_plan, voice_rule
+from edgevc.batch.plan import Choice, make_plan, speakers_by, voice_rule
 from edgevc.batch.run import Batch, Tally
 from edgevc.cli.common import complain, say, termination_as_interrupt
 from edgevc.cli.progress import Progress
 from edgevc.converter import VoiceSettings
 from edgevc.errors import ConfigError
+from edgevc.files import require_private
+from edgevc.signing.minisign import read_small_file
 from edgevc.text import printable
 
 _LISTED = 20
@@ -46,14 +49,18 @@ def convert_many_files(arguments: argparse.Namespace) -> int:
     *sources, target = map(Path, arguments.paths)
     # the ranges of pitch, formant and gain are looked at before anything is listed
     VoiceSettings(arguments.pitch, arguments.formant, arguments.gain, arguments.gate)
-    default = Choice(arguments.voice, arguments.pitch)
+    seed = _seed(arguments)
+    speakers = None if seed is None else speakers_by(seed, arguments.speaker_by)
     rules = [voice_rule(text) for text in arguments.voice_by]
-    listed = {} if arguments.voices_from is None else read_choices(arguments.voices_from, default)
+    suffix = f".{arguments.format or 'wav'}"
+    check_writable_kind(f"x{suffix}")
+    listed = {} if arguments.voices_from is None else read_choices(arguments.voices_from, arguments.pitch)
     if target.exists() and not target.is_dir():
         raise ConfigError(f"--jobs writes into a folder, got the file {target}; name a folder")
     settings, voices = settings_for(arguments.bundle, arguments.engine, arguments.chunk_hops, **_sound(arguments))
-    choose = chooser(default, rules, listed, voices)
-    plan = make_plan(sources, target)
+    default = Choice(arguments.voice or voices.first, arguments.pitch)
+    choose = chooser(default, rules, listed, voices, speakers)
+    plan = make_plan(sources, target, suffix)
     for problem in plan.problems:
         complain(problem)
     progress = Progress(steps=True)
@@ -72,6 +79,16 @@ def convert_many_files(arguments: argparse.Namespace) -> int:
         progress.close()
         say(_summary(batch.tally, target))
     return tally.first_exit_code
+
+
+def _seed(arguments: argparse.Namespace) -> str | None:
+    if arguments.seed_file is None:
+        seed: str | None = arguments.seed
+        return seed
+    if arguments.seed is not None:
+        raise ConfigError("--seed and --seed-file are the same setting; give one")
+    require_private(arguments.seed_file, "a seed")
+    return read_small_file(arguments.seed_file, "the seed").split("\n")[0]
 
 
 def verify_folder(folder: Path) -> int:

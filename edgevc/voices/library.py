@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from edgevc.bundle import ModelBundle, Voice
+from edgevc.bundle.pseudo import is_pseudo
 from edgevc.errors import ConfigError, ModelError, OutputError
 from edgevc.files import check_output, data_dir, write_atomic
 from edgevc.text import shortened
@@ -91,7 +92,7 @@ def require_base(bundle: ModelBundle, model: ModelBundle) -> None:
 
 
 def find_voice(which: str, model: ModelBundle) -> Voice:
-    """Return a voice of the model, of the folder or of a file, in this order.
+    """Return a voice of the model, of the folder or of a file, in this order, or a mixture by its name `pseudo-KEY`.
 
     Args:
         which: a name, or a path that ends in .voice.
@@ -105,6 +106,8 @@ def find_voice(which: str, model: ModelBundle) -> Voice:
     path = path_of(which)
     if path is not None:
         return load_voice(path, model)
+    if is_pseudo(which):
+        return model.voice(which)
     own = sorted(set(installed()) - {spec.name for spec in model.voices})
     known = ", ".join(spec.name for spec in model.voices)
     raise ModelError(

@@ -13,56 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.batch_runs import SENTENCE, command, finish, records, stray
 
 import edgevc
 from edgevc.audio.reader import read_audio
 from edgevc.batch import Mapper, convert_many
-from edgevc.batch.choose import KnownVoices, chooser, read_choices, settings_for
+from edgevc.batch.choose import chooser, settings_for
 from edgevc.batch.manifest import Manifest, hidden_name, verify
-from edgevc.batch.plan import MANIFEST, Choice, make_plan, voice_rule
+from edgevc.batch.plan import MANIFEST, Choice, make_plan
 from edgevc.batch.run import Batch
-from edgevc.bundle import ModelBundle
 from edgevc.errors import AudioFileError, ConfigError, OutputError, SessionError
-
-SENTENCE = Path(__file__).resolve().parents[2] / "examples" / "sentence.wav"
-
-
-@pytest.fixture
-def corpus(tmp_path):
-    """Twelve recordings of different lengths in three folders."""
-    samples, rate = edgevc.read(SENTENCE)
-    folder = tmp_path / "corpus"
-    for i in range(12):
-        path = folder / f"speaker{i % 3}" / f"{i}.wav"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        edgevc.write(path, samples[: 4000 + 1600 * i], rate)
-    return folder
-
-
-def records(folder):
-    return [json.loads(line) for line in (folder / MANIFEST).read_text().splitlines() if line]
-
-
-def command(*arguments, cwd, **options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "edgevc", "convert", *map(str, arguments)],
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-
-
-def finish(process, code=0):
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == code, err
-    return out + err
-
-
-def stray(folder):
-    return [path for path in folder.rglob("*") if path.name.startswith(".edgevc-")]
 
 
 def test_outputs_are_those_of_one_conversion_after_the_other(tmp_path, corpus):
@@ -334,34 +294,6 @@ def test_two_recordings_of_one_output_are_refused(tmp_path, corpus):
         make_plan([corpus], tmp_path / "out")
 
 
-def test_voices_by_expression_and_by_table(tmp_path, corpus):
-    table = tmp_path / "voices.csv"
-    table.write_text(f"file,voice,pitch\n{corpus}/speaker0/0.wav,bdl,2.5\n{corpus}/./speaker0/3.wav,kathleen,\n")
-    choices = read_choices(table, Choice("slt", 1.0))
-    choose = chooser(Choice("slt", 1.0), [voice_rule(r"speaker2/=anon")], choices, KnownVoices(ModelBundle.default()))
-    assert choose(f"{corpus}/speaker0/0.wav") == Choice("bdl", 2.5)
-    assert choose(f"{corpus}/speaker0/3.wav") == Choice("kathleen", 1.0)
-    assert choose(f"{corpus}/speaker2/2.wav") == Choice("anon", 1.0)
-    assert choose(f"{corpus}/speaker1/1.wav") == Choice("slt", 1.0)
-
-
-@pytest.mark.parametrize(
-    ("text", "rule"),
-    [
-        ("voice,file\n", "line 1: must be file,voice"),
-        ("file,voice\na.wav\n", "line 2: expected 2 columns, got 1"),
-        ("file,voice,pitch\na.wav,slt,high\n", "line 2: pitch must be a number, got 'high'"),
-        ("file,voice,pitch\na.wav,slt,nan\n", "line 2: pitch must be within -24..24"),
-        ("file,voice\na.wav,nobody\n", "the model has no voice 'nobody'; known: slt"),
-    ],
-)
-def test_a_wrong_table_is_named_with_its_line(tmp_path, text, rule):
-    table = tmp_path / "voices.csv"
-    table.write_text(text)
-    with pytest.raises(ConfigError, match=re.escape(rule)):
-        chooser(Choice("slt"), [], read_choices(table, Choice("slt")), KnownVoices(ModelBundle.default()))
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -371,7 +303,10 @@ def test_a_wrong_table_is_named_with_its_line(tmp_path, text, rule):
         (["--jobs", "1", "--voice-by", "(=slt"], "is no regular expression"),
         (["--jobs", "1", "--plot", "a.png"], "--plot is for one conversion"),
         (["--jobs", "1", "--pitch", "25"], "semitones must be within -24..24"),
-        (["--voice-by", "a=slt"], "need --jobs"),
+        (["--voice-by", "a=slt"], "--voice-by needs --jobs"),
+        (["--format", "flac"], "--format needs --jobs"),
+        (["--jobs", "1", "--seed", "x"], "leave out --voice, or --seed"),
+        (["--jobs", "1", "--speaker-by", "(a)"], "--speaker-by needs --seed"),
     ],
 )
 def test_wrong_options_are_one_line(tmp_path, corpus, arguments, message):
