@@ -7,7 +7,7 @@ export VENV
 SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc edgevc models -type f -not -name '*.so' -not -name '*.pyc')
 CORE_PYTHON := $(or $(PYTHON),$(wildcard $(VENV)/bin/python),python3)
 
-.PHONY: everything home-assistant docs demo test sanitize hostile fuzz audit lint format core aarch64 test-tools clean help
+.PHONY: everything cluster home-assistant docs demo test sanitize hostile fuzz audit lint format core aarch64 test-tools clean help
 
 demo: $(VENV)/installed  ## convert a sentence that ships with the project into demo/, with a picture
 	sh scripts/demo.sh
@@ -50,6 +50,9 @@ aarch64: $(VENV)/installed  ## cross-build for 64-bit ARM and convert the senten
 test-tools: $(VENV)/installed  ## the tests of the training toolchain; installs PyTorch into .venv-tools
 	sh scripts/test_tools.sh
 
+cluster: $(VENV)/installed  ## many files on a Ray cluster of three machines with S3-compatible storage (root); installs Ray
+	sh scripts/cluster.sh
+
 home-assistant: $(VENV)/installed-dev  ## the relay with a real Home Assistant, built once into ~/.cache/edgevc-ha (root, 1.7 GB)
 	sh scripts/home_assistant/build.sh
 	$(VENV)/bin/pytest tests/home_assistant
@@ -61,7 +64,7 @@ fuzz: $(VENV)/installed-dev  ## fuzz every reader and the C++ core for FUZZ_SECO
 	$(VENV)/bin/python -m pip install -q "$$(ls $(VENV)/wheel/edgevc-*.whl)[fuzz]"
 	sh scripts/fuzz.sh $(or $(FUZZ_SECONDS),20)
 
-everything: test home-assistant hostile fuzz sanitize docs aarch64 test-tools  ## all tests in their longest form; hours, for before a release
+everything: test cluster home-assistant hostile fuzz sanitize docs aarch64 test-tools  ## all tests in their longest form; hours, for before a release
 	$(VENV)/bin/python benchmarks/live_faults.py --hours 24
 	EDGEVC_RELAY_ROUNDS=20 $(VENV)/bin/pytest tests/relay/test_mqtt.py -k killed_in_the_middle
 
@@ -73,7 +76,7 @@ audit: $(VENV)/installed  ## look up known vulnerabilities of what is installed;
 	$(VENV)/bin/python -m pip_audit --strict --no-deps --disable-pip --progress-spinner off -r build/audit.txt
 
 clean:  ## remove everything that these commands made
-	rm -rf build dist demo .venv .venv-tools edgevc/_core*.so edgevc/_portaudio*.so
+	rm -rf build dist demo .venv .venv-tools .venv-cluster edgevc/_core*.so edgevc/_portaudio*.so
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' Makefile | expand -t 20

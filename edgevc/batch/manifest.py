@@ -103,7 +103,7 @@ class Manifest:
         whole = True
         for line in self._file:
             whole = line.endswith(b"\n")
-            record = _parsed(line)
+            record = parsed_line(line)
             if record is None:
                 continue
             output = record["output"]
@@ -180,8 +180,8 @@ class Manifest:
             raise cannot_write(self.path, error) from error
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    """Return a line's record; None where it is none that can be trusted to mean something."""
+def parsed_line(line: bytes) -> dict[str, Any] | None:
+    """Return the record of a manifest's line; None where it is none that can be trusted to mean something."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -257,7 +257,7 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with path.open("rb") as file:
             for line in file:
-                record = _parsed(line)
+                record = parsed_line(line)
                 if record is not None:
                     yield record
     except OSError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,6 +110,34 @@ class Plan:
     def __len__(self) -> int:
         return len(self.names)
 
+    def add_root(self, root: str, found: Iterable[tuple[str, int]]) -> None:
+        """Add a folder's recordings: their paths below it, and their bytes."""
+        self.roots.append(root)
+        for name, size in found:
+            self.names.append(name)
+            self.root_of.append(len(self.roots) - 1)
+            self.sizes.append(size)
+
+    def require_distinct(self) -> None:
+        """Refuse two recordings that would give the same output.
+
+        Raises:
+            ConfigError: there are two; names them.
+        """
+        # hashes take a third of the memory of names; two that are equal are looked at
+        seen: set[int] = set()
+        for i in range(len(self)):
+            digest = hash(self.output(i))
+            if digest in seen:
+                self._require_other_output(i)
+            seen.add(digest)
+
+    def _require_other_output(self, i: int) -> None:
+        output = self.output(i)
+        for other in range(i):
+            if self.output(other) == output:
+                raise ConfigError(f"{self.source(other)} and {self.source(i)} would both become {output}; rename one")
+
     def source(self, i: int) -> str:
         """Return the path of a source."""
         return os.path.join(self.roots[self.root_of[i]], self.names[i])  # noqa: PTH118 (a Path is ten times as large)
@@ -144,22 +172,14 @@ def make_plan(sources: Sequence[Path], target: Path, suffix: str = ".wav") -> Pl
                 raise ConfigError(
                     f"the output folder must not be the input folder, got {target} for both; choose another"
                 )
-            plan.roots.append(os.fspath(source))
-            for name, size in _walk(os.fspath(source), target, plan.problems.append):
-                _add(plan, name, size)
+            plan.add_root(os.fspath(source), _walk(os.fspath(source), target, plan.problems.append))
         else:
-            plan.roots.append(os.path.dirname(os.fspath(source)))  # noqa: PTH120
-            _add(plan, source.name, source.stat().st_size if source.is_file() else 0)
+            size = source.stat().st_size if source.is_file() else 0
+            plan.add_root(os.path.dirname(os.fspath(source)), [(source.name, size)])  # noqa: PTH120
     if not plan.names:
         raise AudioFileError(f"{sources[0]} holds no {', '.join(SUFFIXES)} file; check the path")
-    _require_distinct(plan)
+    plan.require_distinct()
     return plan
-
-
-def _add(plan: Plan, name: str, size: int) -> None:
-    plan.names.append(name)
-    plan.root_of.append(len(plan.roots) - 1)
-    plan.sizes.append(size)
 
 
 def _walk(root: str, target: Path, problem: Callable[[str], None]) -> Iterator[tuple[str, int]]:
@@ -199,20 +219,3 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-def _require_distinct(plan: Plan) -> None:
-    # hashes take a third of the memory of names; two that are equal are looked at
-    seen: set[int] = set()
-    for i in range(len(plan)):
-        digest = hash(plan.output(i))
-        if digest in seen:
-            _require_other_output(plan, i)
-        seen.add(digest)
-
-
-def _require_other_output(plan: Plan, i: int) -> None:
-    output = plan.output(i)
-    for other in range(i):
-        if plan.output(other) == output:
-            raise ConfigError(f"{plan.source(other)} and {plan.source(i)} would both become {output}; rename one")

@@ -9,7 +9,7 @@ import os
 import selectors
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -312,8 +312,7 @@ class Batch:
         self.tally.bytes_done += self._plan.sizes[number]
 
     def _hash_of(self, choice: Choice) -> str:
-        values = {**self._shared, "voice": choice.voice, "pitch": choice.pitch}
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        return settings_hash(self._shared, choice)
 
     def _make_folder(self, folder: Path) -> None:
         name = str(folder)
@@ -324,6 +323,12 @@ class Batch:
         except OSError as error:
             raise OutputError(f"cannot make the folder {folder}: {error.strerror}; choose another output") from error
         self._made.add(name)
+
+
+def settings_hash(shared: Mapping[str, Any], choice: Choice) -> str:
+    """Return what tells settings apart in a manifest: the hash of all that an output depends on beside its source."""
+    values = {**shared, "voice": choice.voice, "pitch": choice.pitch}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _sweep(folder: Path) -> None:

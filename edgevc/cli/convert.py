@@ -45,6 +45,7 @@ _EXAMPLES = """\
   edgevc convert corpus/ anonymous/ --voice anon --jobs auto
   edgevc convert corpus/ others/ --voice anon --jobs 4 --voice-by 'speaker1/=slt' --voice-by 'speaker2/=bdl'
   edgevc convert corpus/ nobody/ --jobs auto --seed 'a secret' --speaker-by '/(speaker[0-9]+)/' --format flac
+  edgevc convert s3://bucket/corpus s3://bucket/anonymous --voice anon --ray auto
   edgevc convert --verify anonymous/
   edgevc convert singing.wav song.wav --voice slt --formant 2 --backing band.flac --backing-gain -6
   arecord -f S16_LE -r 16000 -t raw | edgevc convert - - --voice slt | aplay -f S16_LE -r 16000 -t raw
@@ -92,6 +93,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="many files: N processes, or auto for one for each core. Writes edgevc-convert.jsonl into the output "
         "folder: what was converted from what, with hashes. The same command again goes on where it stopped",
+    )
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="many files, in place of --jobs: on a Ray cluster, at its address, or auto for this machine's, or "
+        "local for this machine alone; INPUT and OUTPUT are folders that all machines reach, as s3://bucket/corpus",
     )
     parser.add_argument(
         "--voice-by",
@@ -143,15 +150,15 @@ def run(arguments: argparse.Namespace) -> int:
 
         return verify_folder(arguments.verify)
     _require_complete(arguments)
-    if arguments.jobs is not None:
+    if arguments.jobs is not None or arguments.ray is not None:
         if "-" in arguments.paths:
-            raise ConfigError("--jobs is for files; raw audio from - is one stream")
+            raise ConfigError("--jobs and --ray are for files; raw audio from - is one stream")
         from edgevc.cli.many import convert_many_files
 
         return convert_many_files(arguments)
     for name in ("voice_by", "voices_from", "seed", "seed_file", "speaker_by", "format"):
         if getattr(arguments, name):
-            raise ConfigError(f"--{name.replace('_', '-')} needs --jobs; add --jobs auto")
+            raise ConfigError(f"--{name.replace('_', '-')} needs --jobs or --ray; add --jobs auto")
     *sources, output = arguments.paths
     if "-" in arguments.paths:
         if arguments.paths != ["-", "-"]:
@@ -180,11 +187,7 @@ def _require_complete(arguments: argparse.Namespace) -> None:
         ConfigError: an input, the output or the voice is missing.
     """
     paths, voice = arguments.paths, arguments.voice
-    seeded = arguments.seed is not None or arguments.seed_file is not None
-    if seeded and voice is not None:
-        raise ConfigError("--seed gives every speaker another voice; leave out --voice, or --seed")
-    if arguments.speaker_by is not None and not seeded:
-        raise ConfigError("--speaker-by needs --seed TEXT")
+    seeded = _is_seeded(arguments)
     if "" in paths:
         # as a variable that is not set leaves; it would mean the current folder
         raise ConfigError("an input or output must have a name, got an empty one; is a variable of the shell not set?")
@@ -201,6 +204,20 @@ def _require_complete(arguments: argparse.Namespace) -> None:
     source = paths[0] if paths else "me.wav"
     example = shlex.join(["edgevc", "convert", source, _proposed_output(source, wanted), "--voice", wanted])
     raise ConfigError(f"give {' and '.join(missing)}, for example `{example}`" + ("" if voice else f"; {known}"))
+
+
+def _is_seeded(arguments: argparse.Namespace) -> bool:
+    """Return whether every speaker gets a voice of their own, in place of --voice.
+
+    Raises:
+        ConfigError: --voice or --speaker-by does not fit that.
+    """
+    seeded = arguments.seed is not None or arguments.seed_file is not None
+    if seeded and arguments.voice is not None:
+        raise ConfigError("--seed gives every speaker another voice; leave out --voice, or --seed")
+    if arguments.speaker_by is not None and not seeded:
+        raise ConfigError("--speaker-by needs --seed TEXT")
+    return seeded
 
 
 def _proposed_output(source: str, voice: str) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgevc.audio.writers import check_writable_kind
 from edgevc.batch.api import checked_jobs, usable_cores
 from edgevc.batch.choose import chooser, read_choices, settings_for
 from edgevc.batch.manifest import verify
-from edgevc.batch.plan import Choice, make_plan, speakers_by, voice_rule
+from edgevc.batch.plan import Choice, Chooser, make_plan, speakers_by, voice_rule
 from edgevc.batch.run import Batch, Tally
+from edgevc.batch.worker import WorkerSettings
 from edgevc.cli.common import complain, say, termination_as_interrupt
 from edgevc.cli.progress import Progress
 from edgevc.converter import VoiceSettings
@@ -19,6 +22,11 @@ from edgevc.files import require_private
 from edgevc.signing.minisign import read_small_file
 from edgevc.text import printable
 
+if TYPE_CHECKING:
+    from edgevc.batch.cluster import ClusterBatch
+
+Told = Callable[[Tally, "str | None"], None]
+"""What is called after every file, with a sentence where one failed."""
 _LISTED = 20
 """Names that are printed of each kind of difference."""
 
@@ -44,9 +52,9 @@ def convert_many_files(arguments: argparse.Namespace) -> int:
     """
     for name in ("plot", "backing", "raw_rate"):
         if getattr(arguments, name) is not None:
-            raise ConfigError(f"--{name.replace('_', '-')} is for one conversion; leave out --jobs")
-    jobs = jobs_from(arguments.jobs)
-    *sources, target = map(Path, arguments.paths)
+            raise ConfigError(f"--{name.replace('_', '-')} is for one conversion; leave out --jobs and --ray")
+    if arguments.jobs is not None and arguments.ray is not None:
+        raise ConfigError("--ray gives the work to the cluster's cores; leave out --jobs")
     # the ranges of pitch, formant and gain are looked at before anything is listed
     VoiceSettings(arguments.pitch, arguments.formant, arguments.gain, arguments.gate)
     seed = _seed(arguments)
@@ -55,14 +63,9 @@ def convert_many_files(arguments: argparse.Namespace) -> int:
     suffix = f".{arguments.format or 'wav'}"
     check_writable_kind(f"x{suffix}")
     listed = {} if arguments.voices_from is None else read_choices(arguments.voices_from, arguments.pitch)
-    if target.exists() and not target.is_dir():
-        raise ConfigError(f"--jobs writes into a folder, got the file {target}; name a folder")
     settings, voices = settings_for(arguments.bundle, arguments.engine, arguments.chunk_hops, **_sound(arguments))
     default = Choice(arguments.voice or voices.first, arguments.pitch)
     choose = chooser(default, rules, listed, voices, speakers)
-    plan = make_plan(sources, target, suffix)
-    for problem in plan.problems:
-        complain(problem)
     progress = Progress(steps=True)
 
     def told(tally: Tally, problem: str | None) -> None:
@@ -71,14 +74,42 @@ def convert_many_files(arguments: argparse.Namespace) -> int:
             complain(problem)
         progress.show(_line(tally), step=f"{100 * _share(tally) // 10 * 10:.0f} %")
 
-    batch = Batch(plan, target, choose, settings, jobs=jobs, force=arguments.force, told=told)
+    make = _on_this_machine if arguments.ray is None else _on_a_cluster
+    batch = make(arguments, choose, settings, suffix, told)
     try:
         with termination_as_interrupt():
             tally = batch.run()
     finally:
         progress.close()
-        say(_summary(batch.tally, target))
+        say(_summary(batch.tally, arguments.paths[-1]))
     return tally.first_exit_code
+
+
+def _on_this_machine(
+    arguments: argparse.Namespace, choose: Chooser, settings: WorkerSettings, suffix: str, told: Told
+) -> Batch:
+    *sources, target = map(Path, arguments.paths)
+    if target.exists() and not target.is_dir():
+        raise ConfigError(f"--jobs writes into a folder, got the file {target}; name a folder")
+    plan = make_plan(sources, target, suffix)
+    for problem in plan.problems:
+        complain(problem)
+    jobs = jobs_from(arguments.jobs)
+    return Batch(plan, target, choose, settings, jobs=jobs, force=arguments.force, told=told)
+
+
+def _on_a_cluster(
+    arguments: argparse.Namespace, choose: Chooser, settings: WorkerSettings, suffix: str, told: Told
+) -> ClusterBatch:
+    from edgevc.batch.cluster import ClusterBatch, plan_on
+    from edgevc.batch.storage import Storage
+
+    *sources, target = arguments.paths
+    storage = Storage(target)
+    plan, times = plan_on(sources, storage, suffix)
+    for problem in plan.problems:
+        complain(problem)
+    return ClusterBatch(plan, times, storage, choose, settings, address=arguments.ray, force=arguments.force, told=told)
 
 
 def _seed(arguments: argparse.Namespace) -> str | None:
@@ -138,10 +169,10 @@ def _time(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes}:{rest:02d}"
 
 
-def _summary(tally: Tally, target: Path) -> str:
+def _summary(tally: Tally, target: str) -> str:
     parts = [f"{tally.converted} files converted, {tally.seconds / 3600:.2f} h of audio in {_time(tally.elapsed)}"]
     if tally.skipped:
         parts.append(f"{tally.skipped} were done before")
     if tally.failed:
         parts.append(f"{tally.failed} failed")
-    return f"{printable(str(target))}: {', '.join(parts)}"
+    return f"{printable(target)}: {', '.join(parts)}"
