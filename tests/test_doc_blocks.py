@@ -39,6 +39,7 @@ NOT_OURS = {
     **dict.fromkeys(("for", "do", "done", "cp", "export", "tr"), "a word of the shell"),
 }
 SHOWN = {
+    "docs/cluster.md": (1, "how Ray is started; tests/cluster starts it on three machines"),
     "docs/commands.md": (1, "a dictionary; its reader has tests of its own"),
     "docs/live-control.md": (2, "lines on a socket; tests/live/test_control.py sends them"),
     "docs/mark.md": (2, "formulas; tests/mark computes them"),

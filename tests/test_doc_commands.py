@@ -41,10 +41,18 @@ ELSEWHERE = {
     "bench": "tests/quantize/test_document.py",
     "relay": "tests/relay/test_relay_docs.py",
     **dict.fromkeys(("keygen", "sign", "verify", "trust"), "tests/signing/test_signed_models.py"),
+    # with PyTorch
+    "voice make": "tests/tools/test_voice_maker.py",
+    **dict.fromkeys(
+        ("voice", "voices", "convert me.wav other.wav --voice me.voice", "convert me.wav other.wav --voice me"),
+        "tests/voices/test_own_voices.py",
+    ),
     "encrypt": "tests/runtime/test_encrypted_models.py",
     # raw sound of a sound card
     "convert - -": "tests/test_convert.py",
     "detect --raw": "tests/mark/test_command.py",
+    # of a cluster, and of disks and storages that it sees
+    **dict.fromkeys(("convert s3://bucket/corpus", "convert /shared/corpus"), "tests/cluster/test_cluster.py"),
     # a model that is made by a training, or encrypted
     "convert me.wav other.wav --voice kathleen --bundle WORK/models/default": "tests/tools/test_whole_recipe.py",
     "convert me.wav other.wav --voice slt --bundle model.zip.age": "tests/runtime/test_encrypted_models.py",
@@ -102,6 +110,8 @@ def desk(tmp_path, monkeypatch):
     converted = edgevc.VoiceConverter("default").convert(sentence, voice="slt")
     write_wav(tmp_path / "voice.wav", converted, SAMPLE_RATE)
     soundfile.write(tmp_path / "slowed-down.ogg", np.tile(converted, 3), SAMPLE_RATE)
+    (tmp_path / "seed.txt").write_text("a secret\n")
+    (tmp_path / "seed.txt").chmod(0o600)
     (tmp_path / "voices.csv").write_text("file,voice\ncorpus/speaker1/a.wav,slt\n")
     grammar = re.search(
         r"^```toml\n(.*?)^```", (ROOT / "docs/commands.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
