@@ -17,6 +17,8 @@ from typing import Any
 from edgevc.bundle import ENGINES, ModelBundle, shipped_models
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+MORE_MODELS = sorted(path.parent for path in (DOCS.parent / "more_models").glob("*/manifest.json"))
+"""Bundles of this repository that have a package of their own."""
 UNSEEN = ("ls19", "SF1", "SM1", "TF2", "TM3")
 COLUMNS = (
     ("similarity", "similarity to target", "{:.3f}"),
@@ -79,6 +81,7 @@ TITLES = {
     "encoder.default": "What the phone head can do (docs/training-log.md)",
     "encoder.low-latency": "What the phone head of low-latency can do",
     "encoder.tiny": "What the phone head of tiny can do",
+    "encoder.studio": "What the phone head of studio can do",
     "f0": "F0 and voicing against WORLD's harvest (docs/f0.md)",
     "features": "Log-mel and MFCC, streamed 10 ms at a time from Python",
     "post_chain": "What surrounds the model in a live session, per hop",
@@ -127,20 +130,26 @@ BARS = {
     "default": {"latency": 40, "work": 0.5, "bytes": 4.0},
     "low-latency": {"latency": 25, "work": 0.5, "bytes": 4.0},
     "tiny": {"latency": 40, "work": 0.15, "bytes": 1.0},
+    "studio": {"latency": 250, "work": 2.0, "bytes": 24.0},
 }
 """Model to the most that it may be: milliseconds, GMAC/s, MB per engine."""
 
 QUALITY_BARS = (
-    ("similarity", "similarity", 3, (">= 0.82", ">= 0.80", ">= 0.78")),
-    ("wer_minus_source", "WER less the source's own", 3, ("<= 0.08", "<= 0.12", "<= 0.15")),
-    ("ovrl", "DNSMOS OVRL", 2, (">= 2.9", ">= 2.8", ">= 2.7")),
-    ("f0_correlation", "log-F0 correlation", 3, (">= 0.93", ">= 0.92", ">= 0.90")),
-    ("noise_wer_increase", "WER increase in a kitchen, 10 dB", 3, ("<= 0.15", "<= 0.18", "<= 0.20")),
-    ("float similarity", "int8 less float: similarity", 4, ("+-0.005",) * 3),
-    ("float wer", "int8 less float: WER", 3, ("+-0.01",) * 3),
-    ("float ovrl", "int8 less float: OVRL", 3, ("+-0.03",) * 3),
-    ("phone frame accuracy, unseen speaker ls19, clean", "phone frame accuracy", 3, (">= 0.68", ">= 0.66", ">= 0.64")),
-    ("commands fully right, all 619", "spoken commands fully right", 3, (">= 0.90", ">= 0.88", ">= 0.85")),
+    ("similarity", "similarity", 3, (">= 0.82", ">= 0.80", ">= 0.78", ">= 0.88")),
+    ("wer_minus_source", "WER less the source's own", 3, ("<= 0.08", "<= 0.12", "<= 0.15", "")),
+    ("ovrl", "DNSMOS OVRL", 2, (">= 2.9", ">= 2.8", ">= 2.7", ">= 3.25")),
+    ("f0_correlation", "log-F0 correlation", 3, (">= 0.93", ">= 0.92", ">= 0.90", ">= 0.95")),
+    ("noise_wer_increase", "WER increase in a kitchen, 10 dB", 3, ("<= 0.15", "<= 0.18", "<= 0.20", "")),
+    ("float similarity", "int8 less float: similarity", 4, ("+-0.005",) * 4),
+    ("float wer", "int8 less float: WER", 3, ("+-0.01",) * 4),
+    ("float ovrl", "int8 less float: OVRL", 3, ("+-0.03",) * 4),
+    (
+        "phone frame accuracy, unseen speaker ls19, clean",
+        "phone frame accuracy",
+        3,
+        (">= 0.68", ">= 0.66", ">= 0.64", ">= 0.87"),
+    ),
+    ("commands fully right, all 619", "spoken commands fully right", 3, (">= 0.90", ">= 0.88", ">= 0.85", ">= 0.94")),
 )
 """Key of a figure, its words, decimals, and what is wanted of each model."""
 
@@ -174,15 +183,17 @@ def sizes_table(bundles: list[ModelBundle]) -> list[str]:
         # a model that somebody added has none
         bars = BARS.get(bundle.name, {})
         hop, rate = bundle.latency.hop_samples, bundle.features.sample_rate
-        latency = 1000 * (bundle.latency.latency_samples + hop) / rate
+        latency = 1000 * (bundle.latency.latency_samples + hop * (bundle.block_hops or 1)) / rate
         work = sum(graph.macs_per_hop for graph in bundle.graphs.values()) * rate / hop / 1e9
         cells = {
-            "algorithmic latency, 1 hop per call": f"{latency:g} ms ({bars.get('latency', '')})",
+            "algorithmic latency, 1 hop or block per call": f"{latency:g} ms ({bars.get('latency', '')})",
             "work": f"{work:.3f} GMAC/s ({bars.get('work', '')})",
         }
         for engine in ENGINES:
-            size = sum(len(bundle.read(graph.files[engine])) for graph in bundle.graphs.values()) / 1e6
-            cells[f"both graphs, int8, {engine}"] = f"{size:.2f} MB ({bars.get('bytes', '')})"
+            files = [graph.files[engine] for graph in bundle.graphs.values() if engine in graph.files]
+            if files:
+                size = sum(len(bundle.read(file)) for file in files) / 1e6
+                cells[f"both graphs, int8, {engine}"] = f"{size:.2f} MB ({bars.get('bytes', '')})"
         for name, graph in bundle.graphs.items():
             for engine, figures in graph.quantization.items():
                 for key, value in figures.items():
@@ -349,14 +360,15 @@ def main() -> None:
         "## Words, as Whisper reads them",
         "",
         "Share of the words that are wrong after conversion to kathleen, beyond those that are wrong in the source:",
-        "speakers whom no training has heard, clean, with an accent, and in a real kitchen (docs/evaluation.md).",
+        "speakers whom no training has heard, clean, with an accent, and in a real kitchen (docs/evaluation.md). Where",
+        "the ear began as Whisper base's, tiny.en is the judge.",
         "",
-        *words_table(results["words"], {"base": "Whisper base"}),
+        *words_table(results["words"], READERS),
         "## Size and work",
         "",
         "`edgevc info MODEL`; in brackets the most that it may be.",
         "",
-        *sizes_table([ModelBundle.find(name) for name in shipped_models()]),
+        *sizes_table([*map(ModelBundle.find, shipped_models()), *map(ModelBundle.open, MORE_MODELS)]),
         "",
         "## Time",
         "",
