@@ -59,7 +59,8 @@ def edgevc_command(*words: str) -> list[str]:
 
     `python -m edgevc` would take the one in the working folder, in a checkout the sources, built or not.
     """
-    return python_command("edgevc.cli", "program", words=list(words))
+    # plain words, so that a caller may add others behind them
+    return [*python_command("edgevc.cli", "program"), *words]
 
 
 @dataclass(frozen=True)

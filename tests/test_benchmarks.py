@@ -55,6 +55,9 @@ def test_what_benchmarks_and_helpers_start_is_this_edgevc(clone):
     done = subprocess.run(edgevc_command("info", "none"), cwd=clone, capture_output=True, text=True, timeout=120)
     assert done.returncode == 3
     assert done.stderr.startswith("edgevc: ")
+    # words behind it are its own as well
+    done = subprocess.run([*edgevc_command("info"), "none"], cwd=clone, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 3
     # the other way, in the same place
     done = subprocess.run(
         [sys.executable, "-m", "edgevc", "--version"], cwd=clone, capture_output=True, text=True, timeout=120

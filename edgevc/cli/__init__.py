@@ -115,9 +115,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def program(words: list[str]) -> NoReturn:
+def program() -> NoReturn:
     """Run the command line and end the process with its exit code; see `edgevc.children.edgevc_command`."""
-    sys.exit(main(words))
+    # behind -c and the request for this function
+    sys.exit(main(sys.argv[2:]))
 
 
 class _VersionAction(argparse.Action):
