@@ -79,9 +79,10 @@ def measure(seconds_between: float) -> dict[str, list[float]]:
         ]
         noise = np.random.default_rng(3)
         with Broker(folder / "broker") as broker, Watcher(broker, "edgevc/pi/#") as watcher:
-            command = edgevc_command("relay", "--raw", "--config", str(config), "--device=pi")
-            command += [f"--commands={folder}/grammar.toml", "--mqtt-host=127.0.0.1", f"--mqtt-port={broker.port}"]
-            with subprocess.Popen([*command, f"--mqtt-queue={folder}/queue"], stdin=subprocess.PIPE) as relay:
+            flags = ["--device=pi", f"--commands={folder}/grammar.toml", f"--mqtt-queue={folder}/queue"]
+            flags += ["--mqtt-host=127.0.0.1", f"--mqtt-port={broker.port}"]
+            command = edgevc_command("relay", "--raw", "--config", str(config), *flags)
+            with subprocess.Popen(command, stdin=subprocess.PIPE) as relay:
                 wait_for("the relay", lambda: b"online" in watcher.of("edgevc/pi/status"))
                 found: dict[str, list[float]] = {"closed": [], "open": []}
                 moment = time.time()

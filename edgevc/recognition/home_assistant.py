@@ -26,6 +26,8 @@ from edgevc.recognition.sentences import Rule, SentenceReader, no_lists
 from edgevc.recognition.slot_values import ListValues, whole_number
 from edgevc.recognition.yaml_tree import YamlList, YamlMapping, YamlNode, YamlText, read_yaml
 
+SENTENCE_COMMAND = "conversation"
+"""Name of a command that is no intent: Home Assistant shall be told its words, which trigger an automation there."""
 _INLINE_RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:,(\d+))?")
 _FRACTIONS = {"halves": (5,), "tenths": tuple(range(1, 10))}
 

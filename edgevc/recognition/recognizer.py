@@ -16,7 +16,7 @@ from edgevc.recognition.network import Network
 from edgevc.recognition.phones import log_priors
 from edgevc.recognition.search import CommandSearch, Recognition, SearchState
 
-LISTENING = SearchSettings(filler=3.0, slot_penalty=-12.0)
+LISTENING = SearchSettings(filler=3.0, slot_penalty=-12.0, open_end_frames=45)
 """The search's numbers for a stream: noise is no word, and no value of a slot that may be left out."""
 LEAST_CERTAINTY = -0.5
 """Sentences below it are refused: 2 of 100 good ones of the recordings on which it was chosen (docs/commands.md)."""

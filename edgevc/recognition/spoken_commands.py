@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,6 +63,7 @@ class SpokenCommands:
         """
         require_fit(bundle)
         self.commands = commands
+        """May be replaced at any time, by another set for the same phones: streams take it between two sentences."""
         self.bundle = bundle
         self._least_certainty = least_certainty
         self._wake = wake
@@ -70,18 +72,29 @@ class SpokenCommands:
     def stream(self, *, wake: bool = True) -> CommandStream:
         """Return what hears one microphone; one thread uses it at a time. Without `wake` it is always armed."""
         listener = Listener(self.bundle, self._encoder)
-        commands = self.commands if wake else replace(self.commands, wake=None)
-        recognizer = commands.armed_recognizer(self._least_certainty, self._wake)
-        return CommandStream(listener, recognizer, self.bundle.latency.latency_samples)
+
+        def recognizer(commands: CommandSet) -> ArmedRecognizer:
+            chosen = commands if wake else replace(commands, wake=None)
+            return chosen.armed_recognizer(self._least_certainty, self._wake)
+
+        return CommandStream(listener, lambda: self.commands, recognizer, self.bundle.latency.latency_samples)
 
 
 class CommandStream:
     """Hears one microphone."""
 
-    def __init__(self, listener: Listener, recognizer: ArmedRecognizer, latency: int) -> None:
+    def __init__(
+        self,
+        listener: Listener,
+        commands: Callable[[], CommandSet],
+        recognizer: Callable[[CommandSet], ArmedRecognizer],
+        latency: int,
+    ) -> None:
         """Use `SpokenCommands.stream` instead; `latency` is that of the listener's phones, in samples."""
         self._listener = listener
-        self._recognizer = recognizer
+        self._commands, self._new_recognizer = commands, recognizer
+        self._heard = commands()
+        self._recognizer = recognizer(self._heard)
         self._latency = latency
         self._waiting = np.zeros(0, np.float32)
         self._frames = 0
@@ -103,6 +116,7 @@ class CommandStream:
         """
         samples = as_mono_float32(samples)
         require_finite(samples)
+        self._take_new_commands()
         samples = np.concatenate([self._waiting, samples])
         size = self._listener.chunk_samples
         n_whole = len(samples) // size * size
@@ -118,6 +132,17 @@ class CommandStream:
                 sentences.append(self._sentence(heard))
             self.woken += [self._sentence(heard) for heard in self._recognizer.woken]
         return sentences
+
+    def _take_new_commands(self) -> None:
+        """Listen for what may be said by now; a sentence that has begun is heard to its end before."""
+        commands = self._commands()
+        if commands is self._heard or self._recognizer.speaking:
+            return
+        least_certainty = self._recognizer.least_certainty
+        self._heard = commands
+        self._recognizer = self._new_recognizer(commands)
+        self._recognizer.least_certainty = least_certainty
+        self._recognizer.reset(at=self._frames)
 
     @property
     def least_certainty(self) -> float:

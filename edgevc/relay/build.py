@@ -14,7 +14,6 @@ from edgevc.control.address import default_address
 from edgevc.devices.catalogue import open_port
 from edgevc.errors import ConfigError
 from edgevc.recognition.armed import ArmedRecognizer
-from edgevc.recognition.command_set import CommandSet, read_grammar
 from edgevc.recognition.spoken_commands import SpokenCommands
 from edgevc.relay.config import MqttConfig, RelayConfig
 from edgevc.relay.controls import Controls
@@ -29,6 +28,7 @@ from edgevc.relay.sources.hearing import Hearing
 from edgevc.relay.sources.lines import LinesSource
 from edgevc.relay.sources.live import LiveSource
 from edgevc.relay.sources.sound import FileSource, MicrophoneSource, PipeSource
+from edgevc.relay.vocabulary import Vocabulary
 from edgevc.settings.kinds import split_host_port
 from edgevc.wyoming.address import Address
 
@@ -55,25 +55,24 @@ def device_id(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_") or "edgevc"
 
 
-def command_names(config: RelayConfig) -> tuple[str, ...]:
-    """Return the names of all commands, without a model.
+def vocabulary_of(config: RelayConfig) -> Vocabulary | None:
+    """Return what may be said; None where no grammar is named.
 
     Raises:
         ConfigError: the grammar is none.
     """
-    if config.commands is None:
-        return ()
-    grammar = read_grammar(config.commands)
-    outcomes = grammar.outcomes
-    return tuple(dict.fromkeys(outcomes[key].intent if key in outcomes else key for key in grammar.groups))
+    return None if config.commands is None else Vocabulary(config.commands, config.dictionary)
 
 
-def make_sinks(settings: Settings, controls: Controls, write: Callable[[str], None]) -> list[Sink]:
+def make_sinks(
+    settings: Settings, controls: Controls, vocabulary: Vocabulary | None, write: Callable[[str], None]
+) -> list[Sink]:
     """Return every sink that is set up; lines on stdout where there is no other.
 
     Args:
         settings: of all tables.
         controls: of the relay.
+        vocabulary: what may be said.
         write: takes a line for stdout.
 
     Raises:
@@ -82,7 +81,7 @@ def make_sinks(settings: Settings, controls: Controls, write: Callable[[str], No
     """
     sinks: list[Sink] = []
     if settings.mqtt.host is not None:
-        sinks.append(_mqtt(settings.relay, settings.mqtt, controls))
+        sinks.append(_mqtt(settings.relay, settings.mqtt, controls, vocabulary))
     if settings.home_assistant.url is not None:
         sinks.append(HomeAssistantSink(settings.home_assistant))
     if settings.webhook.url is not None:
@@ -99,20 +98,30 @@ def claim_of(sinks: Sequence[Sink]) -> Claim | None:
     return next((claim for sink in sinks if (claim := getattr(sink, "claim", None)) is not None), None)
 
 
-def _mqtt(relay: RelayConfig, config: MqttConfig, controls: Controls) -> Sink:
+def _mqtt(relay: RelayConfig, config: MqttConfig, controls: Controls, vocabulary: Vocabulary | None) -> Sink:
     from edgevc.relay.mqtt.sink import MqttSink
 
     name = device_name(relay)
-    return MqttSink(config, name, device_id(name), command_names(relay), controls)
+    sink = MqttSink(config, name, device_id(name), () if vocabulary is None else vocabulary.names, controls)
+    if vocabulary is not None:
+        vocabulary.watch(sink.change_commands)
+    return sink
 
 
-def make_sources(config: RelayConfig, given: Input, controls: Controls, hear: Callable[[Event], None]) -> list[Source]:
+def make_sources(
+    config: RelayConfig,
+    given: Input,
+    controls: Controls,
+    vocabulary: Vocabulary | None,
+    hear: Callable[[Event], None],
+) -> list[Source]:
     """Return the sources: those that the command line names, or what the settings say.
 
     Args:
         config: of the relay.
         given: by the command line.
         controls: of the relay.
+        vocabulary: what may be said.
         hear: takes events from any thread.
 
     Raises:
@@ -124,7 +133,7 @@ def make_sources(config: RelayConfig, given: Input, controls: Controls, hear: Ca
         sources.append(LinesSource(given.events, hear, config.time_to_live))
     sound = bool(given.files) or given.raw is not None
     if sound or (not sources and config.listen == "microphone"):
-        commands = _spoken_commands(config)
+        commands = _spoken_commands(config, vocabulary)
 
         def hearing(sample_rate: int, source: str) -> Hearing:
             return Hearing(commands, sample_rate, controls, hear, source, config.time_to_live)
@@ -136,55 +145,52 @@ def make_sources(config: RelayConfig, given: Input, controls: Controls, hear: Ca
         else:
             sources.append(MicrophoneSource(lambda: open_port(config), hearing))
     elif not sources and config.listen == "live" and config.wyoming is None:
-        sources.append(_live(config, controls, hear))
+        sources.append(_live(config, controls, vocabulary, hear))
     if config.wyoming is not None:
-        sources.append(_wyoming(config, config.wyoming, controls, hear))
+        sources.append(_wyoming(config, config.wyoming, controls, vocabulary, hear))
     if not sources:
         raise ConfigError("there is nothing to hear; name recordings, or --listen live or microphone")
     return sources
 
 
-def _live(config: RelayConfig, controls: Controls, hear: Callable[[Event], None]) -> LiveSource:
+def _live(
+    config: RelayConfig, controls: Controls, given: Vocabulary | None, hear: Callable[[Event], None]
+) -> LiveSource:
     address = config.control or default_address()
     if address is None:
         raise ConfigError("there is no XDG_RUNTIME_DIR to find the live session in; give its address with --control")
-    grammar = read_grammar(_grammar_path(config))
-    dictionaries = _dictionaries(config)
+    vocabulary = _required(given)
 
     def recognizer(phones: Sequence[str]) -> ArmedRecognizer:
-        return CommandSet.of_grammar(grammar, phones, dictionaries).armed_recognizer()
+        return vocabulary.compiled(phones).armed_recognizer()
 
     # what is wrong with the grammar is said now, not when a session comes
     recognizer(_bundle(config).phones)
-    return LiveSource(address, recognizer, controls, hear, config.time_to_live)
+    return LiveSource(address, recognizer, controls, hear, config.time_to_live, lambda: vocabulary.version)
 
 
-def _wyoming(config: RelayConfig, where: str, controls: Controls, hear: Callable[[Event], None]) -> Source:
+def _wyoming(
+    config: RelayConfig, where: str, controls: Controls, vocabulary: Vocabulary | None, hear: Callable[[Event], None]
+) -> Source:
     from edgevc.relay.sources.wyoming import WyomingSource
 
     return WyomingSource(
-        Address(*split_host_port(where)), _spoken_commands(config), controls, hear, config.time_to_live
+        Address(*split_host_port(where)), _spoken_commands(config, vocabulary), controls, hear, config.time_to_live
     )
 
 
-def _spoken_commands(config: RelayConfig) -> SpokenCommands:
-    bundle = _bundle(config)
-    grammar = read_grammar(_grammar_path(config))
-    commands = CommandSet.of_grammar(grammar, bundle.phones, _dictionaries(config))
-    return SpokenCommands(commands, bundle, config.engine, config.chunk_hops)
+def _spoken_commands(config: RelayConfig, given: Vocabulary | None) -> SpokenCommands:
+    vocabulary, bundle = _required(given), _bundle(config)
+    spoken = SpokenCommands(vocabulary.compiled(bundle.phones), bundle, config.engine, config.chunk_hops)
+    vocabulary.follow(spoken)
+    return spoken
 
 
 def _bundle(config: RelayConfig) -> ModelBundle:
     return ModelBundle.find(config.model or "default")
 
 
-def _grammar_path(config: RelayConfig) -> Path:
-    if config.commands is None:
+def _required(vocabulary: Vocabulary | None) -> Vocabulary:
+    if vocabulary is None:
         raise ConfigError("the relay needs to know what may be said; name a grammar with --commands (docs/commands.md)")
-    return config.commands
-
-
-def _dictionaries(config: RelayConfig) -> list[dict[str, list[str]]]:
-    from edgevc.recognition.lexicon import read_dictionary
-
-    return [] if config.dictionary is None else [read_dictionary(config.dictionary)]
+    return vocabulary

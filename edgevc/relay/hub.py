@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from edgevc.errors import EdgevcError
 from edgevc.relay.event import Event, Sink, Source
@@ -18,6 +18,16 @@ _LOG = logging.getLogger(__name__)
 
 ENDING_SECONDS = 3.0
 """For so long what still waits is delivered when the relay is told to end; MQTT's is on the disk."""
+
+
+class Helper(Protocol):
+    """Works for the relay without hearing or passing on."""
+
+    name: str
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        ...
 
 
 class Relay:
@@ -43,6 +53,11 @@ class Relay:
         self.refused = 0
         self._time_to_live = time_to_live
         self._sources: list[Source] = []
+        self._helpers: list[Helper] = []
+
+    def help(self, helper: Helper) -> None:
+        """Run something beside sources and sinks, before `run`; the relay does not wait for its end."""
+        self._helpers.append(helper)
 
     def add(self, source: Source) -> None:
         """Add a source before `run`."""
@@ -83,6 +98,7 @@ class Relay:
         """
         delivering = [asyncio.create_task(self._keep(sink.run, sink.name)) for sink in self.sinks]
         hearing = [asyncio.create_task(self._keep(source.run, source.name, ends=True)) for source in self._sources]
+        helping = [asyncio.create_task(self._keep(helper.run, helper.name)) for helper in self._helpers]
         stopping = asyncio.create_task(stop.wait())
         try:
             await self._until_the_sources_end(hearing, stopping)
@@ -93,7 +109,7 @@ class Relay:
                     end = min(end, time.monotonic() + ENDING_SECONDS)
                 await asyncio.sleep(0.01)
         finally:
-            await _cancel([*hearing, stopping, *delivering])
+            await _cancel([*hearing, stopping, *helping, *delivering])
 
     async def _until_the_sources_end(self, hearing: list[asyncio.Task[None]], stopping: asyncio.Task[bool]) -> None:
         waiting: set[asyncio.Task[None]] = set(hearing)

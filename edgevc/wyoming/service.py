@@ -54,10 +54,19 @@ class CommandService:
         self.commands = commands
         self.timeout = timeout
         self.heard = heard
-        wake = commands.commands.wake
-        self.phrases = () if wake is None else wake.commands
-        self.info = make_frame("info", service_info(name, self.phrases, version))
+        self._name, self._version = name, version
         self.workers = Workers(os.cpu_count() or 1)
+
+    @property
+    def phrases(self) -> tuple[str, ...]:
+        """Wake phrases of the commands as they are now."""
+        wake = self.commands.commands.wake
+        return () if wake is None else wake.commands
+
+    @property
+    def info(self) -> Frame:
+        """What the service says of itself."""
+        return make_frame("info", service_info(self._name, self.phrases, self._version))
 
     def converse(self, client: Link) -> CommandSession:
         """Return the session of a new client."""

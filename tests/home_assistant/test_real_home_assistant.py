@@ -6,13 +6,19 @@
 import contextlib
 import json
 import random
+import subprocess
 import unicodedata
 
 import pytest
 from helpers.broker import Broker, wait_for
+from helpers.command_line import start
 from helpers.home_assistant import HomeAssistant, WebSocket, program, tree
 from helpers.relay_doubles import LAMPS
 from helpers.relay_process import RelayProcess
+
+from edgevc.recognition.automaton import compile_grammar
+from edgevc.recognition.command_set import read_grammar
+from edgevc.recognition.spoken_text import understand
 
 EVENT, SWITCH, NUMBER, LAST = "event.pi_command", "switch.pi_listen", "number.pi_sensitivity", "sensor.pi_last_command"
 
@@ -174,3 +180,45 @@ def test_intents_and_sentences_switch_a_lamp_without_a_broker(home, broker, tmp_
         wait_for("the lamp", lambda: not home.is_on("lamp"))
         relay.say({"command": "light", "text": "turn off the cellar lamp"})
         assert "home assistant: 2 given, 1 sent, 1 refused" in relay.end()
+
+
+def test_what_is_exposed_becomes_a_grammar_that_switches_it_and_follows_the_house(home, tmp_path):
+    token, output = tmp_path / "token", tmp_path / "house.yaml"
+    token.write_text(home.token)
+    token.chmod(0o600)
+    trigger = {"trigger": "conversation", "command": ["it is movie night"]}
+    home.automate("triggered", trigger)
+
+    def means(text):
+        found = understand(compile_grammar(read_grammar(output)), text)
+        return None if found is None else (found.intent, dict(found.slots))
+
+    with WebSocket(home) as socket:
+        exposed = {"assistants": ["conversation"], "should_expose": True}
+        socket.ask("homeassistant/expose_entity", entity_ids=["input_boolean.lamp"], **exposed)
+        socket.ask("config/area_registry/create", name="Cook house", aliases=["galley"])
+        words = ("commands", "from-ha", home.url, "--token-file", token, "--output", output, "--follow")
+        process = start(*words, stdin=subprocess.DEVNULL)
+        with process.stderr, contextlib.ExitStack() as stack:
+            stack.callback(process.kill)
+            wait_for("the grammar", output.exists)
+            assert means("turn off the kitchen lamp") == ("HassTurnOff", {"name": "Kitchen lamp"})
+            assert means("it is movie night") == ("conversation", {})
+            # input_boolean from the configuration stands in no registry; what does is followed
+            socket.ask("config/entity_registry/update", entity_id="automation.triggered", aliases=["film"])
+            socket.ask("homeassistant/expose_entity", entity_ids=["automation.triggered"], **exposed)
+            shelf = {"state": "on", "attributes": {"friendly_name": "Shelf"}}
+            assert home._send("POST", "/api/states/light.shelf", shelf)[0] == 201
+            socket.ask("homeassistant/expose_entity", entity_ids=["light.shelf"], **exposed)
+            socket.ask("config/area_registry/create", name="Pantry")
+            wait_for("the new light", lambda: means("turn on the shelf") == ("HassTurnOn", {"name": "Shelf"}))
+            process.terminate()
+            assert process.wait(60) == 0
+    flags = (f"--home-assistant-url={home.url}", f"--home-assistant-token-file={token}")
+    before = home.is_on("triggered")
+    with RelayProcess(tmp_path, None, "--commands", output, *flags) as relay:
+        relay.say({"command": "HassTurnOn", "slots": {"name": "Kitchen lamp"}})
+        wait_for("the lamp", lambda: home.is_on("lamp"))
+        relay.say({"command": "conversation", "text": "it is movie night"})
+        wait_for("the automation", lambda: home.is_on("triggered") != before)
+        assert "home assistant: 2 given, 2 sent" in relay.end()

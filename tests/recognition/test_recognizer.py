@@ -49,7 +49,7 @@ def test_where_no_word_may_follow_the_end_comes_after_a_tenth_of_a_second(networ
 
 
 def test_where_one_may_follow_it_waits_for_half_a_second(network):
-    assert end_of(network, "play music", tail=200) == LISTENING.open_end_frames == 50
+    assert end_of(network, "play music", tail=200) == LISTENING.open_end_frames == 45
 
 
 def test_a_sentence_in_the_middle_does_not_end(network):

@@ -92,6 +92,12 @@ class Announcer:
         self._link.subscribe(*self._topics.settable, self._topics.birth, self._topics.config)
         self._announce()
 
+    def change_commands(self, commands: Sequence[str]) -> None:
+        """Announce these; Home Assistant forgets those that are gone."""
+        if self._announces:
+            self._parts = components(self._topics, self._device, usable(commands))
+            self._announce()
+
     def lost(self) -> None:
         """The connection is gone."""
         self._connected = False

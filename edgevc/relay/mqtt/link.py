@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from edgevc.errors import ConfigError, MissingPackageError
 from edgevc.relay.config import MqttConfig
-from edgevc.relay.sinks.http import tls_context
 from edgevc.settings.secret import secret_of
+from edgevc.tls import tls_context
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client

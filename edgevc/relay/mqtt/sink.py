@@ -93,6 +93,11 @@ class MqttSink:
 
     # --- what the relay sees
 
+    def change_commands(self, commands: Sequence[str]) -> None:
+        """Announce other commands, and take back those that are gone; in the loop."""
+        self._announcer.change_commands(commands)
+        self._news.set()
+
     def prepare(self) -> None:
         """Open the queue, and take what an earlier process left.
 

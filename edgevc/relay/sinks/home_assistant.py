@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from edgevc.recognition.home_assistant import SENTENCE_COMMAND
 from edgevc.relay.config import HomeAssistantConfig
 from edgevc.relay.event import Event
 from edgevc.relay.sinks.http import Answer, Poster, judge
@@ -42,14 +43,14 @@ class HomeAssistantSink(QueuedSink):
         """Ask."""
         path, request = self._request(event)
         answer = await self._poster.post(json.dumps(request).encode(), self._headers, path)
-        self._judge(answer)
+        self._judge(answer, conversation=path == CONVERSATION)
 
     def _request(self, event: Event) -> tuple[str, dict[str, Any]]:
-        if self._conversation:
+        if self._conversation or event.command == SENTENCE_COMMAND:
             return CONVERSATION, {"text": event.text or event.command, "language": self._language}
         return INTENT, {"name": event.command, "data": dict(event.slots)}
 
-    def _judge(self, answer: Answer) -> None:
+    def _judge(self, answer: Answer, *, conversation: bool) -> None:
         where = self._poster.where
         if answer.status == 401:
             raise RefusedError(f"{where} does not take the token; make a new one in your profile there")
@@ -60,7 +61,7 @@ class HomeAssistantSink(QueuedSink):
             raise RefusedError(f"{where} does not know this intent, or not this value of a slot")
         judge(answer, where)
         said = answer.json()
-        response = said.get("response", said) if self._conversation else said
+        response = said.get("response", said) if conversation else said
         kind = response.get("response_type") if isinstance(response, dict) else None
         if kind not in ("action_done", "query_answer"):
             raise RefusedError(_why(response, where))

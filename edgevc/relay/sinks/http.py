@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from edgevc.errors import ConfigError
 from edgevc.relay.sinks.queued import RefusedError, TryAgainError
 from edgevc.relay.threads import in_thread
+from edgevc.tls import tls_context
 
 SECONDS = 10.0
 """For each step: connecting, sending, each part of the answer."""
@@ -39,18 +39,6 @@ class Answer:
             if isinstance(found, dict):
                 return found
         return {}
-
-
-def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Return what checks a server's certificate: against a file, or whom the system trusts.
-
-    Raises:
-        ConfigError: the file holds no certificate.
-    """
-    try:
-        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{ca_file} must hold certificates in PEM: {error}; check the path") from error
 
 
 class Poster:

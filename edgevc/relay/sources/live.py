@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevc.control.client import Connection
-from edgevc.errors import SessionError
+from edgevc.errors import ConfigError, SessionError
 from edgevc.limits import HOP_LENGTH
 from edgevc.recognition.armed import ArmedRecognizer
 from edgevc.relay.controls import Controls
@@ -34,7 +34,13 @@ class LiveSource:
     """Subscribes to a session's phones, and again when it has gone and come back."""
 
     def __init__(
-        self, address: str, recognizer: NewRecognizer, controls: Controls, hear: Hear, time_to_live: float
+        self,
+        address: str,
+        recognizer: NewRecognizer,
+        controls: Controls,
+        hear: Hear,
+        time_to_live: float,
+        version: Callable[[], int] = lambda: 0,
     ) -> None:
         """Make it.
 
@@ -44,7 +50,9 @@ class LiveSource:
             controls: of the relay.
             hear: takes the events.
             time_to_live: of the events, seconds.
+            version: of what may be said; where it is another, a recognizer is made anew between two sentences.
         """
+        self._version = version
         self.name = "live session"
         self._address, self._recognizer = address, recognizer
         self._controls, self._hear, self._time_to_live = controls, hear, time_to_live
@@ -88,7 +96,7 @@ class LiveSource:
         names = answer.get("phones")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(names) > 1000:
             raise SessionError("what answers gives no phones")
-        recognizer = self._recognizer(names)
+        version, recognizer = self._version(), self._recognizer(names)
         position, wake = 0, ""
         for event in events:
             if stop.is_set():
@@ -96,6 +104,8 @@ class LiveSource:
             if event.get("event") != "phones":
                 continue
             phones = _phones_of(event, len(names))
+            if version != self._version() and not recognizer.speaking:
+                version, recognizer = self._version(), self._renewed(recognizer, names)
             begins = event.get("position")
             if begins != position or not self._controls.listening:
                 # hops are missing, or nothing shall be heard: what was said before is not continued
@@ -107,6 +117,14 @@ class LiveSource:
                 wake = phrase_of(recognizer.woken, wake)
                 for heard in sentences:
                     self._hear(event_of(heard, self.name, self._time_to_live, wake))
+
+    def _renewed(self, recognizer: ArmedRecognizer, names: Sequence[str]) -> ArmedRecognizer:
+        """What hears what may be said by now; the same as before where that cannot be."""
+        try:
+            return self._recognizer(names)
+        except ConfigError as error:
+            _LOG.warning("the grammar stays as it was: %s", error)
+            return recognizer
 
 
 def _phones_of(event: dict[str, Any], n_phones: int) -> NDArray[np.float32]:
