@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
     make = actions.add_parser("make", help="make a voice from recordings of a minute or more; needs the extra `voices`")
     voice_make.add_arguments(make)
+    consent = actions.add_parser("consent", help="show a sentence with which the speaker agrees, to be read at once")
+    consent.add_argument("name", metavar="NAME", help="of the voice that will be made")
     info = actions.add_parser("info", help="check a voice and show what it is")
     info.add_argument("voice", metavar="NAME|FILE")
     add_json(info)
@@ -61,7 +63,24 @@ def run(arguments: argparse.Namespace) -> int:
     """Do the action."""
     if arguments.action == "make":
         return voice_make.run(arguments)
-    return {"info": _info, "add": _add, "export": _export, "remove": _remove}[arguments.action](arguments)
+    return {"consent": _ask, "info": _info, "add": _add, "export": _export, "remove": _remove}[arguments.action](
+        arguments
+    )
+
+
+def _ask(arguments: argparse.Namespace) -> int:
+    voice_make.require_torch()
+    from edgevc.voice_maker.consent import VALID_SECONDS, ask
+    from edgevc.voices.library import require_name
+
+    require_name(arguments.name)
+    challenge = ask(arguments.name)
+    say(challenge.sentence)
+    say(
+        f"The speaker of the recordings reads this aloud; record it within {VALID_SECONDS // 60} minutes and give the "
+        "file to `edgevc voice make` as --consent."
+    )
+    return 0
 
 
 def _info(arguments: argparse.Namespace) -> int:

@@ -45,12 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="WHERE",
         help="the speaker has agreed in writing, see docs/consent.md; WHERE it can be read. It goes into the file",
     )
+    parser.add_argument(
+        "--consent",
+        type=Path,
+        metavar="FILE",
+        help="recording of the speaker who reads what `edgevc voice consent NAME` shows, made within half an hour",
+    )
     parser.add_argument("--description", default="", metavar="TEXT", help="for people")
     parser.add_argument(
         "--licence", default="not to be given to others", metavar="TEXT", help='default "not to be given to others"'
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed, the same voice (default 0)")
-    parser.add_argument("--steps", type=int, default=600, metavar="N", help="of tuning, 50 to 5000 (default 600)")
+    parser.add_argument("--steps", type=int, default=300, metavar="N", help="of tuning, 50 to 5000 (default 300)")
     parser.add_argument("--anyway", action="store_true", help="go on with recordings that are not good enough")
     parser.add_argument("--force", action="store_true", help="replace a file that exists")
 
@@ -60,8 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     plan_paths = _recordings(arguments.recordings)
     _check(arguments)
     consent = _consent(arguments)
-    if importlib.util.find_spec("torch") is None:
-        raise MissingPackageError("making a voice", "torch", "voices")
+    require_torch()
     from edgevc.bundle import ModelBundle
     from edgevc.voice_maker.make import Plan, make_voice
     from edgevc.voice_maker.tune import Recipe
@@ -94,6 +99,16 @@ def run(arguments: argparse.Namespace) -> int:
     for line in report(outcome):
         say(line)
     return 0
+
+
+def require_torch() -> None:
+    """Return if PyTorch is installed.
+
+    Raises:
+        MissingPackageError: it is not.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise MissingPackageError("making a voice", "torch", "voices")
 
 
 def report(outcome: Outcome) -> list[str]:
@@ -137,14 +152,9 @@ def _recordings(paths: list[Path]) -> list[Path]:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse what can be refused before the work begins."""
-    import re
+    from edgevc.voices.library import SUFFIX, require_name
 
-    from edgevc.voices.library import NAME_PATTERN, SUFFIX
-
-    if not re.fullmatch(NAME_PATTERN, arguments.name):
-        raise ConfigError(
-            f"a voice's name is of 1 to 64 letters, digits, dashes or underscores, got {arguments.name!r}"
-        )
+    require_name(arguments.name)
     if arguments.output.suffix != SUFFIX:
         raise ConfigError(f"the output must end in {SUFFIX}, got {arguments.output}; try -o {arguments.name}{SUFFIX}")
     if not 50 <= arguments.steps <= 5000:
@@ -152,15 +162,22 @@ def _check(arguments: argparse.Namespace) -> None:
     check_output(arguments.output, overwrite=arguments.force)
 
 
-def _consent(arguments: argparse.Namespace) -> ConsentRecord:
+def _consent(arguments: argparse.Namespace) -> ConsentRecord | Path:
     from edgevc.bundle import ConsentRecord
 
-    where = arguments.i_have_written_consent
-    if not where:
+    where, spoken = arguments.i_have_written_consent, arguments.consent
+    if (where is None) == (spoken is None):
         raise ConfigError(
-            "whose voice it is must have agreed: --i-have-written-consent WHERE, which says where the agreement can be "
-            "read; docs/consent.md has words for one"
+            "whose voice it is must have agreed: either --consent FILE, the sentence that `edgevc voice consent "
+            f"{arguments.name}` shows, read by the speaker; or --i-have-written-consent WHERE, which says where the "
+            "agreement can be read; docs/consent.md has words for one"
         )
+    if spoken is not None:
+        if not spoken.is_file():
+            raise ConfigError(f"there is no recording {spoken}; check the path")
+        return Path(spoken)
+    if not where:
+        raise ConfigError("--i-have-written-consent must say where the agreement can be read")
     return ConsentRecord(
         "written",
         f"The maker states that the speaker has agreed in writing that this voice, {arguments.name}, is made.",

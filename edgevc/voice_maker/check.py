@@ -1,6 +1,6 @@
 """Are recordings good enough to make a voice from? Measures them, and says in plain words what is wrong.
 
-Every limit was set on recordings that were spoiled on purpose, see docs/results/own-voice.md.
+Every limit was set on recordings that were spoiled on purpose, see docs/own-voice.md.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from edgevc.errors import AudioFileError, ConfigError, GateError
 from edgevc.files import cache_dir
 from edgevc.limits import SAMPLE_RATE
 from edgevc.quantize.calibration_speech import default_clips, held_out_clips
+from edgevc.voice_maker import consent
 from edgevc.voice_maker.check import Facts, Problem, measure, problems
 from edgevc.voice_maker.judge import Judge, Verdict
 from edgevc.voice_maker.material import Ear, FloatArray, Material, normalised
@@ -49,7 +50,8 @@ class Plan:
     name: str
     recordings: tuple[Path, ...]
     output: Path
-    consent: ConsentRecord
+    consent: ConsentRecord | Path
+    """A record of consent, or the recording of the sentence that `edgevc.voice_maker.consent.ask` gave."""
     description: str = ""
     licence: str = "not to be given to others"
     recipe: Recipe = dataclasses.field(default_factory=Recipe)
@@ -146,6 +148,7 @@ def make_voice(bundle: ModelBundle, plan: Plan, told: Told, noted: Callable[[str
         noted(problem.text)
     if any(problem.fatal for problem in wrong) and not plan.insist:
         raise GateError("no voice is made of these recordings; --anyway makes one and says in its file what was wrong")
+    record = _record(plan, pieces, converter, encoder)
     train, held_out = _divided(pieces)
     told("hear", 0.0)
     ear = Ear(converter)
@@ -167,9 +170,13 @@ def make_voice(bundle: ModelBundle, plan: Plan, told: Told, noted: Callable[[str
     }
     quality = _quality(facts, wrong, start, verdicts, plan.recipe)
     told("write", 0.0)
-    written = write_voice(plan.output, bundle, _entry(plan, own), voice.conditioning, tuner.tuned.adapters(), quality)
+    written = write_voice(
+        plan.output, bundle, _entry(plan, record, own), voice.conditioning, tuner.tuned.adapters(), quality
+    )
     if state is not None:
         state.unlink(missing_ok=True)
+    if isinstance(plan.consent, Path):
+        consent.forget(plan.name)
     return Outcome(written, facts, tuple(wrong), start, verdicts)
 
 
@@ -207,13 +214,21 @@ def _state_file(bundle: ModelBundle, plan: Plan, pieces: Sequence[FloatArray]) -
     return None
 
 
-def _entry(plan: Plan, own: Material) -> dict[str, Any]:
-    record = {name: value for name, value in dataclasses.asdict(plan.consent).items() if value is not None}
+def _record(
+    plan: Plan, pieces: Sequence[FloatArray], converter: VoiceConverter, encoder: SpeakerEncoder | None
+) -> ConsentRecord:
+    if isinstance(plan.consent, ConsentRecord):
+        return plan.consent
+    return consent.check(consent.asked(plan.name), plan.consent, pieces, converter, encoder)
+
+
+def _entry(plan: Plan, agreed: ConsentRecord, own: Material) -> dict[str, Any]:
+    record = {name: value for name, value in dataclasses.asdict(agreed).items() if value is not None}
     return {
         "name": plan.name,
         "description": plan.description or f"{plan.name}, made with `edgevc voice make`",
         "licence": plan.licence,
-        "consent": plan.consent.statement,
+        "consent": agreed.statement,
         "consent_record": record,
         "log2_f0_mean": round(own.f0[0], 4),
         "log2_f0_std": round(own.f0[1], 4),

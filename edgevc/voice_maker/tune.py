@@ -32,9 +32,9 @@ SAVE_EVERY = 50
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a voice is tuned; the defaults were measured, see docs/results/own-voice.md."""
+    """How a voice is tuned; the defaults were measured, see docs/own-voice.md."""
 
-    steps: int = 600
+    steps: int = 300
     rank: int = 8
     rate: float = 2e-3
     """Of the adapters, at its highest."""

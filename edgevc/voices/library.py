@@ -128,6 +128,16 @@ def installed_path(name: str) -> Path:
     return found[name]
 
 
+def require_name(name: str) -> None:
+    """Return if a voice may be called so.
+
+    Raises:
+        ConfigError: it may not.
+    """
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ConfigError(f"a voice's name is of 1 to 64 letters, digits, dashes or underscores, got {shortened(name)}")
+
+
 def install(path: str | os.PathLike[str], name: str, model: ModelBundle, *, overwrite: bool = False) -> Path:
     """Copy a voice's file into the folder; return where it lies.
 
@@ -142,8 +152,7 @@ def install(path: str | os.PathLike[str], name: str, model: ModelBundle, *, over
         ModelError: the file is damaged.
         OutputError: there is a voice of that name, or it cannot be written.
     """
-    if not re.fullmatch(NAME_PATTERN, name):
-        raise ConfigError(f"a voice's name is of 1 to 64 letters, digits, dashes or underscores, got {shortened(name)}")
+    require_name(name)
     if name in {spec.name for spec in model.voices}:
         raise ConfigError(f"the model {model.name} has a voice {name!r} itself; choose another --name")
     where = folder()
