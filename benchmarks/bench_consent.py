@@ -58,7 +58,7 @@ def words(data: Path, rows: list[dict], count: int) -> list[tuple[str, float, st
     right: list[float] = []
     wrong: list[float] = []
     for row in chosen:
-        said = [w for w in re.sub(r"[^a-z' ]", " ", row["text"].lower()).split() if w in known]
+        said = [w for w in re.sub(r"[^a-z' ]", " ", (row["text"] or "").lower()).split() if w in known]
         if len(said) < N_WORDS or len(right) == count:
             continue
         samples = load(data, row, 14 * RATE)
