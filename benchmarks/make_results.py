@@ -74,6 +74,7 @@ TITLES = {
     "before_after": "A hop, the import and the memory before and after all that was made harder to break",
     "same_samples": "Converted sound before and after all that was moved and made harder to break, bit for bit",
     "high_pass": "The high-pass in front of the model",
+    "letters": "Words that no dictionary has, by their letters (docs/commands.md)",
     "wyoming_end": "How soon the Wyoming service answers (docs/wyoming.md)",
     "wyoming": "The Wyoming proxy before a real recogniser (docs/wyoming.md)",
     "commands": "Spoken commands: the coffee machine of Picovoice's speech-to-intent benchmark (docs/commands.md)",

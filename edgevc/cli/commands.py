@@ -140,14 +140,19 @@ def _check_lines(found: Check, *, phones: bool) -> Iterator[str]:
     for pair in found.alike:
         where = f"slot {pair.where}" if pair.where else "the same place"
         yield f"sounds alike: {pair.one!r} and {pair.other!r}, {where}, {pair.distance:.0%} of the phones differ"
-    for word, parts in found.guessed.items():
-        said = ", ".join(" ".join(way) for way in found.pronunciations[word])
-        yield f"guessed: {word!r} as {' + '.join(parts)}, {said}; if it is said otherwise, add it to a dictionary"
+    yield from _guessed_lines(found)
     for missing in found.missing:
         nearest = f"; written alike: {', '.join(missing.nearest)}" if missing.nearest else ""
         yield f"no pronunciation: {missing.word!r}{nearest}; add it to a dictionary and name that with --dictionary"
     if found.n_states:
         yield f"{len(found.pronunciations)} words, {found.n_nodes} nodes, {found.n_states} states"
+
+
+def _guessed_lines(found: Check) -> Iterator[str]:
+    for word, parts in found.guessed.items():
+        said = ", ".join(" ".join(way) for way in found.pronunciations[word])
+        how = f"as {' + '.join(parts)}" if parts else "by its letters"
+        yield f"guessed: {word!r} {how}, {said}; if it is said otherwise, add it to a dictionary"
 
 
 def _test(arguments: argparse.Namespace) -> int:

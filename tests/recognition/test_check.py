@@ -12,7 +12,7 @@ wake = ["hey computer", "bob"]
 [[command]]
 name = "light"
 say = ["turn (on|off) the {room} light", "set the light to {percent}%"]
-room = ["kitchen", "chicken", "cellar", { in = "sell her", out = "cellar" }, "conservatorry"]
+room = ["kitchen", "chicken", "cellar", { in = "sell her", out = "cellar" }, "conservatory日"]
 percent = [15, 50]
 
 [[command]]
@@ -36,16 +36,16 @@ def test_it_counts_what_may_be_said_and_gives_examples(found):
 
 def test_a_word_that_no_dictionary_has_is_named_with_what_is_written_alike(found):
     (missing,) = found.missing
-    assert missing.word == "conservatorry"
+    assert missing.word == "conservatory日"
     assert missing.nearest[0] == "conservatory"
     # nothing can be built yet
     assert found.n_states == 0
-    assert "conservatorry" not in found.pronunciations
+    assert "conservatory日" not in found.pronunciations
     assert ("S", "T", "AA", "P") in found.pronunciations["stop"]
 
 
 def test_a_dictionary_of_ones_own_fills_the_gap():
-    own = {"conservatorry": ["K AH N S ER V AH T AO R IY"]}
+    own = {"conservatory日": ["K AH N S ER V AH T AO R IY"]}
     found = check_grammar(parse_toml(TEXT), PHONES, [own])
     assert found.missing == ()
     assert found.n_states > 100

@@ -52,11 +52,11 @@ def test_check_says_what_may_be_said_and_what_is_weak(grammar, capsys):
 
 
 def test_check_ends_with_1_where_a_word_has_no_pronunciation(grammar, capsys, tmp_path):
-    grammar.write_text(GRAMMAR.replace("bath room", "bath rooom"), encoding="utf-8")
+    grammar.write_text(GRAMMAR.replace("bath room", "bath room日"), encoding="utf-8")
     assert main(["commands", "check", str(grammar)]) == 1
-    assert "no pronunciation: 'rooom'; written alike: room" in capsys.readouterr().out
+    assert "no pronunciation: 'room日'; written alike: room" in capsys.readouterr().out
     own = tmp_path / "own.dict"
-    own.write_text("rooom R UW M\n")
+    own.write_text("room日 R UW M\n")
     assert main(["commands", "check", str(grammar), "--dictionary", str(own)]) == 0
 
 

@@ -51,7 +51,7 @@ def test_all_words_that_a_guess_asks_for_are_named_before():
 
 
 def test_a_lexicon_says_which_of_its_words_it_guessed():
-    lexicon = lexicon_of({"snowboy", "kitchen", "xyzzyq", "edgevc"}, [{"edgevc": ["EH JH"]}])
+    lexicon = lexicon_of({"snowboy", "kitchen", "日本", "edgevc"}, [{"edgevc": ["EH JH"]}])
     assert lexicon["snowboy"] == (("S", "N", "OW", "B", "OY"),)
     assert lexicon.guessed == {"snowboy": ("snow", "boy")}
-    assert "xyzzyq" not in lexicon
+    assert "日本" not in lexicon

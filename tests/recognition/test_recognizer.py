@@ -208,3 +208,13 @@ def test_the_distance_of_phones():
     assert edit_distance(["K", "AE", "T"], ["K", "AE", "T"]) == 0
     assert edit_distance(["K", "AE", "T"], ["B", "AE", "D"]) == 2
     assert edit_distance(["K", "AE", "T"], []) == 3
+
+
+def test_a_sentence_whose_next_best_value_fits_nearly_as_well_is_refused_and_both_are_named(recognizer):
+    said = sound("turn on kitchen lamp", tail=60)
+    (taken,) = recognizer.process(said)
+    assert taken.refusal is None
+    recognizer.least_margin = taken.evidence.slots["place"].margin + 1
+    (doubted,) = recognizer.process(said)
+    assert doubted.refusal is Refusal.AMBIGUOUS
+    assert doubted.reason.startswith(f"unsure between 'kitchen' and {doubted.evidence.slots['place'].rival!r}")

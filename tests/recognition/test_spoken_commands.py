@@ -146,8 +146,8 @@ def test_a_file_that_is_no_grammar_is_refused_by_name(tmp_path, content, name, r
 def test_a_missing_file_and_an_unknown_word_say_what_to_do(tmp_path, bundle, written):
     with pytest.raises(ConfigError, match="name a grammar that can be read"):
         read_grammar(tmp_path / "nothing.toml")
-    with pytest.raises(GrammarError, match="no pronunciation of 'xyzzyq'; add it to a dictionary"):
-        CommandSet.read(written('[[command]]\nname = "a"\nsay = ["xyzzyq"]', "a.toml"), bundle.phones)
+    with pytest.raises(GrammarError, match="no pronunciation of '日本'; add it to a dictionary"):
+        CommandSet.read(written('[[command]]\nname = "a"\nsay = ["日本"]', "a.toml"), bundle.phones)
 
 
 @pytest.mark.parametrize("wrong", [np.zeros(160), np.zeros((2, 160), np.float32), np.full(160, np.nan, np.float32)])
