@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ TASK_BYTES = 2_000_000
 TASK_FILES = 32
 _AHEAD = 2
 """Tasks for each core that are given out: one runs, the other waits where it will run."""
+_CONNECT_SECONDS = 10.0
 _RETRIES = 3
 """Of Ray, for a task whose machine or process has died."""
 
@@ -257,6 +259,7 @@ def _ray(address: str) -> Iterator[Any]:
         import ray
     except ImportError as error:
         raise MissingPackageError("a batch on a cluster", "ray", "ray") from error
+    _require_answer(address)
     here = Path.cwd()
     # Ray lets its workers import from the folder in which it was started; a stranger's json.py may lie there
     with tempfile.TemporaryDirectory(prefix="edgevc-ray-") as empty:
@@ -280,6 +283,24 @@ def _ray(address: str) -> Iterator[Any]:
             yield ray
         finally:
             ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Return if something answers at HOST:PORT; Ray itself would try for minutes.
+
+    Raises:
+        EngineError: nothing does.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or "/" in host:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise EngineError(
+            f"no Ray cluster at {address!r}: {first_line(error)}; start one with `ray start --head`, or give "
+            "--ray local"
+        ) from error
 
 
 def _own_error(error: Any) -> EdgevcError:
