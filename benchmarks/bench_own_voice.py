@@ -169,7 +169,7 @@ def measure(arguments: argparse.Namespace, name: str, minutes: float, judges: Ju
     cost = make(taken, arguments.cache, name, arguments.steps)
     vectors = np.stack([judges.vector(samples) for samples in held_out])
     centre = vectors.mean(0) / np.linalg.norm(vectors.mean(0))
-    likeness, start = Likeness(held_out), str(open_voice(path).quality["start"])
+    likeness, start = Likeness(held_out), str(open_voice(path).quality["began_as"])
     converter = VoiceConverter(ModelBundle.default(), "litert")
     found: dict[str, Any] = {"minutes": round(seconds / 60, 2), "start": start, **cost}
     for title, voice in (("voice", str(path)), ("start", start)):

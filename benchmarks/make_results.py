@@ -86,6 +86,8 @@ TITLES = {
     "f0": "F0 and voicing against WORLD's harvest (docs/f0.md)",
     "features": "Log-mel and MFCC, streamed 10 ms at a time from Python",
     "post_chain": "What surrounds the model in a live session, per hop",
+    "consent": "Consent that is spoken on the spot: refused and passed (docs/consent.md)",
+    "own-voice": "Voices of one's own: like their speakers, words, quality, cost (docs/own-voice.md)",
     "mark": "The watermark: how often it is found, after what, and what it costs (docs/mark.md)",
     "ports": "Sound device ports through a virtual sound card, without a model",
     "quantize": "The default model, quantized with `edgevc quantize` (docs/quantize.md)",

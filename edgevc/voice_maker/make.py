@@ -251,7 +251,7 @@ def _quality(
     found: dict[str, Any] = {
         "seconds_of_speech": round(facts.speech_seconds, 1),
         "snr_db": round(facts.snr_db, 1),
-        "start": start,
+        "began_as": start,
         "steps": recipe.steps,
         "seed": recipe.seed,
         **{name: verdict.figures() for name, verdict in verdicts.items()},

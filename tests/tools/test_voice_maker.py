@@ -19,7 +19,7 @@ from edgevc.voice_maker.mixture import Likeness
 from edgevc.voice_maker.networks import Decoder, Encoder
 from edgevc.voice_maker.sound import LogMels, pulses, spectral_distance, synthesize
 from edgevc.voice_maker.tune import Recipe, Tuner, distance_of
-from edgevc.voices.library import load_voice
+from edgevc.voices.library import load_voice, open_voice
 from edgevc.voices.writer import rounded, write_voice
 
 RATE = 16_000
@@ -178,6 +178,10 @@ def test_the_command_makes_a_voice_that_convert_speaks(tmp_path, clips, monkeypa
     assert "by a measure that nothing was tuned on" in said
     assert list((tmp_path / "cache" / "edgevc" / "making").iterdir()) == []
     voice = load_voice(tmp_path / "me.voice", ModelBundle.find("tiny"))
+    model = ModelBundle.find("tiny")
+    quality = open_voice(tmp_path / "me.voice").quality
+    assert quality["began_as"] in {spec.name for spec in model.voices}
+    assert {"likeness", "words"} <= set(quality["voice"]) & set(quality["start"]) & set(quality["speaker"])
     record = voice.spec.consent_record
     assert (record.basis, record.where) == ("written", "a drawer")
     assert (
