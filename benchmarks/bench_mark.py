@@ -2,7 +2,8 @@
 
     python benchmarks/bench_mark.py --data CLONES --cache CACHE --out docs/results/mark.json
 
-benchmarks/mark_corpus.py says what CLONES holds. Needs soundfile, ffmpeg (with libopus and libmp3lame), sox, espeak-ng
+benchmarks/mark_corpus.py says what CLONES holds; benchmarks/mark_other_voices.py, before it, adds Kokoro and WORLD to
+what carries no mark. Needs soundfile, ffmpeg (with libopus and libmp3lame), sox, espeak-ng
 and flite. All that was computed stays in CACHE, so that a run that was stopped goes on; `--step` does one part. The
 price (DNSMOS, PESQ, similarity, words) is measured by benchmarks/mark_price.py, in an environment of its own.
 """
@@ -25,7 +26,7 @@ from edgevc import VoiceConverter, VoiceSettings, _core
 from edgevc.converter.bench import speech_like
 from edgevc.limits import SAMPLE_RATE
 from edgevc.mark import correlator, detect
-from edgevc.mark.correlator import match, rows
+from edgevc.mark.correlator import ROWS_PER_SECOND, levels, match, rows, standing_out
 from edgevc.mark.detector import CLOCKS, STEADY_SECONDS, THRESHOLD, THRESHOLD_SEARCH, THRESHOLD_SHORT
 from edgevc.mark.pattern import PUBLIC_KEY
 
@@ -33,6 +34,8 @@ FloatArray = NDArray[np.float32]
 
 LENGTHS = (1.0, 2.5, 5.0, 10.0)
 """Seconds."""
+CROPS = {1.0: 6, 2.5: 4, 5.0: 2, 10.0: 1}
+"""Pieces of each conversion."""
 NULL_STEP = 1.25
 """Seconds from one window of what is not ours to the next."""
 KEYS = (PUBLIC_KEY, *(f"wrong {i}" for i in range(10)))
@@ -53,7 +56,7 @@ BARS = {
 }
 """Attack to the length at which so many per cent must be found."""
 SEARCHED = ("speed +2 %", "tempo +3 % (sox)", "pitch +1 semitone (sox)", "none", "converted again, unmarked")
-PER_ATTACK = 48
+PER_ATTACK = 108
 """Conversions: of each voice of each model the same number."""
 
 
@@ -116,8 +119,8 @@ def clean(arguments: argparse.Namespace, ledger: Ledger) -> None:
         if ledger.missing(name):
             rng, marked = seeded(name), conversion.marked()
             scores = {
-                f"{seconds:g}": [score(piece) for _ in range(2) if (piece := crop(marked, seconds, rng)) is not None]
-                for seconds in LENGTHS
+                f"{seconds:g}": [score(piece) for _ in range(n) if (piece := crop(marked, seconds, rng)) is not None]
+                for seconds, n in CROPS.items()
             }
             ledger.add(name, voice=f"{conversion.model} {conversion.voice}", scores=scores)
 
@@ -128,14 +131,16 @@ def null(arguments: argparse.Namespace, ledger: Ledger) -> None:
         key = f"{stretch.kind} {stretch.name}"
         if not ledger.missing(key):
             continue
+        # levels are those of the whole stretch: a window begins where one of its rows does
         samples = stretch.read()
+        power = levels(samples) if len(samples) > SAMPLE_RATE else np.zeros((0, 0))
         found: dict[str, list[float]] = {}
         others: dict[str, list[float]] = {}
         for seconds in LENGTHS:
-            length = round(seconds * SAMPLE_RATE)
+            n_rows = len(levels(np.zeros(round(seconds * SAMPLE_RATE), np.float32)))
             speeds = CLOCKS if seconds > STEADY_SECONDS else (0.0,)
-            for start in range(0, len(samples) - length + 1, round(NULL_STEP * SAMPLE_RATE)):
-                window = rows(samples[start : start + length])
+            for start in range(0, len(power) - n_rows + 1, round(NULL_STEP * ROWS_PER_SECOND)):
+                window = standing_out(power[start : start + n_rows])
                 true, *wrong = [round(float(value), 3) for value in correlator.scores(window, KEYS, speeds)]
                 found.setdefault(f"{seconds:g}", []).append(true)
                 others.setdefault(f"{seconds:g}", []).extend(wrong)
@@ -255,14 +260,15 @@ def report(cache: Path, command: str) -> Iterator[dict[str, Any]]:
             yield row(*figure)
 
 
+def _half(entry: dict[str, Any]) -> int:
+    return mark_corpus.by_hash(entry["key"]) % 2
+
+
 def _null_rows(entries: list[dict[str, Any]], row: Callable[..., dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for seconds in LENGTHS:
         name = f"{seconds:g}"
         # by speaker or recording: no sound is in both halves
-        halves = [
-            [s for e in entries if mark_corpus.by_hash(e["key"]) % 2 == half for s in e["scores"].get(name, ())]
-            for half in (0, 1)
-        ]
+        halves = [[s for e in entries if _half(e) == half for s in e["scores"].get(name, ())] for half in (0, 1)]
         both = halves[0] + halves[1]
         if not both:
             continue
@@ -270,6 +276,12 @@ def _null_rows(entries: list[dict[str, Any]], row: Callable[..., dict[str, Any]]
         for half, scores in zip(("one half", "other half"), halves, strict=True):
             text = f"false alarms, {name} s, {half} ({sum(s > least for s in scores)} of {len(scores)})"
             yield row(text, percent(scores, least), "%", "<= 0.1 %")
+        # of the first half and its wrong keys; the other half is what it is shown on
+        first = [
+            s for e in entries if _half(e) == 0 for which in ("scores", "wrong_keys") for s in e[which].get(name, ())
+        ]
+        asked = np.quantile(first, 0.999)
+        yield row(f"threshold of 0.1 % by one half, {name} s (used: {least:g})", float(asked), "")
         kinds = sorted({entry["kind"] for entry in entries})
         counts = {k: [s for e in entries if e["kind"] == k for s in e["scores"].get(name, ())] for k in kinds}
         words = ", ".join(f"{k} {sum(s > least for s in v)} of {len(v)}" for k, v in counts.items() if v)
@@ -302,7 +314,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--speakers", type=int, default=24, help="that speak in all voices (default 24)")
-    parser.add_argument("--per-attack", type=int, default=PER_ATTACK, help="conversions (default 48)")
+    parser.add_argument("--per-attack", type=int, default=PER_ATTACK, help="conversions (default 108)")
     parser.add_argument("--step", choices=(*STEPS, "none"), action="append", help="this part alone; may be given again")
     arguments = parser.parse_args()
     for name in arguments.step or STEPS:

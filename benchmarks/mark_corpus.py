@@ -2,7 +2,8 @@
 
 `--data` is a folder of clones, or of the parts that are named here:
 
-    Resemblyzer                 github.com/resemble-ai/Resemblyzer, audio_data: 251 speakers of LibriSpeech, CC BY 4.0
+    Resemblyzer                 github.com/resemble-ai/Resemblyzer: what is below its audio_data, 251 speakers of
+                                LibriSpeech, CC BY 4.0
     speechocean762              github.com/jimbozhang/speechocean762: the test half, 125 speakers
     npVCC2016Corpus             github.com/tarepan/npVCC2016Corpus: evals, 4 speakers, CC BY 4.0
     ESC-10                      github.com/karolpiczak/ESC-10 at 553c8f1: 400 sounds, CC BY 3.0
@@ -232,7 +233,7 @@ FLITE = ("slt", "rms", "kal16", "awb")
 
 
 def spoken(cache_dir: Path) -> Iterator[tuple[str, str, Path]]:
-    """Yield what espeak-ng and flite say; made once."""
+    """Yield what espeak-ng and flite say, made once, and what benchmarks/mark_other_voices.py has made."""
     folder = cache_dir / "spoken"
     folder.mkdir(parents=True, exist_ok=True)
     # each its own order of sentences, so that no two say the same at the same time
@@ -246,3 +247,5 @@ def spoken(cache_dir: Path) -> Iterator[tuple[str, str, Path]]:
                 command = ["flite", "-voice", voice, "-t", text, "-o", str(path)]
             subprocess.run(command, check=True)
         yield "espeak-ng" if voice in ESPEAK else "flite", voice, path
+    for path in sorted([*folder.glob("Kokoro *.wav"), *folder.glob("WORLD *.wav")]):
+        yield path.stem.split()[0], path.stem, path

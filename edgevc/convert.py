@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgevc import _core
 from edgevc.audio.backing import BackingTrack
+from edgevc.audio.content_credentials import ContentCredentials
 from edgevc.audio.pcm import pcm16_blocks
 from edgevc.audio.provenance import Provenance
 from edgevc.audio.rates import resampler_to_16k
@@ -118,6 +119,7 @@ def convert_file(
     progress: Progress | None = None,
     backing: BackingTrack | None = None,
     listen: Callable[[NDArray[np.float32], int], None] | None = None,
+    credentials: ContentCredentials | None = None,
 ) -> ConversionReport:
     """Convert one audio file of any rate and channel count to a 16 kHz mono file that lines up with it.
 
@@ -129,18 +131,28 @@ def convert_file(
         progress: told the seconds converted so far and in all.
         backing: accompaniment that starts with the recording and is mixed in; it ends with the recording at the latest.
         listen: given each block of the source, float32 (T,), and its rate in hertz.
+        credentials: sign the target with these, and let it hold a C2PA manifest.
 
     Raises:
         AudioFileError: the source or the accompaniment cannot be read.
         OutputError: the target exists or cannot be written.
-        ConfigError: target is no .wav, .flac or .opus file, or is the source or the accompaniment.
+        ConfigError: target is no .wav, .flac or .opus file, or is the source or the accompaniment; or the credentials
+            cannot sign it.
     """
     check_target(source, target, overwrite=overwrite, backing=backing.path if backing else None)
     stream.reset()
     level_in, level_out = _Meter(), _Meter()
     seconds = spent = 0.0
     provenance = Provenance.of_conversion(stream.converter.made_with, marked=stream.settings.mark)
-    with AudioReader(source) as reader, open_writer(target, SAMPLE_RATE, provenance) as writer:
+
+    def seal(whole: BinaryIO, signed: BinaryIO) -> None:
+        if credentials is not None:
+            credentials.sign(whole, signed, provenance)
+
+    with (
+        AudioReader(source) as reader,
+        open_writer(target, SAMPLE_RATE, provenance, seal if credentials else None) as writer,
+    ):
         rate = reader.sample_rate
         total = None if reader.n_samples is None else reader.n_samples / rate
         # what comes here lines up with the recording already

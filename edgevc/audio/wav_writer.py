@@ -6,7 +6,9 @@ import contextlib
 import logging
 import os
 import struct
+from collections.abc import Callable
 from types import TracebackType
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from edgevc.arrays import as_mono_float32, require_finite
 from edgevc.audio.provenance import Provenance
 from edgevc.audio.source import MAX_RATE, MIN_RATE
 from edgevc.audio.wav_reader import FLOAT, PCM, UNKNOWN_SIZE
-from edgevc.errors import ConfigError, OutputError
+from edgevc.errors import ConfigError, EdgevcError, OutputError
 from edgevc.files import AtomicFile, NewFile, cannot_write
 
 _LOG = logging.getLogger(__name__)
@@ -72,6 +74,7 @@ class WavWriter:
         *,
         in_place: bool = False,
         provenance: Provenance | None = None,
+        seal: Callable[[BinaryIO, BinaryIO], None] | None = None,
     ) -> None:
         """Create the temporary file, or the file itself.
 
@@ -81,6 +84,7 @@ class WavWriter:
             subtype: "pcm16" (rounded without dither, clipped at full scale) or "float32" (as it is).
             in_place: write under the file's own name, which must not exist; see refresh().
             provenance: what the file says of how it was made; None: nothing.
+            seal: writes the file that takes the name, given the whole one and an empty one; not with `in_place`.
 
         Raises:
             ConfigError: sample_rate or subtype is not allowed.
@@ -102,6 +106,7 @@ class WavWriter:
         self.name = os.fspath(path)
         self._in_place = in_place
         self._provenance = provenance
+        self._seal = seal
         self._file: AtomicFile | NewFile = NewFile(path) if in_place else AtomicFile(path)
         try:
             self._append(self._header(None))
@@ -156,8 +161,10 @@ class WavWriter:
             return
         try:
             self.refresh(sync=True)
+            if self._seal is not None:
+                self._file = self._sealed(self._seal)
             self._file.commit()
-        except OutputError:
+        except EdgevcError:
             if self._in_place:
                 self.salvage()
             else:
@@ -165,6 +172,23 @@ class WavWriter:
             raise
         if self.clipped_samples:
             _LOG.warning("%s: %d of %d samples clipped", self.name, self.clipped_samples, self.n_samples)
+
+    def _sealed(self, seal: Callable[[BinaryIO, BinaryIO], None]) -> AtomicFile:
+        """Return the sealed file; the other one is deleted."""
+        sealed = AtomicFile(self.name)
+        try:
+            self._file.file.seek(0)
+            seal(self._file.file, sealed.file)
+            sealed.file.flush()
+            os.fdatasync(sealed.file.fileno())
+        except OSError as error:
+            sealed.abort()
+            raise cannot_write(self.name, error) from error
+        except BaseException:
+            sealed.abort()
+            raise
+        self._file.abort()
+        return sealed
 
     def salvage(self) -> None:
         """Complete the file with what the disk has taken, after a write that failed; give up where that fails too."""

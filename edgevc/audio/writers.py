@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import BinaryIO
 
 from edgevc.audio.compressed_writer import KINDS, CompressedWriter, require_soundfile
 from edgevc.audio.provenance import Provenance
@@ -28,12 +30,21 @@ def check_writable_kind(path: str | os.PathLike[str]) -> None:
 
 
 def open_writer(
-    path: str | os.PathLike[str], sample_rate: int, provenance: Provenance | None = None
+    path: str | os.PathLike[str],
+    sample_rate: int,
+    provenance: Provenance | None = None,
+    seal: Callable[[BinaryIO, BinaryIO], None] | None = None,
 ) -> WavWriter | CompressedWriter:
-    """Return a writer of mono sound for a name that `check_writable_kind` lets pass; see `WavWriter`."""
+    """Return a writer of mono sound for a name that `check_writable_kind` lets pass; see `WavWriter`.
+
+    Raises:
+        ConfigError: there is a seal, and the name is not a .wav file's.
+    """
     if _suffix(path) in KINDS:
+        if seal is not None:
+            raise ConfigError(f"a C2PA manifest needs a .wav file, got {os.fspath(path)}; choose another output")
         return CompressedWriter(path, sample_rate, provenance=provenance)
-    return WavWriter(path, sample_rate, provenance=provenance)
+    return WavWriter(path, sample_rate, provenance=provenance, seal=seal)
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:

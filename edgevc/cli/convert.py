@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgevc.audio.backing import BackingTrack
+    from edgevc.audio.content_credentials import ContentCredentials
     from edgevc.cli.jobs import Jobs
     from edgevc.convert import ConversionReport
     from edgevc.converter import ConverterStream, VoiceConverter
@@ -137,6 +138,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verify", type=Path, metavar="FOLDER", help="compare a folder that --jobs has written with its manifest"
     )
+    parser.add_argument(
+        "--c2pa-cert",
+        type=Path,
+        metavar="PEM",
+        help="add a C2PA manifest to WAV files, signed with this certificate and those behind it (docs/mark.md)",
+    )
+    parser.add_argument("--c2pa-key", type=Path, metavar="PEM", help="with --c2pa-cert: its private key, mode 600")
     parser.add_argument("--raw-rate", type=int, metavar="HZ", help="rate of raw input (default 16000)")
     add_model_options(parser)
 
@@ -171,13 +179,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     jobs = list_jobs([Path(source) for source in sources], Path(output), into_folder=output.endswith(os.sep))
     _check_paths(jobs, arguments)
+    credentials = _open_credentials(arguments)
     backing = _open_backing(arguments)
     converter, stream = _open_stream(arguments)
     say(f"{arguments.voice} with {converter.engine}, latency {describe_latency(converter)}")
     for problem in jobs.problems:
         complain(problem)
     with backing or contextlib.nullcontext(), termination_as_interrupt():
-        return _convert_all(jobs, stream, backing, arguments)
+        return _convert_all(jobs, stream, backing, credentials, arguments)
 
 
 def _require_complete(arguments: argparse.Namespace) -> None:
@@ -271,6 +280,16 @@ def _open_backing(arguments: argparse.Namespace) -> BackingTrack | None:
     return BackingTrack(arguments.backing, arguments.backing_gain)
 
 
+def _open_credentials(arguments: argparse.Namespace) -> ContentCredentials | None:
+    if (arguments.c2pa_cert is None) != (arguments.c2pa_key is None):
+        raise ConfigError("--c2pa-cert and --c2pa-key belong together; give both")
+    if arguments.c2pa_cert is None:
+        return None
+    from edgevc.audio.content_credentials import ContentCredentials
+
+    return ContentCredentials(arguments.c2pa_cert, arguments.c2pa_key)
+
+
 def _open_stream(arguments: argparse.Namespace) -> tuple[VoiceConverter, ConverterStream]:
     from edgevc.converter import VoiceConverter, VoiceSettings
 
@@ -280,14 +299,18 @@ def _open_stream(arguments: argparse.Namespace) -> tuple[VoiceConverter, Convert
 
 
 def _convert_all(
-    jobs: Jobs, stream: ConverterStream, backing: BackingTrack | None, arguments: argparse.Namespace
+    jobs: Jobs,
+    stream: ConverterStream,
+    backing: BackingTrack | None,
+    credentials: ContentCredentials | None,
+    arguments: argparse.Namespace,
 ) -> int:
     """Convert one file after the other; return 0, or the exit code of the first failure."""
     alone = len(jobs.pairs) == 1 and not jobs.problems
     failures = [AudioFileError.exit_code for _ in jobs.problems]
     for source, target in jobs.pairs:
         try:
-            _convert_job(source, target, stream, backing, arguments)
+            _convert_job(source, target, stream, backing, credentials, arguments)
         except Exception as error:
             # one bad recording shall not keep the others waiting
             if alone or traceback_wanted():
@@ -305,7 +328,12 @@ def _folders(count: int) -> str:
 
 
 def _convert_job(
-    source: Path, target: Path, stream: ConverterStream, backing: BackingTrack | None, arguments: argparse.Namespace
+    source: Path,
+    target: Path,
+    stream: ConverterStream,
+    backing: BackingTrack | None,
+    credentials: ContentCredentials | None,
+    arguments: argparse.Namespace,
 ) -> None:
     from edgevc.convert import convert_file
 
@@ -327,6 +355,7 @@ def _convert_job(
             progress=show,
             backing=backing,
             listen=heard.add if heard else None,
+            credentials=credentials,
         )
     finally:
         progress.close()
@@ -403,6 +432,8 @@ def _convert_raw(arguments: argparse.Namespace) -> int:
 
     if arguments.plot is not None:
         raise ConfigError("--plot draws files; convert a file")
+    if arguments.c2pa_cert is not None or arguments.c2pa_key is not None:
+        raise ConfigError("raw audio has no place for a C2PA manifest; convert a file")
     if sys.stdin is None or sys.stdout is None or sys.stdin.isatty() or sys.stdout.isatty():
         raise ConfigError("raw audio comes and goes through pipes, not a terminal; see `edgevc convert --help`")
     rate = SAMPLE_RATE if arguments.raw_rate is None else arguments.raw_rate

@@ -50,7 +50,7 @@ def convert_many_files(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigError: an option has no meaning for many files.
     """
-    for name in ("plot", "backing", "raw_rate"):
+    for name in ("plot", "backing", "raw_rate", "c2pa_cert", "c2pa_key"):
         if getattr(arguments, name) is not None:
             raise ConfigError(f"--{name.replace('_', '-')} is for one conversion; leave out --jobs and --ray")
     if arguments.jobs is not None and arguments.ray is not None:

@@ -185,7 +185,7 @@ class MarkDetector:
         span = None
         if marked:
             begin, end = _stretch(along(found, best))
-            seconds = len(samples) / SAMPLE_RATE / len(found)
+            seconds = len(samples) / SAMPLE_RATE / found.shape[1]
             span = (first + begin * seconds, first + end * seconds)
             self._add(span)
         speed = (1 + best.speed) * scale - 1 if marked else 0.0
@@ -233,7 +233,8 @@ def _searched(samples: NDArray[np.float32]) -> tuple[FloatArray, Match, float]:
     best: tuple[FloatArray, Match, float] | None = None
     for pitch in PITCHES:
         rate = round(SAMPLE_RATE * (1 + pitch))
-        found = rows(samples if pitch == 0 else resample(samples, SAMPLE_RATE, rate))
+        # one view: what came on the way is likely to have brought noise
+        found = rows(samples if pitch == 0 else resample(samples, SAMPLE_RATE, rate))[:1]
         now = match(found, SPEEDS)
         if best is None or now.score > best[1].score:
             best = found, now, rate / SAMPLE_RATE
