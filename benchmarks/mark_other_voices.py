@@ -23,9 +23,9 @@ except ImportError as error:
     raise SystemExit(f"this benchmark needs {error.name}; run it as its first lines say") from None
 
 FloatArray = NDArray[np.float32]
-N_MIXTURES = 6
+N_MIXTURES = 2
 """Timbres of Kokoro besides its own styles."""
-N_COPIED = 10
+N_COPIED = 6
 """Speakers whom WORLD says again."""
 SECONDS = 40.0
 

@@ -82,7 +82,7 @@ def figures(rows: list[dict]) -> list[list]:
         return np.array([row["ovrl"][form] - row["ovrl"]["plain"] for row in rows])
 
     # a voice as it is without the mark: the mean of the other conversions into it
-    similarity = {}
+    similarity: dict[str, NDArray[np.floating]] = {}
     for form in ("plain", "marked", "seed"):
         values = []
         for row in rows:
@@ -91,14 +91,13 @@ def figures(rows: list[dict]) -> list[list]:
             if others:
                 centre = np.mean(others, 0)
                 values.append(float(np.dot(row["embedding"][form], centre) / np.linalg.norm(centre)))
-        similarity[form] = float(np.mean(values)) if values else float("nan")
+        similarity[form] = np.array(values)
     marked, seed = changes("marked"), changes("seed")
     result = [
         ["DNSMOS OVRL unmarked", mean("ovrl", "plain"), "", None],
-        [f"DNSMOS OVRL, marked less unmarked (s.e. {_error(marked):.4f})", float(marked.mean()), "", ">= -0.01"],
-        [f"DNSMOS OVRL, other noise less unmarked (s.e. {_error(seed):.4f})", float(seed.mean()), "", None],
-        ["similarity to the voice, marked less unmarked", similarity["marked"] - similarity["plain"], "", ">= -0.002"],
-        ["similarity to the voice, other noise less unmarked", similarity["seed"] - similarity["plain"], "", None],
+        [f"DNSMOS OVRL, marked less unmarked{_interval(marked)}", float(marked.mean()), "", ">= -0.01"],
+        [f"DNSMOS OVRL, other noise less unmarked{_interval(seed)}", float(seed.mean()), "", None],
+        *_similarity_rows(similarity),
         ["cosine of marked to unmarked (Resemblyzer)", mean("cosine", "marked"), "", None],
         ["cosine of other noise to unmarked", mean("cosine", "seed"), "", None],
         ["PESQ-WB of marked against unmarked, mean", mean("pesq", "marked"), "", ">= 4.5"],
@@ -109,12 +108,25 @@ def figures(rows: list[dict]) -> list[list]:
     for form, text in (("marked", "marked"), ("seed", "other noise")):
         changed = sum(row["changed"][form] for row in rows)
         result.append([f"words by Whisper that differ from unmarked, {text} (of {n_words})", changed, "words", None])
-    # with too few conversions there is no other one into a voice, and nothing to compare
-    return [[f"{name}; {n} conversions", value, unit, bar] for name, value, unit, bar in result if value == value]
+    return [[f"{name}; {n} conversions", value, unit, bar] for name, value, unit, bar in result]
 
 
-def _error(values: NDArray[np.floating]) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+def _similarity_rows(similarity: dict[str, NDArray[np.floating]]) -> list[list]:
+    rows = []
+    for form, text, bar in (("marked", "marked", ">= -0.002"), ("seed", "other noise", None)):
+        change = similarity[form] - similarity["plain"]
+        if len(change):
+            name = f"similarity to the voice, {text} less unmarked{_interval(change)}"
+            rows.append([name, float(change.mean()), "", bar])
+    return rows
+
+
+def _interval(values: NDArray[np.floating]) -> str:
+    """Return the 95 % interval of a mean of pairs, by the normal distribution."""
+    if len(values) < 2:
+        return ""
+    margin = 1.96 * float(values.std(ddof=1) / np.sqrt(len(values)))
+    return f" (95 %: {values.mean() - margin:+.4f} to {values.mean() + margin:+.4f})"
 
 
 def main() -> None:
@@ -131,11 +143,12 @@ def main() -> None:
     whisper = WhisperModel(str(arguments.whisper), device="cpu", compute_type="int8", cpu_threads=1)
     found = list(mark_corpus.conversions(arguments.data, arguments.cache, arguments.speakers))
     n_voices = len({(conversion.model, conversion.voice) for conversion in found})
+    price = arguments.cache / "scores" / "price.jsonl"
     for conversion in [c for i, c in enumerate(found) if (i // n_voices) % 6 == i % 6][: arguments.conversions]:
         if ledger.missing(conversion.path.stem):
             judge(ledger, conversion, encoder, whisper)
-    price = arguments.cache / "scores" / "price.jsonl"
-    price.write_text(json.dumps({"key": "price", "figures": figures(ledger.rows)}) + "\n")
+        # each time, so that a run that is stopped has its figures
+        price.write_text(json.dumps({"key": "price", "figures": figures(ledger.rows)}) + "\n")
 
 
 if __name__ == "__main__":
