@@ -162,6 +162,7 @@ def test_options_that_cannot_be_meant_are_refused(tmp_path, paths, capsys):
         ([str(SENTENCE), str(tmp_path / "o.wav"), *both[:2]], "give both"),
         ([str(SENTENCE), str(tmp_path / "o.wav"), *both[2:]], "give both"),
         ([str(SENTENCE), f"{tmp_path}/o/", "--jobs", "1", *both], "leave out --jobs"),
+        ([str(SENTENCE), str(tmp_path / "o.flac"), *both], "needs a .wav file"),
     ):
         assert main(["convert", *options, "--voice", "slt", "--bundle", "tiny"]) == ConfigError.exit_code
         assert words in capsys.readouterr().err
