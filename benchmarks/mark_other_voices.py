@@ -16,12 +16,6 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-try:
-    import pyworld
-    from vctrain.data import kokoro
-except ImportError as error:
-    raise SystemExit(f"this benchmark needs {error.name}; run it as its first lines say") from None
-
 FloatArray = NDArray[np.float32]
 N_MIXTURES = 2
 """Timbres of Kokoro besides its own styles."""
@@ -32,12 +26,16 @@ SECONDS = 40.0
 
 def by_kokoro(shares: NDArray[np.float64], first_text: int) -> FloatArray:
     """Return TEXTS in one timbre, (T,) at kokoro.SAMPLE_RATE; each time another sentence comes first."""
+    from vctrain.data import kokoro
+
     order = np.roll(np.arange(len(mark_corpus.TEXTS)), -first_text)
     return np.concatenate([kokoro.speak(mark_corpus.TEXTS[i], shares, 1.0) for i in order])
 
 
 def by_world(samples: FloatArray) -> FloatArray:
     """Return what WORLD makes of a sound when it takes it apart and puts it together, (T,) at 16 kHz."""
+    import pyworld
+
     f0, envelope, aperiodicity = pyworld.wav2world(samples.astype(np.float64), 16_000)
     return np.asarray(pyworld.synthesize(f0, envelope, aperiodicity, 16_000), np.float32)
 
@@ -48,6 +46,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--cache", type=Path, required=True)
     arguments = parser.parse_args()
+    try:
+        import pyworld  # noqa: F401 (before minutes of work)
+        from vctrain.data import kokoro
+    except ImportError as error:
+        raise SystemExit(f"this benchmark needs {error.name}; run it as its first lines say") from None
     folder = arguments.cache / "spoken"
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
