@@ -37,9 +37,10 @@ if [ ! -f "$work/root.done" ]; then
   sh scripts/fake_pi.sh "$root"
   touch "$work/root.done"
 fi
+# the emulator by its full path: a program may clear PATH before it starts another
 cat >"$launcher" <<END
 #!/bin/sh
-exec qemu-aarch64-static -cpu cortex-a72 -L "$root" -0 "$launcher" "$root/usr/bin/python3.11" "\$@"
+exec $(command -v qemu-aarch64-static) -cpu cortex-a72 -L "$root" -0 "$launcher" "$root/usr/bin/python3.11" "\$@"
 END
 chmod +x "$launcher"
 

@@ -43,7 +43,7 @@ ALLOWED = {
     "bundle": {"signing"},
     # signatures and the keys that count
     "signing": {"_core"},
-    "engines": {"bundle"},
+    "engines": {"_core", "bundle"},
     # files of voices, and what they change in a decoder
     "voices": {"bundle", "engines"},
     "converter": {"_core", "bundle", "dsp", "engines", "voices"},

@@ -6,6 +6,7 @@
 namespace edgevc {
 
 void BindBuild(pybind11::module_& module);
+void BindCopies(pybind11::module_& module);
 void BindFeatures(pybind11::module_& module);
 void BindPitch(pybind11::module_& module);
 void BindPostChain(pybind11::module_& module);

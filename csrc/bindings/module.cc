@@ -3,6 +3,7 @@
 PYBIND11_MODULE(_core, module) {
   module.doc() = "edgevc's signal processing core.";
   edgevc::BindBuild(module);
+  edgevc::BindCopies(module);
   edgevc::BindFeatures(module);
   edgevc::BindPitch(module);
   edgevc::BindPostChain(module);

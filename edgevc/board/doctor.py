@@ -355,12 +355,23 @@ def check_devices(machine: Machine) -> Iterable[Finding]:
     """PortAudio is reachable, and there is a microphone and a speaker."""
     from edgevc.devices import catalogue as devices
 
-    backends = []
+    backends, reasons = [], []
     for backend in ("portaudio", "pyaudio"):
-        with contextlib.suppress(EdgevcError):
+        try:
             devices.sound_library(backend)
             backends.append(backend)
-    if not backends:
+        except EdgevcError as error:
+            reasons.append(str(error))
+    if any("libportaudio2" in reason for reason in reasons):
+        yield Finding(
+            "PortAudio",
+            NOTE if backends else PROBLEM,
+            "its library is not installed, which edgevc's own callback needs",
+            "sudo apt-get install libportaudio2",
+        )
+        if not backends:
+            return
+    elif not backends:
         yield Finding(
             "PortAudio",
             PROBLEM,
@@ -368,7 +379,7 @@ def check_devices(machine: Machine) -> Iterable[Finding]:
             'sudo apt-get install portaudio19-dev gcc python3-dev; pip install "edgevc[audio]"',
         )
         return
-    if "portaudio" in backends:
+    elif "portaudio" in backends:
         yield Finding("PortAudio", OK, f"through {' and '.join(backends)}")
     else:
         yield Finding(

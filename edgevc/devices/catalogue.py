@@ -187,10 +187,7 @@ def sound_library(backend: str = "auto") -> SoundLibrary:
 
             return _CppLibrary(cpp)
         except ImportError as error:
-            reasons.append(
-                f"this build has no PortAudio callback ({error}); install Debian's portaudio19-dev, then build edgevc "
-                "again"
-            )
+            reasons.append(_why_no_callback(error))
     if backend in ("auto", "pyaudio"):
         try:
             import pyaudio
@@ -202,6 +199,13 @@ def sound_library(backend: str = "auto") -> SoundLibrary:
                 '`pip install "edgevc[audio]"`'
             )
     raise AudioDeviceError("no sound device can be used: " + "; or ".join(reasons))
+
+
+def _why_no_callback(error: ImportError) -> str:
+    # the callback was built; only the library that it drives is not there
+    if "libportaudio" in str(error):
+        return f"PortAudio's library is not installed ({error}); sudo apt-get install libportaudio2"
+    return f"this build has no PortAudio callback ({error}); install Debian's portaudio19-dev, then build edgevc again"
 
 
 def list_devices(backend: str = "auto") -> list[Device]:

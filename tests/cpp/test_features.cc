@@ -10,6 +10,7 @@
 
 #include "alloc_counter.h"
 #include "check.h"
+#include "edgevc/exp4.h"
 #include "edgevc/fast_log.h"
 #include "edgevc/mfcc.h"
 #include "edgevc/rfft.h"
@@ -157,6 +158,54 @@ void TestFastLogIsWithinItsStatedError() {
   CHECK(worst <= 1.3e-7);
 }
 
+void TestExp4IsWithinItsStatedErrors() {
+  double exp_error = 0.0, sigmoid_error = 0.0, tanh_error = 0.0;
+  for (int i = -86999; i <= 86999; ++i) {
+    const float x = static_cast<float>(i) * 1e-3f;
+    const double exact = std::exp(static_cast<double>(x));
+    exp_error = std::max(exp_error, std::fabs(edgevc::Exp4(edgevc::All4(x))[i & 3] / exact - 1.0));
+    sigmoid_error = std::max(sigmoid_error, std::fabs(edgevc::Sigmoid4(edgevc::All4(x))[0] - exact / (1.0 + exact)));
+    tanh_error = std::max(tanh_error, std::fabs(edgevc::Tanh4(edgevc::All4(x))[0] - std::tanh(static_cast<double>(x))));
+  }
+  std::printf("Exp4: %.3g relative, Sigmoid4: %.3g, Tanh4: %.3g\n", exp_error, sigmoid_error, tanh_error);
+  CHECK(exp_error <= 2e-7 && sigmoid_error <= 2e-7 && tanh_error <= 3e-7);
+  const edgevc::Float4 ends = edgevc::Exp4(edgevc::Float4{-1e30f, -87.0f, 88.0f, 1e30f});
+  CHECK(ends[0] == ends[1] && ends[0] > 0.0f && ends[3] == ends[2] && std::isfinite(ends[2]));
+}
+
+void TestSinCos4IsWithinItsStatedErrors() {
+  double worst = 0.0;
+  edgevc::Float4 sine, cosine;
+  for (int i = -100000; i <= 100000; ++i) {
+    const float x = static_cast<float>(i) * 1e-3f;
+    edgevc::SinCos4(edgevc::All4(x), &sine, &cosine);
+    worst = std::max({worst, std::fabs(sine[i & 3] - std::sin(static_cast<double>(x))),
+                      std::fabs(cosine[i & 3] - std::cos(static_cast<double>(x)))});
+  }
+  std::printf("SinCos4: largest error %.3g\n", worst);
+  CHECK(worst <= 2e-7);
+  edgevc::SinCos4(edgevc::Float4{-1e30f, -65536.0f, 65536.0f, 1e30f}, &sine, &cosine);
+  CHECK(sine[0] == sine[1] && cosine[3] == cosine[2] && std::fabs(sine[0]) <= 1.0f && std::fabs(cosine[3]) <= 1.0f);
+}
+
+void TestMap4LeavesNothingOut() {
+  std::vector<float> in = Noise(23), out(23, 7.0f);
+  edgevc::Map4(22, in.data(), out.data(), [](edgevc::Float4 x) { return x * 2.0f; });
+  for (size_t i = 0; i < 22; ++i) CHECK(out[i] == 2.0f * in[i]);
+  CHECK(out[22] == 7.0f);
+}
+
+void TestTheInverseOfARealSpectrumIsTheInverse() {
+  for (int size = 8; size <= 2048; size *= 2) {
+    Rfft fft(size);
+    const std::vector<float> real = Noise(fft.bins()), zero(static_cast<size_t>(fft.bins()));
+    std::vector<float> expected(static_cast<size_t>(size)), found(static_cast<size_t>(size));
+    fft.Inverse(real.data(), zero.data(), expected.data());
+    fft.InverseOfReal(real.data(), found.data());
+    for (size_t i = 0; i < found.size(); ++i) CHECK(std::fabs(found[i] - expected[i]) < 1e-6f);
+  }
+}
+
 template <typename Change>
 void CheckRefused(const Change& change) {
   LogMelOptions options;
@@ -198,6 +247,10 @@ int main() {
   TestExactBuffersAreEnough();
   TestNothingBadPropagates();
   TestFastLogIsWithinItsStatedError();
+  TestExp4IsWithinItsStatedErrors();
+  TestSinCos4IsWithinItsStatedErrors();
+  TestMap4LeavesNothingOut();
+  TestTheInverseOfARealSpectrumIsTheInverse();
   TestBadOptionsAreRefused();
   std::puts("test_features: all passed");
   return 0;

@@ -153,6 +153,18 @@ def test_a_wrong_or_missing_backend_is_refused_with_what_to_do(monkeypatch):
         sound_library("auto")
 
 
+def test_a_missing_library_is_told_from_a_missing_build(monkeypatch):
+    class Finder:
+        def find_spec(self, name, path=None, target=None):
+            if name == "edgevc._portaudio":
+                raise ImportError("libportaudio.so.2: cannot open shared object file: No such file or directory")
+
+    monkeypatch.delitem(sys.modules, "edgevc._portaudio", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    with pytest.raises(AudioDeviceError, match=r"libportaudio\.so\.2.*; sudo apt-get install libportaudio2$"):
+        sound_library("portaudio")
+
+
 def test_what_c_libraries_write_to_stderr_is_kept_away_and_the_rest_is_not(capfd):
     os.write(2, b"before ")
     with quiet_stderr():

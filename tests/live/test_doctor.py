@@ -244,6 +244,22 @@ def test_a_missing_way_to_portaudio_is_told(machine, monkeypatch, missing, statu
     assert status == OK or "portaudio19-dev" in first.fix
 
 
+@pytest.mark.parametrize(("pyaudio", "status"), [(False, PROBLEM), (True, NOTE)])
+def test_where_only_portaudios_library_is_missing_no_compiler_is_asked_for(machine, monkeypatch, pyaudio, status):
+    def library(backend):
+        if backend == "portaudio":
+            raise AudioDeviceError("PortAudio's library is not installed; sudo apt-get install libportaudio2")
+        if not pyaudio:
+            raise AudioDeviceError("PyAudio is not installed; install Debian's portaudio19-dev")
+
+    monkeypatch.setattr(devices, "sound_library", library)
+    monkeypatch.setattr(devices, "list_devices", list)
+    findings = list(doctor.check_devices(machine()))
+    assert (findings[0].status, findings[0].fix) == (status, "sudo apt-get install libportaudio2")
+    # devices are looked for where something can find them
+    assert (len(findings) > 1) == pyaudio
+
+
 def test_a_check_that_fails_is_a_finding(monkeypatch):
     def broken(_):
         raise RuntimeError("no such thing")

@@ -89,8 +89,19 @@ class PitchAnalysis {
 
   const Window& judged() const noexcept { return latency_ == kLatency ? before_ : newest_; }
 
+  // A place between two lags, and the whole lags within half a step of the grid round it.
+  struct GridPoint {
+    int below = 0;       // the lag below the place
+    float share = 0.0f;  // of the lag above
+    int first = 0, end = 0;
+  };
+
+  void MakeGrid();
+  void MakeTurns();
   static Biquad Butterworth(double cutoff, bool high_pass);
-  static float Filter(const Biquad& section, float x, BiquadState* state) noexcept;
+  static double Filter(const Biquad& section, double x, BiquadState* state) noexcept;
+  void FilterHop(const float* hop) noexcept;
+  float Energies(const std::vector<float>& band) noexcept;
   float Similarity(const std::vector<float>& band, float* similarity) noexcept;
   void SampleOnGrid(const float* similarity, float* features) const noexcept;
   void BandFeatures(float* features) noexcept;
@@ -99,14 +110,18 @@ class PitchAnalysis {
   Rfft fft_;
   LogMel log_mel_;
   Biquad high_pass_, speech_band_, fundamental_band_;
-  std::array<float, kGridSize + 1> lags_{};       // at kBandRate, half a step round each F0 of the grid
-  std::vector<float> band_window_;                // (320,)
-  std::vector<float> window_real_, window_imag_;  // (257,) the band window's spectrum
-  std::vector<float> level_window_;               // (400,)
+  std::array<GridPoint, kGridSize> grid_{};
+  std::vector<float> band_window_;   // (320,)
+  std::vector<float> level_window_;  // (400,)
+  // Of the band window, four values each: (320, 4) of its sample 1, cosine, sine, 0; (162, 4) of its lag.
+  std::vector<float> window_turns_, lag_turns_;
   // The newest samples: as given (680,), and both bands at 8 kHz (320,).
   std::vector<float> raw_, speech_, fundamental_;
-  std::vector<float> weighted_, energy_;                                          // (512,) work areas
-  std::vector<float> weighted_real_, weighted_imag_, energy_real_, energy_imag_;  // (257,) work areas
+  // Work areas.
+  std::vector<float> weighted_;      // (512,)
+  std::vector<float> real_, imag_;   // (257,)
+  std::vector<float> running_sums_;  // (321, 4)
+  std::vector<float> energy_;        // (162,) by lag
   std::array<float, kFeatures> features_{};
   Window before_, newest_;
   State state_;

@@ -28,24 +28,29 @@ class PitchNetwork {
   void Reset() noexcept { state_.fill(0.0f); }
 
  private:
+  // Outputs that are summed at once, as many as registers hold.
+  static constexpr int kBlock = 32;
+  // Outputs are filled up to whole blocks, with zeros.
+  static constexpr int kPaddedOutputs = (kOutputs + kBlock - 1) / kBlock * kBlock;
   // Transposed, so that the inner loops run along the outputs and need no sum to be reordered.
   struct Layer {
-    std::vector<float> weights;  // (inputs, outputs)
-    std::vector<float> bias;     // (outputs,)
+    int inputs = 0;
+    std::vector<float> weights;  // (padded outputs / kBlock, inputs, kBlock), in the order in which they are read
+    std::vector<float> bias;     // (padded outputs,)
   };
   struct Weights {
     explicit Weights(const PitchNetworkWeights& from);
     Layer input, from_input, from_state, output;
   };
   static const Weights& Learnt(int latency);
-  static void Apply(const Layer& layer, const float* input, float* output) noexcept;
+  static void Apply(const Layer& layer, const float* __restrict input, float* __restrict output) noexcept;
 
   // Shared by all objects.
   const Weights* weights_;
   std::array<float, kHidden> state_{};
   std::array<float, kHidden> hidden_{};
   std::array<float, 3 * kHidden> gates_{}, recurrent_{};
-  std::array<float, kOutputs> probabilities_{};
+  std::array<float, kPaddedOutputs> probabilities_{};
 };
 
 }  // namespace edgevc

@@ -24,6 +24,9 @@ class Rfft {
   // real, imag: bins() values; the imaginary parts of the first and the last bin are ignored. Allocates nothing.
   void Inverse(const float* real, const float* imag, float* signal) noexcept;
 
+  // Inverse of a spectrum whose imaginary parts are all zero, at less cost.
+  void InverseOfReal(const float* real, float* signal) noexcept;
+
  private:
   void Transform() noexcept;
 

@@ -62,6 +62,7 @@ class SourceFilter {
   void FillPulses(double f0) noexcept;
   void FillNoise() noexcept;
   const float* Stretched(const float* values) noexcept;
+  void StretchTurns() noexcept;
   void TurnPulses(const float* log_magnitude, const float* phase) noexcept;
 
   uint32_t seed_;
@@ -80,7 +81,8 @@ class SourceFilter {
   Watermark watermark_;
   // Factors of the magnitudes, by bin.
   std::vector<float> steps_;
-  std::vector<float> stretched_, turn_cos_, turn_sin_;
+  // Work areas, by bin.
+  std::vector<float> gains_, stretched_, turn_cos_, turn_sin_, stretched_cos_, stretched_sin_;
   // Where bin k of a stretched filter comes from: the bin below, and the share of the one above it.
   std::vector<int> from_bin_;
   std::vector<float> from_share_;
