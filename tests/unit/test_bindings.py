@@ -198,7 +198,7 @@ FIXED = {
     *("sample_rate", "cutoff", "ceiling", "fade_length", "max_filters", "max_gain_db", "min_q", "max_q", "hop_length"),
     *("n_states", "f0_min", "f0_max", "n_filters", "capacity", "write_position", "read_position", "available", "space"),
 }
-KEEP_THE_GIL = {"CommandSearchSettings", "LogMelOptions", "Rfft", "PitchMapper"}
+KEEP_THE_GIL = {"CommandSearchSettings", "Copies", "LogMelOptions", "Rfft", "PitchMapper"}
 
 
 def test_no_class_and_no_member_is_forgotten():
