@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 try:
     from edgevc import _core as _core
@@ -13,7 +12,11 @@ except ImportError as error:
         "or leave the source folder if edgevc is already installed"
     ) from error
 
+# type checkers know the name; the module typing takes longer to import than all the rest here
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from edgevc.audio import read as read
     from edgevc.audio import write as write
     from edgevc.bundle import ModelBundle as ModelBundle
