@@ -7,7 +7,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 from helpers.batch_runs import SENTENCE, records
@@ -115,9 +117,8 @@ def test_three_machines_lose_one_and_nothing_else(tmp_path, corpus, wanted, monk
     """A head and two nodes, S3-compatible storage, a node that dies in the middle: every file once, the same bytes."""
     import s3fs
 
-    # a Unix socket's path is short
-    folder = tmp_path.parents[2] / "rc"
-    folder.mkdir(exist_ok=True)
+    # Ray's sockets lie there, and the path of a socket is short
+    folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))
     with s3_service("0.0.0.0") as service:
         endpoint = f"http://{SUBNET}.1:{service.rpartition(':')[2]}"
         environment = s3_environment(endpoint)
@@ -128,13 +129,11 @@ def test_three_machines_lose_one_and_nothing_else(tmp_path, corpus, wanted, monk
             storage.mkdir("bucket")
             upload(storage, corpus)
             head.start_ray(cores=0)
-            wait_for("the head", 120, lambda: "Ray runtime started" in (head.folder / "out.txt").read_text())
+            head.wait_until_ready()
             for node in nodes:
+                # one after the other: they share a disk, on which they choose names for their sockets
                 node.start_ray(head.address)
-            for node in nodes:
-                wait_for(
-                    "a node", 120, lambda node=node: "Ray runtime started" in (node.folder / "out.txt").read_text()
-                )
+                node.wait_until_ready()
             words = ("s3://bucket/corpus", "s3://bucket/out", "--voice", "anon", "--ray", f"{head.address}:6399")
             process = convert(*words, env=head.environment, prefix=head.command("env"))
             wait_for("the first output", 300, lambda: process.poll() is not None or len(storage.find("bucket/out")) > 5)

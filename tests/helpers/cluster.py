@@ -40,7 +40,8 @@ def s3_environment(endpoint):
         "AWS_DEFAULT_REGION": "us-east-1",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DISABLE_DOCKER_CPU_WARNING": "1",
-        "EDGEVC_HOME": os.environ.get("EDGEVC_HOME", ""),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": "5" * 64,
     }
 
 
@@ -104,13 +105,18 @@ class Machine:
         # the object store is in memory: small, since a task's result is a few kilobytes
         size = ["--object-store-memory=100000000", f"--num-cpus={cores}", f"--node-ip-address={self.address}"]
         temporary = ["--temp-dir", str(self.folder)] if head is None else []
-        self.process = subprocess.Popen(
-            self.command(SCRIPTS / "ray", "start", "--block", "--disable-usage-stats", *place, *size, *temporary),
-            env=self.environment,
-            stdout=(self.folder / "out.txt").open("w"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with (self.folder / "out.txt").open("w") as out:
+            self.process = subprocess.Popen(
+                self.command(SCRIPTS / "ray", "start", "--block", "--disable-usage-stats", *place, *size, *temporary),
+                env=self.environment,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_until_ready(self):
+        out = self.folder / "out.txt"
+        wait_for(f"the node {self.name}", 120, lambda: "Ray runtime started" in out.read_text())
 
     def processes(self):
         found = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True, text=True, check=False)
