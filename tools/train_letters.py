@@ -15,6 +15,7 @@ import hashlib
 import math
 import re
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,7 @@ def align(word: str, way: tuple[str, ...], scores: dict[tuple[str, tuple[str, ..
 
 def first_scores(words: list[tuple[str, tuple[str, ...]]]) -> dict[tuple[str, tuple[str, ...]], float]:
     """What stands at about the same place belongs together, one phone a letter rather than none or two."""
-    counts: Counter[tuple[str, tuple[str, ...]]] = Counter()
+    counts: defaultdict[tuple[str, tuple[str, ...]], float] = defaultdict(float)
     for word, way in words:
         n, m = len(word), len(way)
         for i, letter in enumerate(word):
@@ -92,9 +93,9 @@ def first_scores(words: list[tuple[str, tuple[str, ...]]]) -> dict[tuple[str, tu
     return logs(counts)
 
 
-def logs(counts: Counter[tuple[str, tuple[str, ...]]]) -> dict[tuple[str, tuple[str, ...]], float]:
+def logs(counts: Mapping[tuple[str, tuple[str, ...]], float]) -> dict[tuple[str, tuple[str, ...]], float]:
     """Of the share of each among its letter's."""
-    totals: Counter[str] = Counter()
+    totals: defaultdict[str, float] = defaultdict(float)
     for (letter, _), count in counts.items():
         totals[letter] += count
     return {pair: math.log(count / totals[pair[0]]) for pair, count in counts.items()}
@@ -134,7 +135,9 @@ def counted(sequences: list[list[int]], order: int) -> list[Counter[tuple[int, .
     return counts
 
 
-def model(counts: list[Counter[tuple[int, ...]]], threshold: float) -> tuple[dict, dict]:
+def model(
+    counts: list[Counter[tuple[int, ...]]], threshold: float
+) -> tuple[dict[tuple[int, ...], float], dict[tuple[int, ...], float]]:
     """Log probabilities of n-grams that matter, and log weights of contexts (Kneser-Ney, interpolated)."""
     totals: list[Counter[tuple[int, ...]]] = []
     kinds: list[Counter[tuple[int, ...]]] = []
@@ -148,9 +151,9 @@ def model(counts: list[Counter[tuple[int, ...]]], threshold: float) -> tuple[dic
         kinds.append(kind)
     probability: dict[tuple[int, ...], float] = {}
     n_tokens = len(counts[0])
-    total = sum(counts[0].values())
+    n_seen = sum(counts[0].values())
     for gram, count in counts[0].items():
-        probability[gram] = (count - DISCOUNT) / total + DISCOUNT * n_tokens / total / n_tokens
+        probability[gram] = (count - DISCOUNT) / n_seen + DISCOUNT * n_tokens / n_seen / n_tokens
     for n in range(1, len(counts)):
         for gram, count in counts[n].items():
             context = gram[:-1]
