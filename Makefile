@@ -73,7 +73,9 @@ audit: $(VENV)/installed  ## look up known vulnerabilities of what is installed;
 	mkdir -p build
 	$(VENV)/bin/python -m pip freeze --exclude edgevc > build/audit.txt
 	# strict: a package that the database does not know is no success
-	$(VENV)/bin/python -m pip_audit --strict --no-deps --disable-pip --progress-spinner off -r build/audit.txt
+	$(VENV)/bin/python -m pip_audit --strict --no-deps --disable-pip --progress-spinner off -r build/audit.txt || \
+	  { echo "make audit: above stands what was found; \"not found on PyPI\" and connection errors mean that the database of pypi.org" \
+	  "was not reached: try it with access to the internet" >&2; exit 1; }
 
 clean:  ## remove everything that these commands made
 	rm -rf build dist demo .venv .venv-tools .venv-cluster edgevc/_core*.so edgevc/_portaudio*.so

@@ -85,6 +85,7 @@ TITLES = {
     "encoder.studio": "What the phone head of studio can do",
     "f0": "F0 and voicing against WORLD's harvest (docs/f0.md)",
     "features": "Log-mel and MFCC, streamed 10 ms at a time from Python",
+    "instructions": "Instructions of a hop outside the graphs, on emulated ARM cores",
     "post_chain": "What surrounds the model in a live session, per hop",
     "consent": "Consent that is spoken on the spot: refused and passed (docs/consent.md)",
     "own-voice": "Voices of one's own: like their speakers, words, quality, cost (docs/own-voice.md)",
