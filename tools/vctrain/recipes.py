@@ -148,7 +148,8 @@ def _steps(name: str, places: Places, run: str) -> Iterator[Step]:
 
 def _command(entry: Mapping[str, Any], values: Mapping[str, str], changes: Mapping[str, str]) -> Iterator[str]:
     yield entry.get("python", sys.executable).format(**values)
-    yield from [str(TOOLS / entry["tool"])] if "tool" in entry else ["-m", entry["module"]]
+    # -P: a module is the installed one, wherever this is typed; a source folder has no compiled core
+    yield from [str(TOOLS / entry["tool"])] if "tool" in entry else ["-P", "-m", entry["module"]]
     yield from (argument.format(**values) for argument in entry.get("arguments", ()))
     for option, value in {**entry.get("options", {}), **changes}.items():
         if value is False or value == "false":
