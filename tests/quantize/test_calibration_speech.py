@@ -124,7 +124,7 @@ def test_a_large_folder_is_cut_to_ten_minutes_from_many_files(tmp_path):
     ("content", "message"),
     [
         (None, "must be a folder of recordings, got nothing"),
-        ({}, r"needs .wav, .flac, .ogg files, got none"),
+        ({}, r"needs .wav, .flac, .ogg, .opus files, got none"),
         ({"a.wav": voiced(4.9)}, "at least 5 s of speech, got 4.9 s"),
         ({"a.wav": np.zeros(160_000, np.float32)}, "holds no speech: the loudest of 10 s is -100 dB, silence"),
         ({"a.wav": voiced(10, level=1e-4)}, "silence; record louder"),

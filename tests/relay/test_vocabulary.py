@@ -74,7 +74,7 @@ def test_a_grammar_that_is_wrong_changes_nothing(tmp_path, monkeypatch, caplog):
 
     async def main():
         task = asyncio.create_task(vocabulary.run())
-        for text in ("[[command]", SAID.format(name="other", room="qqqqrstv")):
+        for text in ("[[command]", SAID.format(name="other", room="{nowhere}")):
             caplog.clear()
             path.write_text(text)
             while "stays as it was" not in caplog.text:
