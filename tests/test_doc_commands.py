@@ -41,6 +41,11 @@ ELSEWHERE = {
     "bench": "tests/quantize/test_document.py",
     "relay": "tests/relay/test_relay_docs.py",
     **dict.fromkeys(("keygen", "sign", "verify", "trust"), "tests/signing/test_signed_models.py"),
+    # with a certificate, and a Home Assistant
+    "convert me.wav voice.wav --voice slt --c2pa-cert": "tests/mark/test_content_credentials.py",
+    "commands from-ha": "tests/house/test_from_ha.py",
+    # with the engine that it is for
+    "convert me.wav other.wav --bundle studio": "tests/unit/test_more_models.py",
     # with PyTorch
     "voice make": "tests/tools/test_voice_maker.py",
     **dict.fromkeys(

@@ -15,7 +15,10 @@ RULES = {
     # a folder takes another one's place
     "path.rename(other)": {"quantize.convert_to", "quantize.pipeline", "quantize.write"},
     # 50, 95, 99 and the largest; the others are one number each, of an axis and of both ends
-    "np.percentile(values, 50)": {"percentiles", "mark.correlator", "quantize.calibrate"},
+    "np.percentile(values, 50)": {
+        *("percentiles", "mark.correlator", "quantize.calibrate"),
+        *("voice_maker.check", "voice_maker.make", "voice_maker.speaker"),
+    },
     "np.quantile(values, 0.5)": set(),
     # the runner; folding writes a graph down in a child, and runs nothing else
     "onnxruntime.InferenceSession(data)": {"engines.onnx", "quantize.folding"},

@@ -125,7 +125,7 @@ class ClusterBatch:
         waiting = self._waiting(shards, there)
         try:
             if waiting:
-                with _ray(self._address) as ray:
+                with joined(self._address) as ray:
                     self._work(ray, waiting, shards)
         finally:
             shards.merge()
@@ -250,8 +250,13 @@ def _packed(bundle: ModelBundle) -> dict[str, bytes]:
 
 
 @contextlib.contextmanager
-def _ray(address: str) -> Iterator[Any]:
-    """Join a cluster, and leave it again."""
+def joined(address: str) -> Iterator[Any]:
+    """Join a cluster, and leave it again; yields the module ray.
+
+    Raises:
+        MissingPackageError: Ray is not installed.
+        EngineError: there is no such cluster.
+    """
     # nothing is told to anybody, and workers log to their files
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")

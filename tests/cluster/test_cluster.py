@@ -154,10 +154,10 @@ def test_three_machines_lose_one_and_nothing_else(tmp_path, corpus, wanted, monk
 
 
 def test_ray_is_asked_for_by_name(monkeypatch):
-    from edgevc.batch.cluster import _ray
+    from edgevc.batch.cluster import joined
 
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingPackageError, match=r"edgevc\[ray\]"), _ray("local"):
+    with pytest.raises(MissingPackageError, match=r"edgevc\[ray\]"), joined("local"):
         pass
 
 

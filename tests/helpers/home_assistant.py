@@ -94,18 +94,18 @@ class HomeAssistant:
     def _answers(self):
         assert self.process.poll() is None, (self.folder / "out").read_text()[-2000:]
         try:
-            return self._send("GET", "/api/onboarding")[0] == 200
+            return self.answer("GET", "/api/onboarding")[0] == 200
         except OSError:
             return False
 
     def _onboard(self):
         client = {"client_id": self.url + "/"}
         user = {"name": "t", "username": "t", "password": "t-pass-word", "language": "en"}
-        code = self._send("POST", "/api/onboarding/users", client | user)[1]["auth_code"]
+        code = self.answer("POST", "/api/onboarding/users", client | user)[1]["auth_code"]
         form = f"grant_type=authorization_code&code={code}&client_id={self.url}/".encode()
-        return self._send("POST", "/auth/token", form)[1]["access_token"]
+        return self.answer("POST", "/auth/token", form)[1]["access_token"]
 
-    def _send(self, method, path, body=None):
+    def answer(self, method, path, body=None):
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         if body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
@@ -123,12 +123,12 @@ class HomeAssistant:
             return status, text
 
     def rest(self, method, path, body=None):
-        status, answer = self._send(method, path, body)
+        status, answer = self.answer(method, path, body)
         assert status == 200, (path, status, answer)
         return answer
 
     def state(self, entity):
-        status, answer = self._send("GET", f"/api/states/{entity}")
+        status, answer = self.answer("GET", f"/api/states/{entity}")
         return answer if status == 200 else {"state": None, "attributes": {}}
 
     def is_on(self, name):

@@ -208,7 +208,7 @@ def test_what_is_exposed_becomes_a_grammar_that_switches_it_and_follows_the_hous
             socket.ask("config/entity_registry/update", entity_id="automation.triggered", aliases=["film"])
             socket.ask("homeassistant/expose_entity", entity_ids=["automation.triggered"], **exposed)
             shelf = {"state": "on", "attributes": {"friendly_name": "Shelf"}}
-            assert home._send("POST", "/api/states/light.shelf", shelf)[0] == 201
+            assert home.answer("POST", "/api/states/light.shelf", shelf)[0] == 201
             socket.ask("homeassistant/expose_entity", entity_ids=["light.shelf"], **exposed)
             socket.ask("config/area_registry/create", name="Pantry")
             wait_for("the new light", lambda: means("turn on the shelf") == ("HassTurnOn", {"name": "Shelf"}))

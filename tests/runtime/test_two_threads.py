@@ -177,6 +177,7 @@ ONE_THREAD = {
         *("AnyOrderParser", "Progress", "Manifest", "Worker", "Batch", "Converting", "AtomicFile", "NewFile"),
         *("FloatBundle", "FloatModel", "OnnxRunner", "OnnxQuantizer", "SharingBuilder", "EngineSearch", "ProbePort"),
         *("VirtualMicrophone", "Keys", "Keyboard", "Notifier", "SentenceReader", "Tuner"),
+        *("CompressedWriter", "ClusterBatch", "Shards", "HouseConnection"),
     },
     "the worker of its LiveSession; others reach it by the session, or by a ring buffer": {
         *("VoiceChain", "DeviceLink", "ClockFollower", "CaptureLine", "PlaybackLine", "Rolling", "Load", "ModeFades"),
@@ -189,7 +190,7 @@ ONE_THREAD = {
     "its recognizer": {"EvidenceFinder", "ReferenceSearch"},
     "the thread of its relay or connection": {
         *("Controls", "Relay", "Announcer", "Claim", "Link", "MqttSink", "Pauses", "QueuedSink", "Hearing"),
-        *("LiveSource", "ChangedRecording", "CommandSession"),
+        *("LiveSource", "ChangedRecording", "CommandSession", "Vocabulary"),
     },
 }
 KEPT = set().union(*ONE_THREAD.values())
