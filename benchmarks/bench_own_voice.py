@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import resource
 import time
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from whisper_words import errors, words
 
 FloatArray = NDArray[np.float32]
 
@@ -78,7 +78,7 @@ class Judges:
 
         self._encoder = VoiceEncoder("cpu", verbose=False)
         self._whisper = WhisperModel(str(whisper), device="cpu", compute_type="int8", cpu_threads=1)
-        self._said = [self._words(samples) for samples in heard]
+        self._said = [words(self._whisper, samples) for samples in heard]
 
     def vector(self, samples: FloatArray) -> FloatArray:
         """Return who speaks."""
@@ -91,7 +91,9 @@ class Judges:
         from speechmos import dnsmos
 
         similarity = [float(self.vector(sound) @ centre) for sound in sounds]
-        wrong = sum(_errors(words, self._words(sound)) for words, sound in zip(self._said, sounds, strict=True))
+        pairs = [(said, words(self._whisper, sound)) for said, sound in zip(self._said, sounds, strict=True)]
+        # Whisper may repeat itself where it understands nothing
+        wrong = sum(min(errors(said, found), len(said)) for said, found in pairs)
         quality = [dnsmos.run(0.7 * sound / np.abs(sound).max(), RATE)["ovrl_mos"] for sound in sounds]
         return {
             "similarity": float(np.mean(similarity)),
@@ -104,23 +106,6 @@ class Judges:
     def n_words(self) -> int:
         """Words in the sources."""
         return sum(map(len, self._said))
-
-    def _words(self, samples: FloatArray) -> list[str]:
-        segments, _ = self._whisper.transcribe(
-            samples, language="en", beam_size=1, temperature=0, condition_on_previous_text=False
-        )
-        text = " ".join(segment.text for segment in segments)
-        return re.sub(r"[^a-z' ]", " ", text.lower().replace("-", " ")).split()
-
-
-def _errors(expected: list[str], found: list[str]) -> int:
-    row = np.arange(len(found) + 1)
-    for i, word in enumerate(expected, 1):
-        before, row = row, np.empty_like(row)
-        row[0] = i
-        for j, other in enumerate(found, 1):
-            row[j] = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (word != other))
-    return int(min(row[-1], len(expected)))
 
 
 def make(recordings: list[FloatArray], folder: Path, name: str, steps: int) -> dict[str, float]:

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from pathlib import Path
 
 import mark_corpus
 import numpy as np
 from bench_mark import Ledger
 from numpy.typing import NDArray
+from whisper_words import errors, words
 
 try:
     from faster_whisper import WhisperModel
@@ -29,26 +29,6 @@ except ImportError as error:
 
 FloatArray = NDArray[np.float32]
 SECONDS = 8.0
-
-
-def words(whisper: WhisperModel, samples: FloatArray) -> list[str]:
-    """Return what Whisper reads."""
-    segments, _ = whisper.transcribe(
-        samples, language="en", beam_size=1, temperature=0, condition_on_previous_text=False
-    )
-    text = " ".join(segment.text for segment in segments)
-    return re.sub(r"[^a-z' ]", " ", text.lower().replace("-", " ")).split()
-
-
-def errors(expected: list[str], found: list[str]) -> int:
-    """Return the edit distance of words."""
-    row = np.arange(len(found) + 1)
-    for i, word in enumerate(expected, 1):
-        before, row = row, np.empty_like(row)
-        row[0] = i
-        for j, other in enumerate(found, 1):
-            row[j] = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (word != other))
-    return int(row[-1])
 
 
 def judge(ledger: Ledger, conversion: mark_corpus.Conversion, encoder: VoiceEncoder, whisper: WhisperModel) -> None:

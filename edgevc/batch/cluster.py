@@ -23,7 +23,15 @@ from edgevc.batch.shards import Shards
 from edgevc.batch.storage import Found, Storage
 from edgevc.batch.worker import WorkerSettings, settings_of
 from edgevc.bundle import ModelBundle
-from edgevc.errors import AudioFileError, ConfigError, EdgevcError, EngineError, MissingPackageError, ModelError
+from edgevc.errors import (
+    AudioFileError,
+    ConfigError,
+    EdgevcError,
+    EngineError,
+    MissingPackageError,
+    ModelError,
+    OutputError,
+)
 from edgevc.text import first_line
 
 TASK_BYTES = 2_000_000
@@ -59,11 +67,14 @@ def plan_on(sources: Sequence[str], target: Storage, suffix: str) -> tuple[Plan,
             local = make_plan([storage.local], target.local or Path(os.devnull), suffix)
             plan.problems.extend(local.problems)
             found = {local.names[i]: _looked_at(local.source(i)) for i in range(len(local))}
+            # of a single file, the folder that it lies in
+            root = local.roots[0]
         else:
             if storage.path("") == target.path(""):
                 raise ConfigError(f"the output folder must not be the input folder, got {url} for both; choose another")
             found = storage.recordings()
-        plan.add_root(storage.url, ((name, one.n_bytes) for name, one in found.items()))
+            root = storage.url
+        plan.add_root(root, ((name, one.n_bytes) for name, one in found.items()))
         times.extend(one.mtime_ns for one in found.values())
     if not plan.names:
         raise AudioFileError(f"{sources[0]} holds no recording; check the URL")
@@ -140,7 +151,7 @@ class ClusterBatch:
                 self.tally.skipped += 1
             elif not self._force and record is None and output in there:
                 message = f"{self._target.path(output)} exists and is in no manifest; give --force to replace it"
-                self._fail(i, message, 8, shards)
+                self._fail(i, message, OutputError.exit_code, shards)
             else:
                 waiting.append(i)
                 self.tally.bytes_left += self._plan.sizes[i]
@@ -176,7 +187,8 @@ class ClusterBatch:
                         # one file among them may kill the process; alone it harms nobody
                         pieces.extend([number] for number in numbers)
                         continue
-                    self._fail(numbers[0], f"the process that converted it died: {first_line(error)}", 1, shards)
+                    died = f"the process that converted it died: {first_line(error)}"
+                    self._fail(numbers[0], died, EdgevcError.exit_code, shards)
                     continue
                 for record in records:
                     self._finish(record.pop("number"), record, shards)

@@ -89,6 +89,15 @@ def test_one_machine_and_plain_folders_give_what_jobs_gives(tmp_path, corpus, wa
     assert (out / "speaker1" / "1.wav").read_bytes() == wanted["speaker1/1.wav"]
 
 
+def test_a_single_file_is_taken_as_well(corpus):
+    from edgevc.batch.cluster import plan_on
+    from edgevc.batch.storage import Storage
+
+    plan, times = plan_on([str(corpus / "speaker1" / "1.wav")], Storage(str(corpus.parent / "out")), ".wav")
+    assert [plan.source(0), plan.output(0)] == [str(corpus / "speaker1" / "1.wav"), "1.wav"]
+    assert times == [(corpus / "speaker1" / "1.wav").stat().st_mtime_ns]
+
+
 def test_no_cluster_is_one_line(tmp_path, corpus):
     text = finish(convert(corpus, tmp_path / "out", "--voice", "anon", "--ray", "127.0.0.1:1"), code=4)
     assert "no Ray cluster at '127.0.0.1:1'" in text
