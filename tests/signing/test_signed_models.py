@@ -16,6 +16,8 @@ from edgevc.signing.policy import require_signatures
 from edgevc.signing.rotation import read_rotation, write_rotation
 from edgevc.signing.trusted import add_key, remove_key, trusted_keys
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path, monkeypatch):
@@ -204,8 +206,10 @@ def test_keys_come_from_the_package_too_and_cannot_be_removed():
 def test_the_shipped_models_are_signed_by_the_key_that_comes_with_edgevc():
     built_in = {one.key.name for one in trusted_keys() if one.built_in}
     require_signatures()
-    for name in shipped_models():
-        signer = ModelBundle.find(name).signer
+    own = [path.parent for folder in ("models", "more_models") for path in (ROOT / folder).glob("*/manifest.json")]
+    assert len(own) == 4
+    for path in (*shipped_models().values(), *own):
+        signer = ModelBundle.open(path).signer
         assert signer.trusted
         assert signer.key_name in built_in
 
