@@ -123,6 +123,7 @@ class LiveSession:
         """The device and its scheduler, while they are there; for who wants to look."""
         self._parts = contextlib.ExitStack()
         self._thread: threading.Thread | None = None
+        self._moving = threading.Lock()
         self._error: BaseException | None = None
         self._state = "starting"
         self._started_at = self._clock.now()
@@ -174,7 +175,21 @@ class LiveSession:
                 raise
 
     def step(self) -> None:
-        """Take one chunk through, or try to find the device again."""
+        """Take one chunk through, or try to find the device again; for who has opened the session without a worker.
+
+        Raises:
+            RuntimeError: another thread moves the session; nothing has changed.
+        """
+        if self._thread is not None or not self._moving.acquire(blocking=False):
+            raise RuntimeError(
+                "this LiveSession is in use by another thread; let one thread alone call step(), none after start()"
+            )
+        try:
+            self._step()
+        finally:
+            self._moving.release()
+
+    def _step(self) -> None:
         if self._state == "resting":
             self._rest()
         elif self._may_rest():
@@ -233,7 +248,7 @@ class LiveSession:
             if self._config.realtime:
                 try_realtime()
             while not self._stop.is_set():
-                self.step()
+                self._step()
         except BaseException as error:
             self._error = error
             _LOG.error("the live session ends: %s", error)

@@ -207,3 +207,42 @@ def test_the_default_configuration_is_what_a_session_begins_with():
     session = LiveSession(converters={1: PlainConverter()})
     assert session.config == LiveConfig()
     assert session.voices == ("half", "quarter")
+
+
+def test_one_thread_moves_a_session_and_another_is_told_so():
+    stage = Stage(playing(noise(1.0)))
+    stage.run(0.1)
+    entered, leave = threading.Event(), threading.Event()
+
+    def wait():
+        if not entered.is_set():
+            entered.set()
+            leave.wait(10)
+
+    stage.converters[1].work = lambda hops: wait()
+    mover = threading.Thread(target=stage.run, args=(0.2,))
+    mover.start()
+    assert entered.wait(10)
+    try:
+        with pytest.raises(RuntimeError, match=r"in use by another thread; let one thread alone call step\(\)"):
+            stage.session.step()
+    finally:
+        leave.set()
+        mover.join()
+    # whole, and free again
+    hops = stage.stats.hops
+    stage.run(0.1)
+    assert stage.stats.hops > hops
+    assert stage.stats.state == "running"
+
+
+def test_a_session_with_a_worker_is_moved_by_nobody_else():
+    clock = SimulatedClock()
+    port = FakePort(clock, playing(noise(60.0)), lambda position, block: None)
+    with LiveSession(
+        QUIET, open_port=lambda: port, converters={1: PlainConverter(clock=clock)}, clock=clock
+    ) as session:
+        for _ in range(50):
+            with pytest.raises(RuntimeError, match="in use by another thread"):
+                session.step()
+        session.apply("gain", 3.0)
