@@ -12,8 +12,9 @@ from edgevc.quantize.calibrate import Activations, observe
 from edgevc.quantize.float_model import FloatModel
 from edgevc.quantize.layers import FloatArray
 from edgevc.quantize.quality_gate import Gate
-from edgevc.quantize.timing import race
+from edgevc.quantize.timing import ROUNDS, race
 from edgevc.quantize.trials import (
+    CLEARLY,
     DOES_NOT_LOAD,
     NOT_SLOWER,
     TOO_LARGE,
@@ -26,8 +27,6 @@ from edgevc.quantize.trials import (
 
 Say = Callable[[str], None]
 
-CLEARLY = 0.9
-"""Times the other one's price: what a scheme must cost at most to be worth a search of its own."""
 MAX_SECOND_THOUGHTS = 6
 """Layers that are tried in int8 again after too many returned to float."""
 SENSITIVITY_CALLS = 60
@@ -115,7 +114,8 @@ class EngineSearch:
         # in a graph of first layers and heads only, leaving these float would leave nothing
         remains = self._has_layer(scheme, self.layers.keys() - careful)
         first = self._try(scheme, careful if not automatic and remains else self.always, timed=True)
-        if automatic and changes and remains and (first.cost < 1 or best(self.trials) is None):
+        # where all in int8 passes, less of it is only larger
+        if automatic and changes and remains and not first.acceptable:
             self._try(scheme, careful, timed=True)
 
     def _can(self, scheme: str, path: str) -> bool:
@@ -125,17 +125,12 @@ class EngineSearch:
     def _could_win(self, start: Trial) -> bool:
         """Return whether a scheme may still beat the best: each layer that returns to float costs bytes and time."""
         leader = best(self.trials)
-        if leader is None or self.wishes.scheme != "auto":
+        if leader is None or self.wishes.scheme != "auto" or leader.cost > NOT_SLOWER >= start.cost:
             return True
-        if leader.cost > NOT_SLOWER >= start.cost:
-            return True
-        first = next(trial for trial in self.trials if trial.scheme == leader.scheme)
-        if start is first:
+        if start.scheme == leader.scheme:
             # between all in int8 and the default layers in float there may be one that is smaller
             return start.n_bytes < leader.n_bytes
-        # no more exact and hardly cheaper where both have all in int8: it will not overtake
-        behind = start.tensor <= first.tensor and start.price > CLEARLY * first.price
-        return start.price < leader.price and not (first is not leader and behind)
+        return start.price < CLEARLY * leader.price
 
     def _race_again(self) -> None:
         """Time all that passed in one race: those near each other are told apart by the same minute's load."""
@@ -144,7 +139,7 @@ class EngineSearch:
             return
         self.say(f"{self.engine}: timing the {len(passed)} that passed")
         entrants = [self.model.float_files[self.engine], *(self.trials[i].files for i in passed)]
-        exact, *found = race(self.model, self.engine, entrants, self.fewest, QUICK_ROUNDS)
+        exact, *found = race(self.model, self.engine, entrants, self.fewest, ROUNDS)
         for i, us in zip(passed, found, strict=True):
             self.trials[i] = replace(self.trials[i], us={self.fewest: us}, float_us={self.fewest: exact})
 

@@ -13,8 +13,10 @@ from edgevc.quantize.layers import sizes
 from edgevc.quantize.quality_gate import Gate
 from edgevc.quantize.report.result import Candidate, GateFigure
 
-NOT_SLOWER = 1.03
-"""Times float's time that still counts as equal: the clock's noise."""
+NOT_SLOWER = 1.15
+"""Times float's time that still counts as equal: on a busy machine the clock may be wrong by a tenth."""
+CLEARLY = 0.85
+"""Times the other one's price: what a scheme must cost at most for its price to count, not its quality."""
 WORTH = 0.9
 """Share of the model's bytes above which so little is int8 that it is not worth having."""
 
@@ -158,12 +160,19 @@ def pareto(trials: Iterable[Trial]) -> list[Trial]:
 
 
 def best(trials: Iterable[Trial]) -> Trial | None:
-    """Return the acceptable one with the smallest product of time and bytes; None where there is none.
+    """Return the one to be written: small and fast, of those that are nearly so the most exact; None: there is none.
 
-    One that is slower than float is only taken where all are.
+    The clock decides only where it cannot be wrong: a busy machine chooses what a quiet one does. One that is slower
+    than float is only taken where all are.
     """
-    passed = [trial for trial in trials if trial.acceptable and trial.us]
-    return min(passed, key=lambda trial: (trial.cost > NOT_SLOWER, trial.price), default=None)
+    smallest: dict[str, Trial] = {}
+    for trial in sorted(trials, key=lambda trial: (trial.n_bytes, -trial.tensor)):
+        if trial.acceptable and trial.us:
+            smallest.setdefault(trial.scheme, trial)
+    quick = [trial for trial in smallest.values() if trial.cost <= NOT_SLOWER] or list(smallest.values())
+    least = min((trial.price for trial in quick), default=0.0)
+    near = (trial for trial in quick if CLEARLY * trial.price <= least)
+    return max(near, key=lambda trial: (trial.tensor, -trial.n_bytes), default=None)
 
 
 def refusal(outcomes: Iterable[Outcome], gate: Gate, source_bytes: Mapping[str, int]) -> str:
