@@ -6,11 +6,24 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <stdexcept>
 #include <string>
 
 namespace edgevc {
+
+// Lets the GIL go while it lives. pybind11's own ends the process where a thread is still in it when Python ends:
+// Python then ends the thread by an exception, which must be let through the destructor.
+class ReleaseGil {
+ public:
+  ReleaseGil() : state_(PyEval_SaveThread()) {}
+  ~ReleaseGil() noexcept(false) { PyEval_RestoreThread(state_); }
+
+  ReleaseGil(const ReleaseGil&) = delete;
+  ReleaseGil& operator=(const ReleaseGil&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
 
 // Lets the GIL go while more samples than this are worked on. A few hops take less time than another thread may keep
 // the GIL once it was let go (5 ms by default), so work on fewer keeps it.
@@ -19,11 +32,18 @@ class ReleaseGilFor {
   static constexpr int64_t kKeepSamples = 2000;
 
   explicit ReleaseGilFor(int64_t n_samples) {
-    if (n_samples > kKeepSamples) release_.emplace();
+    if (n_samples > kKeepSamples) state_ = PyEval_SaveThread();
+  }
+  // as ReleaseGil's
+  ~ReleaseGilFor() noexcept(false) {
+    if (state_ != nullptr) PyEval_RestoreThread(state_);
   }
 
+  ReleaseGilFor(const ReleaseGilFor&) = delete;
+  ReleaseGilFor& operator=(const ReleaseGilFor&) = delete;
+
  private:
-  std::optional<pybind11::gil_scoped_release> release_;
+  PyThreadState* state_ = nullptr;
 };
 
 // A class of the core as Python gets it: with a flag that says whether a call is at work on the object.

@@ -37,12 +37,12 @@ void SilenceLibraries() {
 }
 
 int Initialise() {
-  py::gil_scoped_release release;
+  const ReleaseGil release;
   return Pa_Initialize();
 }
 
 void Terminate() {
-  py::gil_scoped_release release;
+  const ReleaseGil release;
   Pa_Terminate();
 }
 
@@ -74,7 +74,7 @@ py::list ListDevices() {
 int IsFormatSupported(int input_device, int input_channels, int output_device, int output_channels, double rate) {
   const PaStreamParameters in = {input_device, input_channels, paFloat32, 0.05, nullptr};
   const PaStreamParameters out = {output_device, output_channels, paFloat32, 0.05, nullptr};
-  py::gil_scoped_release release;
+  const ReleaseGil release;
   return Pa_IsFormatSupported(input_device < 0 ? nullptr : &in, output_device < 0 ? nullptr : &out, rate);
 }
 
@@ -103,13 +103,13 @@ using Port = Guarded<PortAudioPort>;
 template <void (PortAudioPort::*kCall)()>
 void WithoutGil(Port& self) {
   const InUse use(self);
-  const py::gil_scoped_release release;
+  const ReleaseGil release;
   (self.*kCall)();
 }
 
 bool Wait(Port& self, int64_t n, double timeout) {
   const InUse use(self);
-  const py::gil_scoped_release release;
+  const ReleaseGil release;
   return self.Wait(n, timeout);
 }
 
@@ -162,7 +162,7 @@ PYBIND11_MODULE(_portaudio, module) {
   py::class_<Port>(module, "Port")
       .def(py::init([](const py::dict& input, const py::dict& output) {
              const PortAudioPort::Side in = SideOf(input), out = SideOf(output);
-             const py::gil_scoped_release release;
+             const ReleaseGil release;
              return std::make_unique<Port>(in, out);
            }),
            py::arg("input"), py::arg("output"))

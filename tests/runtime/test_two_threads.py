@@ -63,9 +63,14 @@ def connected(folder):
         server.close()
 
 
+@contextlib.contextmanager
 def opened(session):
+    """Without a worker, which a `with` of its own would start."""
     session.open()
-    return session
+    try:
+        yield session
+    finally:
+        session.stop()
 
 
 def commands(stream):

@@ -1,6 +1,9 @@
 """What all bindings promise: one thread at a time on an object, aligned arrays, checks before anything else."""
 
 import copy
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -338,3 +341,25 @@ def test_a_wrong_shape_is_told_in_numpys_words():
         guard.process(SHORT, SHORT[:159])
     with pytest.raises(ValueError, match=r"filters must have shape \(any, 771\), got \(771,\)"):
         _core.SourceFilter().process_into(FILTERS[0], F0[:1], OUT[:160])
+
+
+def test_python_may_end_while_a_thread_is_in_a_call():
+    """It ends the thread where that asks for the GIL again, which C++ must let through."""
+    code = """
+import sys, threading, time
+import numpy as np
+from edgevc import _core
+resampler = _core.Resampler(48_000, 16_000)
+sound = np.zeros(200_000, np.float32)
+def work():
+    while True:
+        resampler.process(sound)
+threading.Thread(target=work, daemon=True).start()
+time.sleep(0.1)
+sys.exit(3)
+"""
+    # scripts/sanitized_python.sh names what its extensions cannot be loaded without
+    environment = {**os.environ, "LD_PRELOAD": os.environ.get("SANITIZERS", "")}
+    for _ in range(5):
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (3, "")
