@@ -12,7 +12,7 @@ from edgevc.errors import ConfigError, EngineError, ModelError
 
 __all__ = ["ENGINES", "Graph", "GraphState", "choose_engine", "engine_version", "load_graph", "open_graph"]
 
-_logger = logging.getLogger(__name__)
+_LOG = logging.getLogger(__name__)
 
 
 def choose_engine(bundle: ModelBundle, engine: str = "auto") -> str:
@@ -50,7 +50,7 @@ def choose_engine(bundle: ModelBundle, engine: str = "auto") -> str:
             if engine != "auto":
                 raise
             if engine_version(candidate) is not None:
-                _logger.warning("%s", error)
+                _LOG.warning("%s", error)
             refused.append(str(error))
     if engine != "auto":
         raise EngineError(f"{refused[0]}; choose another engine")
