@@ -9,16 +9,18 @@ nothing: then the recording is converted again.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import stat
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from edgevc.batch.plan import MANIFEST
 from edgevc.errors import ConfigError, OutputError, SessionError
@@ -27,6 +29,8 @@ from edgevc.text import printable
 
 _SETTLE_SECONDS = 1.0
 _PIECE = 1 << 20
+_LONGEST_LINE = 1 << 18
+"""Bytes; paths have 4096 at most, written as JSON some times as many."""
 
 
 def hidden_name(output: str) -> str:
@@ -39,10 +43,28 @@ def hidden_name(output: str) -> str:
 def file_sha256(path: str | os.PathLike[str]) -> str:
     """Return the hash of a file's content."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:  # noqa: PTH123
+    with _open_regular(path) as file:
         while piece := file.read(_PIECE):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def _open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open to read; OSError where it is no file but a pipe or a device, which has no end."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(errno.EINVAL, "no regular file")
+    return file
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield a manifest's lines; what is longer than a line can be is passed over."""
+    whole = True
+    while line := file.readline(_LONGEST_LINE):
+        if whole:
+            yield line
+        whole = line.endswith(b"\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +95,13 @@ class Manifest:
         self.finished = 0
         """Outputs that an earlier run had recorded and that only had to be renamed."""
         try:
-            self._file = self.path.open("a+b")
+            # a link may lead anywhere, and a pipe has no end
+            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(self.path, flags, 0o666)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                raise OSError(errno.EINVAL, "no regular file")
+            self._file = os.fdopen(descriptor, "a+b")
         except OSError as error:
             raise cannot_write(self.path, error) from error
         try:
@@ -101,7 +129,7 @@ class Manifest:
         self._file.seek(0)
         done: dict[str, Done] = {}
         whole = True
-        for line in self._file:
+        for line in _lines(self._file):
             whole = line.endswith(b"\n")
             record = parsed_line(line)
             if record is None:
@@ -192,6 +220,10 @@ def parsed_line(line: bytes) -> dict[str, Any] | None:
     # a manifest may come from somebody else: it names nothing outside of its folder
     if not output or os.path.isabs(output) or ".." in Path(output).parts or "\0" in output:  # noqa: PTH117
         return None
+    try:
+        os.fsencode(output)
+    except UnicodeEncodeError:
+        return None
     if "error" in record:
         return record
     numbers = all(type(record.get(key)) is int for key in ("source_bytes", "source_mtime_ns", "output_bytes"))
@@ -255,8 +287,8 @@ def verify(folder: Path, show: Any = None) -> Difference:
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
     try:
-        with path.open("rb") as file:
-            for line in file:
+        with _open_regular(path) as file:
+            for line in _lines(file):
                 record = parsed_line(line)
                 if record is not None:
                     yield record

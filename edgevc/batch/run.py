@@ -236,16 +236,19 @@ class Batch:
         while waiting or self._again:
             number = self._again.pop() if self._again else waiting.pop()
             output = self._plan.output(number)
-            place = self._folder / output
+            place, hidden = self._folder / output, self._folder / hidden_name(output)
             try:
                 refuse_strange_output(place, output in manifest.done, self._force)
                 self._make_folder(place.parent)
             except OutputError as error:
                 self._fail(number, str(error), error.exit_code, manifest)
                 continue
+            if hidden.is_symlink():
+                # the name can be foreseen: somebody's link would lead the output elsewhere
+                hidden.unlink()
             source = self._plan.source(number)
             choice = self._choose(source)
-            worker.send(number, Task(source, str(self._folder / hidden_name(output)), choice.voice, choice.pitch))
+            worker.send(number, Task(source, str(hidden), choice.voice, choice.pitch))
             return
 
     def _finish(self, worker: Worker, said: dict[str, Any], manifest: Manifest) -> None:

@@ -144,6 +144,9 @@ class HouseConnection:
 
     def _receive(self, seconds: float) -> dict[str, Any]:
         try:
+            # what has come already is no answer in time where other messages took all of it
+            if seconds <= 0:
+                raise TimeoutError
             return self._message(seconds)
         except TimeoutError:
             raise SessionError(f"{self.where} does not answer within {SECONDS:g} s") from None
@@ -151,7 +154,7 @@ class HouseConnection:
     def _message(self, seconds: float) -> dict[str, Any]:
         """The next message; TimeoutError where none comes."""
         try:
-            text = self._socket.recv(timeout=max(seconds, 0.0))
+            text = self._socket.recv(timeout=seconds)
         except TimeoutError:
             raise
         except self._failures as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from edgevc.errors import SessionError
+from edgevc.text import first_line, shortened
 
 CHANGES = (
     *("entity_registry_updated", "device_registry_updated", "area_registry_updated", "floor_registry_updated"),
@@ -69,7 +70,7 @@ def read_house(home: Asks) -> House:
         chosen = {entity for entity, assistants in exposed.items() if assistants.get(ASSISTANT) is True}
         states = {state["entity_id"]: state["attributes"] for state in home.ask("get_states")}
         entries = home.ask("config/entity_registry/get_entries", entity_ids=sorted(chosen)) if chosen else {}
-        devices = {device["id"]: device.get("area_id") for device in home.ask("config/device_registry/list")}
+        devices = {_id(device["id"]): _id(device.get("area_id")) for device in home.ask("config/device_registry/list")}
         areas = home.ask("config/area_registry/list")
         floors = home.ask("config/floor_registry/list")
         sentences = home.ask("conversation/sentences/list")["trigger_sentences"]
@@ -78,28 +79,30 @@ def read_house(home: Asks) -> House:
                 _entity(name, states[name], entries.get(name) or {}, devices) for name in sorted(chosen & set(states))
             ),
             tuple(
-                Place(str(area["area_id"]), _names(area["name"], area.get("aliases")), area.get("floor_id") or "")
+                Place(_id(area["area_id"]), _names(area["name"], area.get("aliases")), _id(area.get("floor_id")))
                 for area in areas
             ),
-            tuple(Place(str(floor["floor_id"]), _names(floor["name"], floor.get("aliases"))) for floor in floors),
+            tuple(Place(_id(floor["floor_id"]), _names(floor["name"], floor.get("aliases"))) for floor in floors),
             _names(*sentences),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise SessionError(
-            f"Home Assistant answers otherwise than expected ({type(error).__name__}: {error})"
+            f"Home Assistant answers otherwise than expected ({type(error).__name__}: {first_line(error)})"
         ) from error
 
 
-def _entity(name: str, attributes: dict[str, Any], entry: dict[str, Any], devices: dict[str, Any]) -> Entity:
+def _entity(name: str, attributes: dict[str, Any], entry: dict[str, Any], devices: dict[str, str]) -> Entity:
     domain, _, own = name.partition(".")
     written = attributes.get("friendly_name") or own.replace("_", " ")
-    area = entry.get("area_id") or devices.get(entry.get("device_id") or "") or ""
+    area = _id(entry.get("area_id")) or devices.get(_id(entry.get("device_id")), "")
     return Entity(domain, _names(written, entry.get("aliases")), area)
 
 
-def _place(found: dict[str, Any], key: str) -> Place:
-    floor = found.get("floor_id") or "" if key == "area_id" else ""
-    return Place(str(found[key]), _names(found["name"], found.get("aliases")), floor)
+def _id(found: object) -> str:
+    """The id of an area, a floor or a device; empty where there is none."""
+    if found is not None and not isinstance(found, str):
+        raise TypeError(f"an id is no text but {shortened(found)}")
+    return found or ""
 
 
 def _names(*found: str | Iterable[object] | None) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ class Guess:
 
 def parts_of(word: str) -> set[str]:
     """Return the words whose pronunciations `guess` may ask for."""
+    if len(word) > MAX_LETTERS:
+        return set()
     stems = {stem for stem, _ in _without_ending(word)}
     return stems | {part for one in (word, *stems) for pair in _splits(one) for part in pair}
 

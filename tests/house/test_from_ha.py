@@ -117,3 +117,11 @@ def test_a_house_that_changes_and_comes_back_is_followed(tmp_path, token):
     assert "Home Assistant answers again" in said
     assert "stays as it is" in said
     assert TOKEN not in said
+
+
+def test_events_without_end_are_no_answer(monkeypatch):
+    with FakeHome() as home, HouseConnection(home.url, SecretText(TOKEN)) as connection:
+        monkeypatch.setattr("edgevc.house.connection.SECONDS", 0.3)
+        monkeypatch.setattr(connection, "_message", lambda seconds: {"type": "event"})
+        with pytest.raises(SessionError, match="does not answer within"):
+            connection.ask("get_states")

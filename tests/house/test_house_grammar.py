@@ -9,6 +9,7 @@ from edgevc.house.house import Entity, House, Place, read_house
 from edgevc.recognition.automaton import compile_grammar
 from edgevc.recognition.grammar import GrammarError
 from edgevc.recognition.home_assistant import parse_home_assistant
+from edgevc.recognition.lexicon import lexicon_of
 from edgevc.recognition.sentence_list import SentenceList
 from edgevc.recognition.spoken_text import understand
 
@@ -59,6 +60,36 @@ def test_an_answer_that_is_none_is_an_error_or_an_empty_house(kind, answer):
     else:
         said = type(found).__name__
     assert said == "House" or "answers otherwise" in said
+
+
+@pytest.mark.parametrize("value", [["kitchen"], {"a": 1}, 7, True])
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        ("config/area_registry/list", "area_id"),
+        ("config/area_registry/list", "floor_id"),
+        ("config/floor_registry/list", "floor_id"),
+        ("config/device_registry/list", "id"),
+        ("config/device_registry/list", "area_id"),
+        ("config/entity_registry/get_entries", "area_id"),
+        ("config/entity_registry/get_entries", "device_id"),
+    ],
+)
+def test_ids_of_another_type_are_an_error(kind, key, value):
+    answers = house()
+    found = answers[kind]
+    found = found[0] if isinstance(found, list) else found["light.kitchen"]
+    found[key] = value
+    with pytest.raises(SessionError, match="answers otherwise than expected"):
+        read_house(Answers(answers))
+
+
+def test_a_name_of_a_megabyte_takes_no_time():
+    answers = house()
+    answers["get_states"][0]["attributes"]["friendly_name"] = "x" * 1_000_000
+    assert lexicon_of(["x" * 1_000_000]).guessed == {}
+    found = house_grammar(read_house(Answers(answers)), "", lambda words: {word for word in words if len(word) > 99})
+    assert any("no pronunciation of" in line for line in found.left_out)
 
 
 def test_things_are_said_by_name_and_alias_and_reported_as_they_are_written():
