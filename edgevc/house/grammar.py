@@ -11,6 +11,7 @@ from edgevc.recognition.automaton import compile_grammar
 from edgevc.recognition.grammar import GrammarError
 from edgevc.recognition.home_assistant import SENTENCE_COMMAND, parse_home_assistant
 from edgevc.recognition.sentences import spoken_words
+from edgevc.text import first_line, shortened
 
 _PERCENT = {"from": 0, "to": 100}
 _RANGES = {
@@ -133,8 +134,9 @@ class _Draft:
             words = spoken_words(one)
             unknown = sorted(self.unknown(words))
             if not words or unknown:
-                why = f"no pronunciation of {', '.join(map(repr, unknown))}" if unknown else "nothing in it can be said"
-                self.left_out[f"{one!r}: {why}; give it an alias in Home Assistant"] = None
+                missing = ", ".join(map(shortened, unknown))
+                why = f"no pronunciation of {missing}" if unknown else "nothing in it can be said"
+                self.left_out[f"{shortened(one)}: {why}; give it an alias in Home Assistant"] = None
             else:
                 said.setdefault(" ".join(words), one)
         if said:
@@ -241,11 +243,12 @@ def _add_trigger(draft: _Draft, sentence: str) -> None:
     try:
         automaton = compile_grammar(parse_home_assistant(alone.document("")))
     except GrammarError as error:
-        draft.left_out[f"the sentence {sentence!r}: {error}"] = None
+        draft.left_out[f"the sentence {shortened(sentence)}: {first_line(error)}"] = None
         return
     unknown = sorted(draft.unknown({arc.label.word for arc in automaton.arcs}))
     if unknown:
-        words = ", ".join(map(repr, unknown))
-        draft.left_out[f"the sentence {sentence!r}: no pronunciation of {words}; add it to a dictionary"] = None
+        words = ", ".join(map(shortened, unknown))
+        why = f"no pronunciation of {words}; add it to a dictionary"
+        draft.left_out[f"the sentence {shortened(sentence)}: {why}"] = None
         return
     draft.add(SENTENCE_COMMAND, [sentence])
