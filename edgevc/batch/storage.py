@@ -153,6 +153,9 @@ class Storage:
             hidden = self.local / hidden_name(name)
             try:
                 hidden.parent.mkdir(parents=True, exist_ok=True)
+                if hidden.is_symlink():
+                    # the name can be foreseen: somebody's link would lead the output elsewhere
+                    hidden.unlink()
                 yield str(hidden)
                 hidden.replace(self.local / name)
             except OSError as error:

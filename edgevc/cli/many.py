@@ -113,13 +113,15 @@ def _on_a_cluster(
 
 
 def _seed(arguments: argparse.Namespace) -> str | None:
-    if arguments.seed_file is None:
-        seed: str | None = arguments.seed
-        return seed
-    if arguments.seed is not None:
-        raise ConfigError("--seed and --seed-file are the same setting; give one")
-    require_private(arguments.seed_file, "a seed")
-    return read_small_file(arguments.seed_file, "the seed").split("\n")[0]
+    seed: str | None = arguments.seed
+    if arguments.seed_file is not None:
+        if seed is not None:
+            raise ConfigError("--seed and --seed-file are the same setting; give one")
+        require_private(arguments.seed_file, "a seed")
+        seed = read_small_file(arguments.seed_file, "the seed").split("\n")[0]
+    if seed is not None and not seed.strip():
+        raise ConfigError("a seed must not be empty, or everybody can name the voices; write any text")
+    return seed
 
 
 def verify_folder(folder: Path) -> int:

@@ -55,6 +55,10 @@ def test_each_speaker_has_a_voice_of_their_own_and_keeps_it(tmp_path, corpus):
     text = finish(command(corpus, "out", "--jobs", 2, "--seed-file", seed, cwd=tmp_path), code=2)
     assert f"chmod 600 {seed}" in text
     seed.chmod(0o600)
+    seed.write_text(" \nbelow\n")
+    text = finish(command(corpus, "out", "--jobs", 2, "--seed-file", seed, cwd=tmp_path), code=2)
+    assert "a seed must not be empty" in text
+    seed.write_text("a secret\n")
     finish(command(corpus, "out", "--jobs", 2, "--seed-file", seed, cwd=tmp_path))
     found = {record["output"]: record["voice"] for record in records(tmp_path / "out")}
     voices = {
