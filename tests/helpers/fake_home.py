@@ -52,6 +52,8 @@ class FakeHome:
     def __init__(self, port=0, answers=None):
         self.answers = house() if answers is None else answers
         self.asked = []
+        self.floods = False
+        """Whether events without end come in place of answers."""
         self._clients = set()
         self._server = serve(self._serve, "127.0.0.1", port)
         self.port = self._server.socket.getsockname()[1]
@@ -75,6 +77,8 @@ class FakeHome:
     def _answer(self, socket, request):
         kind = request["type"]
         self.asked.append(kind)
+        while self.floods:
+            socket.send(json.dumps({"type": "event"}))
         reply = {"id": request["id"], "type": "result", "success": True, "result": self.answers.get(kind)}
         if kind != "subscribe_events" and kind not in self.answers:
             reply |= {"success": False, "error": {"code": "unauthorized"}}

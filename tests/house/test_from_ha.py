@@ -122,6 +122,6 @@ def test_a_house_that_changes_and_comes_back_is_followed(tmp_path, token):
 def test_events_without_end_are_no_answer(monkeypatch):
     with FakeHome() as home, HouseConnection(home.url, SecretText(TOKEN)) as connection:
         monkeypatch.setattr("edgevc.house.connection.SECONDS", 0.3)
-        monkeypatch.setattr(connection, "_message", lambda seconds: {"type": "event"})
+        home.floods = True
         with pytest.raises(SessionError, match="does not answer within"):
             connection.ask("get_states")
