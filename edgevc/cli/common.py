@@ -158,6 +158,12 @@ def prepare_streams() -> None:
     Names of files, devices and models come from others and need not be of the terminal's encoding; what was worked for
     must not be lost because it cannot be printed. A pipe that another program made non-blocking is waited for.
     """
+    for number in range(3):
+        # else the next pipe gets the number, and every child process inherits it and keeps it open
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
     sys.stdout, sys.stderr = _never_failing(sys.stdout), _never_failing(sys.stderr)
