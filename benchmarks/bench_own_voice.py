@@ -1,233 +1,224 @@
 """Voices made of recordings: how much they are like their speakers, whether their words are heard, and what it costs.
 
-    python benchmarks/bench_own_voice.py --data DATA --whisper FOLDER --cache CACHE --out docs/results/own-voice.json
+    python benchmarks/bench_own_voice.py --clones CLONES --whisper TINY BASE --cache CACHE --out FILE.json
 
-DATA is what tools/prepare_data.py writes; the targets are speakers of its test split, whom no training heard. FOLDER
-holds a CTranslate2 model of Whisper. Needs PyTorch, Resemblyzer, speechmos, faster-whisper and soundfile, in an
-environment of its own. Each voice is judged by what it makes of the same sources, speakers of LibriSpeech, through the
-product in int8. What was measured stays in CACHE, so that a run that was stopped goes on; `--only` names targets.
+CLONES: see benchmarks/own_voice_corpus.py. TINY and BASE are CTranslate2 models of Whisper. Needs PyTorch, Resemblyzer,
+speechmos, faster-whisper, soundfile and what benchmarks/second_encoder.py names, in an environment of its own. Each
+voice is made by `edgevc voice make` and judged by what it makes of the same speech of others, in int8, through the
+product. CACHE keeps a line for each voice that was measured, so that a run that was stopped goes on; `--only` names
+speakers, `--minutes 1` how much of each.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
-import time
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import own_voice_corpus as corpus
+from own_voice_table import rows, write_rows
+from second_encoder import SecondEncoder
 from whisper_words import errors, words
 
-FloatArray = NDArray[np.float32]
+from edgevc import VoiceConverter
+from edgevc.limits import SAMPLE_RATE
+from edgevc.voice_maker.material import FloatArray, normalised
+from edgevc.voice_maker.mixture import Likeness
+from edgevc.voices.library import open_voice
 
-RATE = 16_000
-TARGETS = {
-    "ls19": "F, LibriSpeech",
-    "SM1": "M, Voice Conversion Challenge 2016",
-    "oc9601": "speechocean762, Mandarin speaker",
-    "TF2": "F, Voice Conversion Challenge 2016",
-    "oc9622": "speechocean762, Mandarin speaker",
-    "SF1": "F, Voice Conversion Challenge 2016",
-    "TM3": "M, Voice Conversion Challenge 2016",
-    "oc9610": "speechocean762, Mandarin speaker",
-    "oc9623": "speechocean762, Mandarin speaker",
-    "oc9626": "speechocean762, Mandarin speaker",
-    "oc9629": "speechocean762, Mandarin speaker",
-    "oc9635": "speechocean762, Mandarin speaker",
-}
-N_SOURCES, N_HELD_OUT = 8, 8
-COMMAND = "python benchmarks/bench_own_voice.py"
-
-
-def speaker(rows: list[dict[str, Any]], data: Path, name: str, seed: int = 1) -> list[FloatArray]:
-    """Return a speaker's recordings in a shuffled order."""
-    import soundfile as sf
-
-    found = [sf.read(data / row["path"], dtype="float32")[0] for row in rows if row["speaker"] == name]
-    return [found[i] for i in np.random.default_rng(seed).permutation(len(found))]
-
-
-def sources(rows: list[dict[str, Any]], data: Path) -> list[FloatArray]:
-    """Return a recording of each of some LibriSpeech speakers who are no targets, 4 to 9 s long."""
-    import soundfile as sf
-
-    first: dict[str, str] = {}
-    for row in rows:
-        if (
-            row["speaker"].startswith("ls")
-            and row["speaker"] not in ("ls19", "ls26", "ls27")
-            and 4 < row["seconds"] < 9
-        ):
-            first.setdefault(row["speaker"], row["path"])
-    names = sorted(first)
-    # behind the 120 of the background mixture, see tools/make_voice_background.py
-    chosen = [names[i] for i in np.random.default_rng(3).permutation(len(names))[-N_SOURCES:]]
-    return [sf.read(data / first[name], dtype="float32")[0] for name in chosen]
+SENTENCES, READINGS = 4, 2
+N_SHORT = 12
+"""Sources by which a voice of one minute is judged."""
+N_QUALITY = 9
+"""Sources whose quality is judged; the network that does it takes longest."""
 
 
 class Judges:
-    """What judges a sound; each is loaded once."""
+    """What judges a sound; each is loaded once, when it is needed."""
 
-    def __init__(self, whisper: Path, heard: list[FloatArray]) -> None:
-        """Read what the sources say."""
-        from faster_whisper import WhisperModel
+    def __init__(self, whisper: list[Path], heard: list[FloatArray], cache: Path) -> None:
+        """`heard`: the sources; `cache`: a folder."""
+        self._folders, self._heard, self._cache = whisper, heard, cache
+        self._name = f"{len(heard)}-{sum(map(len, heard))}"
+
+    @cached_property
+    def _encoder(self) -> Any:
         from resemblyzer import VoiceEncoder
 
-        self._encoder = VoiceEncoder("cpu", verbose=False)
-        self._whisper = WhisperModel(str(whisper), device="cpu", compute_type="int8", cpu_threads=1)
-        self._said = [words(self._whisper, samples) for samples in heard]
+        return VoiceEncoder("cpu", verbose=False)
 
-    def vector(self, samples: FloatArray) -> FloatArray:
-        """Return who speaks."""
-        from resemblyzer import preprocess_wav
+    @cached_property
+    def _second(self) -> SecondEncoder:
+        return SecondEncoder()
 
-        return np.asarray(self._encoder.embed_utterance(preprocess_wav(samples, RATE)), np.float32)
+    @cached_property
+    def _whispers(self) -> dict[str, Any]:
+        from faster_whisper import WhisperModel
 
-    def of(self, sounds: list[FloatArray], centre: FloatArray, likeness: Any) -> dict[str, float]:
-        """Return the figures of a voice's conversions of all sources."""
-        from speechmos import dnsmos
-
-        similarity = [float(self.vector(sound) @ centre) for sound in sounds]
-        pairs = [(said, words(self._whisper, sound)) for said, sound in zip(self._said, sounds, strict=True)]
-        # Whisper may repeat itself where it understands nothing
-        wrong = sum(min(errors(said, found), len(said)) for said, found in pairs)
-        quality = [dnsmos.run(0.7 * sound / np.abs(sound).max(), RATE)["ovrl_mos"] for sound in sounds]
         return {
-            "similarity": float(np.mean(similarity)),
-            "likeness": float(np.mean([likeness.of(sound) for sound in sounds])),
-            "wrong": wrong / sum(map(len, self._said)),
-            "ovrl": float(np.mean(quality)),
+            folder.name: WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=1)
+            for folder in self._folders
         }
 
-    @property
-    def n_words(self) -> int:
-        """Words in the sources."""
-        return sum(map(len, self._said))
+    @cached_property
+    def said(self) -> dict[str, list[list[str]]]:
+        """What each Whisper reads in the sources themselves."""
+        return self._kept(
+            f"said-{self._name}",
+            lambda: {name: [words(model, x) for x in self._heard] for name, model in self._whispers.items()},
+        )
+
+    def _kept(self, name: str, make: Callable[[], Any]) -> Any:
+        path = self._cache / f"{name}.json"
+        if not path.exists():
+            path.write_text(json.dumps(make()))
+        return json.loads(path.read_text())
+
+    def vector(self, samples: FloatArray) -> FloatArray:
+        """Return who speaks, by Resemblyzer as it is installed."""
+        from resemblyzer import preprocess_wav
+
+        return np.asarray(self._encoder.embed_utterance(preprocess_wav(samples, SAMPLE_RATE)), np.float32)
+
+    def likeness(self, sounds: list[FloatArray], held_out: list[FloatArray]) -> dict[str, float]:
+        """Return how much sounds are like a speaker's recordings, by the three measures."""
+        mixture = Likeness(held_out)
+        return {
+            "similarity": _cosine(self.vector, sounds, held_out),
+            "second": _cosine(self._second.of, sounds, held_out),
+            "likeness": float(np.mean([mixture.of(sound) for sound in sounds])),
+        }
+
+    def speech(self, sounds: list[FloatArray]) -> dict[str, Any]:
+        """Return the quality of conversions of all sources, and for each Whisper and source the words it misreads."""
+        from speechmos import dnsmos
+
+        wrong = {
+            # Whisper may repeat itself where it understands nothing
+            name: [
+                min(errors(said, words(model, sound)), len(said))
+                for said, sound in zip(self.said[name], sounds, strict=True)
+            ]
+            for name, model in self._whispers.items()
+        }
+        some = sounds[:: max(1, len(sounds) // N_QUALITY)]
+        quality = [dnsmos.run(0.7 * sound / np.abs(sound).max(), SAMPLE_RATE)["ovrl_mos"] for sound in some]
+        return {"wrong": wrong, "ovrl": float(np.mean(quality))}
+
+    def speech_of_shipped(self, model: str, voice: str, sounds: Callable[[], list[FloatArray]]) -> Any:
+        """Return the same of a model's own voice; measured once."""
+        return self._kept(f"{model}-{voice}-{self._name}", lambda: self.speech(sounds()))
 
 
-def make(recordings: list[FloatArray], folder: Path, name: str, steps: int) -> dict[str, float]:
-    """Make a voice as `edgevc voice make` does; return what it cost."""
-    import soundfile as sf
+def _cosine(of: Callable[[FloatArray], FloatArray], sounds: list[FloatArray], held_out: list[FloatArray]) -> float:
+    """Return the mean cosine of sounds to the centroid of recordings."""
+    centre = np.mean([of(samples) for samples in held_out], 0)
+    return float(np.mean([of(sound) @ centre for sound in sounds]) / np.linalg.norm(centre))
 
-    from edgevc.bundle import ConsentRecord, ModelBundle
-    from edgevc.voice_maker.make import Plan, make_voice
-    from edgevc.voice_maker.tune import Recipe
 
-    where = folder / f"{name}-recordings"
-    where.mkdir(parents=True, exist_ok=True)
-    for i, samples in enumerate(recordings):
-        sf.write(where / f"{i:03d}.wav", samples, RATE)
-    consent = ConsentRecord("licence", "published for any use; this voice is measured and not given to others")
-    paths = tuple(sorted(where.glob("*.wav")))
-    plan = Plan(name, paths, folder / f"{name}.voice", consent, recipe=Recipe(steps=steps), insist=True)
-    began = time.process_time()
-    outcome = make_voice(ModelBundle.default(), plan, lambda step, share: None, print)
-    for path in paths:
-        path.unlink()
-    return {
-        "cpu_s": time.process_time() - began,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000,
-        "speech_s": outcome.facts.speech_seconds,
+def make(arguments: argparse.Namespace, name: str, minutes: float, output: Path) -> dict[str, float]:
+    """Make a voice by the command, once; return what it cost."""
+    cost = output.with_suffix(".json")
+    if cost.exists():
+        return dict(json.loads(cost.read_text()))
+    files, seconds = [], 0.0
+    for path in corpus.recordings(arguments.clones, name)[corpus.N_HELD_OUT :]:
+        if seconds >= 60 * minutes:
+            break
+        files.append(path)
+        seconds += len(corpus.load(path)) / SAMPLE_RATE
+    command = [sys.executable, "-m", "edgevc", "voice", "make", name, *map(str, files), "-o", str(output), "--force"]
+    command += ["--bundle", arguments.model, "--anyway", "--i-have-written-consent", "published for any use"]
+    if arguments.steps:
+        command += ["--steps", str(arguments.steps)]
+    process = subprocess.Popen(command)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{name}: edgevc voice make ended with {process.returncode}")
+    found = {
+        "minutes": round(seconds / 60, 2),
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "peak_mb": usage.ru_maxrss / 1000,
+        "bytes": output.stat().st_size,
     }
-
-
-def measure(arguments: argparse.Namespace, name: str, minutes: float, judges: Judges, heard: list[FloatArray]) -> dict:
-    """Make one voice and judge it, its start and its speaker."""
-    from edgevc.bundle import ModelBundle
-    from edgevc.converter import VoiceConverter
-    from edgevc.voice_maker.material import normalised
-    from edgevc.voice_maker.mixture import Likeness
-    from edgevc.voices.library import open_voice
-
-    rows = [json.loads(line) for line in (arguments.data / "utterances.jsonl").read_text("utf-8").splitlines()]
-    recordings = speaker(rows, arguments.data, name)
-    held_out = [normalised(samples) for samples in recordings[:N_HELD_OUT]]
-    taken, seconds = [], 0.0
-    for samples in recordings[N_HELD_OUT:]:
-        if seconds < 60 * minutes:
-            taken.append(samples)
-            seconds += len(samples) / RATE
-    path = arguments.cache / f"{name}.voice"
-    cost = make(taken, arguments.cache, name, arguments.steps)
-    vectors = np.stack([judges.vector(samples) for samples in held_out])
-    centre = vectors.mean(0) / np.linalg.norm(vectors.mean(0))
-    likeness, start = Likeness(held_out), str(open_voice(path).quality["began_as"])
-    converter = VoiceConverter(ModelBundle.default(), "litert")
-    found: dict[str, Any] = {"minutes": round(seconds / 60, 2), "start": start, **cost}
-    for title, voice in (("voice", str(path)), ("start", start)):
-        sounds = [normalised(converter.convert(samples, voice)) for samples in heard]
-        found[title] = judges.of(sounds, centre, likeness)
-    own = [normalised(samples) for samples in taken[:N_SOURCES]]
-    found["speaker"] = {
-        "similarity": float(np.mean([judges.vector(samples) @ centre for samples in own])),
-        "likeness": float(np.mean([likeness.of(samples) for samples in own])),
-    }
+    cost.write_text(json.dumps(found))
     return found
 
 
-def table(found: dict[str, dict], n_words: int) -> list[dict[str, Any]]:
-    """Return rows for docs/results/."""
-    rows: list[dict[str, Any]] = []
+def measure(arguments: argparse.Namespace, name: str, minutes: float, judges: Judges, speech: list) -> dict[str, Any]:
+    """Make one voice and judge it, its start and its speaker."""
+    output = arguments.cache / f"{name}-{minutes:g}-{arguments.model}.voice"
+    cost = make(arguments, name, minutes, output)
+    _, held_out = corpus.divided(arguments.clones, name, 0.0)
+    taken, _ = corpus.divided(arguments.clones, name, minutes)
+    held_out = [normalised(samples) for samples in held_out]
+    quality = open_voice(output).quality
+    start = str(quality["began_as"])
+    converter = VoiceConverter(arguments.model, "litert")
+    whole = minutes > 1
+    # its own recordings are no source: they would be like it however they are converted
+    used = [i for i, (speaker, _) in enumerate(speech) if speaker != name]
+    if not whole:
+        used = used[:: len(used) // N_SHORT]
 
-    def row(name: str, value: float, unit: str, bar: str | None = None) -> None:
-        rows.append({"command": COMMAND, "name": name, "value": value, "unit": unit, "bar": bar})
+    def said_as(voice: str, which: list[int]) -> list[FloatArray]:
+        return [normalised(converter.convert(normalised(speech[i][1]), voice)) for i in which]
 
-    for key, entry in found.items():
-        name, _, minutes = key.partition(" ")
-        voice, start, own = entry["voice"], entry["start"], entry["speaker"]
-        gone = (voice["likeness"] - start["likeness"]) / (own["likeness"] - start["likeness"])
-        what = f"{name} ({TARGETS[name]}), {entry['minutes']:.1f} min, from {entry['start']}"
-        row(
-            f"{what}: similarity; start {start['similarity']:.2f}, own recordings {own['similarity']:.2f}",
-            voice["similarity"],
-            "",
-            ">= 0.76",
-        )
-        row(f"{name} {minutes}: way from start to own recordings, by the mixture", gone, "", ">= 0.5")
-        row(f"{name} {minutes}: words wrong beyond the start's", voice["wrong"] - start["wrong"], "", "<= 0.03")
-        row(f"{name} {minutes}: OVRL beyond the start's", voice["ovrl"] - start["ovrl"], "", ">= -0.1")
-        row(f"{name} {minutes}: time of one core", entry["cpu_s"], "s", "<= 180")
-        row(f"{name} {minutes}: peak memory", entry["peak_mb"], "MB", "<= 1500")
-    whole = [entry for key, entry in found.items() if key.endswith(" 3")]
+    found: dict[str, Any] = {"start": start, "steps": quality["steps"], **cost, "used": used}
+    found["problems"] = sorted(quality.get("wrong", {}))
+    everything = list(range(len(speech)))
+    sounds = said_as(str(output), everything if whole else used)
+    found["voice"] = judges.likeness([sounds[i] for i in used] if whole else sounds, held_out)
     if whole:
-        mean = {k: float(np.mean([e["voice"][k] - e["start"][k] for e in whole])) for k in ("wrong", "ovrl")}
-        n = f"{len(whole)} voices of 2 to 3 minutes"
-        row(f"{n}: mean similarity", float(np.mean([e["voice"]["similarity"] for e in whole])), "", ">= 0.82")
-        row(f"{n}, {n_words} words each: words wrong beyond the start's", mean["wrong"], "", "<= 0.03")
-        row(f"{n}: OVRL beyond the start's", mean["ovrl"], "", ">= -0.1")
-    return rows
+        found["voice"] |= judges.speech(sounds)
+    sounds = said_as(start, used)
+    found["begun"] = judges.likeness(sounds, held_out)
+    if whole:
+        shipped = judges.speech_of_shipped(arguments.model, start, lambda: said_as(start, everything))
+        found["begun"] |= shipped
+        found["words"] = {name: [len(said) for said in all_said] for name, all_said in judges.said.items()}
+    found["speaker"] = judges.likeness([normalised(samples) for samples in taken[: corpus.N_HELD_OUT]], held_out)
+    return found
 
 
 def main() -> None:
-    """Measure what is not measured yet, and write the table after each voice."""
+    """Measure what is not measured yet, a line for each voice, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--whisper", type=Path, required=True)
+    parser.add_argument("--clones", type=Path, required=True)
+    parser.add_argument("--whisper", type=Path, nargs="+", required=True)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", nargs="*", default=list(TARGETS), metavar="NAME")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--only", nargs="*", default=list(corpus.TARGETS), metavar="NAME")
     parser.add_argument("--minutes", type=float, nargs="*", default=[3.0, 1.0])
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--steps", type=int, help="instead of the product's own number")
     arguments = parser.parse_args()
     arguments.cache.mkdir(parents=True, exist_ok=True)
-    kept = arguments.cache / "found.json"
-    found: dict[str, dict] = json.loads(kept.read_text()) if kept.exists() else {}
-    rows = [json.loads(line) for line in (arguments.data / "utterances.jsonl").read_text("utf-8").splitlines()]
-    from edgevc.voice_maker.material import normalised
-
-    heard = [normalised(samples) for samples in sources(rows, arguments.data)]
-    judges = Judges(arguments.whisper, heard)
+    kept = arguments.cache / "voices.jsonl"
+    found = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    done = {(entry["name"], entry["asked"], entry["model"]) for entry in found}
+    speech = corpus.sources(arguments.clones, SENTENCES, READINGS)
+    judges = Judges(arguments.whisper, [normalised(samples) for _, samples in speech], arguments.cache)
     for minutes in arguments.minutes:
         for name in arguments.only:
-            key = f"{name} {minutes:g}"
-            if key not in found:
-                found[key] = measure(arguments, name, minutes, judges, heard)
-                print(key, json.dumps(found[key]), flush=True)
-                kept.write_text(json.dumps(found, indent=1))
-    arguments.out.write_text(json.dumps(table(found, judges.n_words), indent=1) + "\n")
+            if (name, minutes, arguments.model) in done:
+                continue
+            entry = {"name": name, "asked": minutes, "model": arguments.model}
+            entry |= measure(arguments, name, minutes, judges, speech)
+            found.append(entry)
+            with kept.open("a") as lines:
+                lines.write(json.dumps(entry) + "\n")
+            print(*[f"{r['name']}: {r['value']:.3f}" for r in rows([entry])], sep="\n", flush=True)
+    if arguments.out is not None:
+        write_rows(arguments.out, rows(found))
 
 
 if __name__ == "__main__":

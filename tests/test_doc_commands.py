@@ -48,6 +48,9 @@ ELSEWHERE = {
     "convert me.wav other.wav --bundle studio": "tests/unit/test_more_models.py",
     # with PyTorch
     "voice make": "tests/tools/test_voice_maker.py",
+    # with a microphone
+    "voice record": "tests/voices/test_record.py",
+    "voice mix": "tests/voices/test_mixtures.py",
     **dict.fromkeys(
         ("voice", "voices", "convert me.wav other.wav --voice me.voice", "convert me.wav other.wav --voice me"),
         "tests/voices/test_own_voices.py",

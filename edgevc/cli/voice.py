@@ -6,10 +6,11 @@ import argparse
 import json
 from pathlib import Path
 
-from edgevc.cli import voice_make
+from edgevc.cli import voice_make, voice_record
 from edgevc.cli.common import MODEL_HELP, add_json, help_text, say
 from edgevc.cli.model_trust import add_trust_option
 from edgevc.errors import (
+    AudioDeviceError,
     AudioFileError,
     ConfigError,
     EngineError,
@@ -20,16 +21,18 @@ from edgevc.errors import (
 )
 
 _EXAMPLES = """\
+  edgevc voice record recordings/
   edgevc voice make me recordings/ -o me.voice --i-have-written-consent 'signed on 2026-11-30, in my desk'
   edgevc voice add me.voice
   edgevc voice info me
   edgevc convert meeting.wav other.wav --voice me
+  edgevc voice mix me.voice=0.6 anon=0.4 -o mixed.voice
   edgevc voice export me copy.voice
   edgevc voice remove me
 """
 HELP = help_text(
     _EXAMPLES,
-    (ConfigError, ModelError, EngineError, AudioFileError, OutputError, MissingPackageError),
+    (ConfigError, ModelError, EngineError, AudioDeviceError, AudioFileError, OutputError, MissingPackageError),
     {GateError.exit_code: "the recordings are not good enough"},
 )
 
@@ -41,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     voice_make.add_arguments(make)
     consent = actions.add_parser("consent", help="show a sentence with which the speaker agrees, to be read at once")
     consent.add_argument("name", metavar="NAME", help="of the voice that will be made")
+    record = actions.add_parser("record", help="show sentences, record them, and have bad ones read again")
+    voice_record.add_arguments(record)
     info = actions.add_parser("info", help="check a voice and show what it is")
     info.add_argument("voice", metavar="NAME|FILE")
     add_json(info)
@@ -49,23 +54,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--name", help="to be called by (default: the file's)")
     add.add_argument("--force", action="store_true", help="replace a voice of that name")
     add.add_argument("--bundle", metavar="MODEL", help=f"whose voices' names are taken: {MODEL_HELP}")
+    mix = actions.add_parser("mix", help="make a voice of several, each with a share; one of them a voice's file")
+    mix.add_argument("parts", nargs="+", metavar="VOICE=SHARE", help="a file, or a name of your folder or of the model")
+    mix.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="a .voice file")
+    mix.add_argument("--name", help="of the mixture (default: the file's)")
+    mix.add_argument("--force", action="store_true", help="replace a file that exists")
+    mix.add_argument("--bundle", metavar="MODEL", help=f"that the voices belong to: {MODEL_HELP}")
     export = actions.add_parser("export", help="copy a voice out of your folder")
     export.add_argument("voice", metavar="NAME")
     export.add_argument("output", type=Path, metavar="FILE")
     export.add_argument("--force", action="store_true", help="replace a file that exists")
     remove = actions.add_parser("remove", help="delete a voice from your folder")
     remove.add_argument("voice", metavar="NAME")
-    for action in (make, info, add, export):
+    for action in (make, info, add, mix, export):
         add_trust_option(action)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the action."""
-    if arguments.action == "make":
-        return voice_make.run(arguments)
-    return {"consent": _ask, "info": _info, "add": _add, "export": _export, "remove": _remove}[arguments.action](
-        arguments
-    )
+    return _ACTIONS[arguments.action](arguments)
 
 
 def _ask(arguments: argparse.Namespace) -> int:
@@ -106,6 +113,24 @@ def _add(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _mix(arguments: argparse.Namespace) -> int:
+    from edgevc.bundle import ModelBundle
+    from edgevc.files import check_output
+    from edgevc.voices.library import SUFFIX
+    from edgevc.voices.mix import mix_voices, shares_of
+
+    output: Path = arguments.output
+    if output.suffix != SUFFIX:
+        raise ConfigError(f"the output must end in {SUFFIX}, got {output}; try -o {output.with_suffix(SUFFIX)}")
+    check_output(output, overwrite=arguments.force)
+    name = arguments.name or output.name.partition(".")[0]
+    made, kept = mix_voices(output, ModelBundle.find(arguments.bundle), shares_of(arguments.parts), name)
+    say(f"{output}: {made.voices[0].description}")
+    if kept < 1 - 1e-6:
+        say(f"it keeps {kept:.1%} of what its voices change, so that the file is not too large")
+    return 0
+
+
 def _export(arguments: argparse.Namespace) -> int:
     from edgevc.files import check_output, write_atomic
     from edgevc.voices.library import installed_path, open_voice
@@ -128,3 +153,15 @@ def _remove(arguments: argparse.Namespace) -> int:
         raise OutputError(f"cannot delete {path}: {error.strerror}; delete it yourself") from error
     say(f"{path} is deleted; ask those who have a copy to delete it, too")
     return 0
+
+
+_ACTIONS = {
+    "make": voice_make.run,
+    "record": voice_record.run,
+    "consent": _ask,
+    "info": _info,
+    "add": _add,
+    "mix": _mix,
+    "export": _export,
+    "remove": _remove,
+}

@@ -58,6 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed, the same voice (default 0)")
     parser.add_argument("--steps", type=int, default=300, metavar="N", help="of tuning, 50 to 5000 (default 300)")
     parser.add_argument("--anyway", action="store_true", help="go on with recordings that are not good enough")
+    parser.add_argument(
+        "--listen",
+        action="store_true",
+        help="also write a sentence that the voice says, beside its file as .wav, and its picture as .png",
+    )
     parser.add_argument("--force", action="store_true", help="replace a file that exists")
 
 
@@ -98,7 +103,26 @@ def run(arguments: argparse.Namespace) -> int:
         progress.close()
     for line in report(outcome):
         say(line)
+    if arguments.listen:
+        _let_hear(arguments.output, arguments.bundle)
     return 0
+
+
+def _let_hear(voice: Path, model: str | None) -> None:
+    """Write a sentence that the voice says beside its file, and a picture where matplotlib is there."""
+    from edgevc.audio.wav_writer import write_wav
+    from edgevc.converter import VoiceConverter
+    from edgevc.limits import SAMPLE_RATE
+    from edgevc.plot import plot_comparison
+    from edgevc.quantize.calibration_speech import held_out_clips
+
+    source = held_out_clips()[0][1]
+    sound = VoiceConverter(model or "default").convert(source, str(voice))
+    write_wav(voice.with_suffix(".wav"), sound, SAMPLE_RATE)
+    say(f"{voice.with_suffix('.wav')}: a sentence that it says")
+    if importlib.util.find_spec("matplotlib") is not None:
+        plot_comparison(voice.with_suffix(".png"), {"said": source, f"as {voice.stem}": sound})
+        say(f"{voice.with_suffix('.png')}: its picture")
 
 
 def require_torch() -> None:
@@ -160,6 +184,8 @@ def _check(arguments: argparse.Namespace) -> None:
     if not 50 <= arguments.steps <= 5000:
         raise ConfigError(f"--steps must be within 50..5000, got {arguments.steps}")
     check_output(arguments.output, overwrite=arguments.force)
+    for suffix in (".wav", ".png") if arguments.listen else ():
+        check_output(arguments.output.with_suffix(suffix), overwrite=arguments.force)
 
 
 def _consent(arguments: argparse.Namespace) -> ConsentRecord | Path:

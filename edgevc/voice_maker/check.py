@@ -64,8 +64,15 @@ class Facts:
     """None where no model heard them."""
 
 
-def measure(recordings: Sequence[FloatArray], like_speech: float | None = None) -> Facts:
-    """Measure recordings at 16 kHz; `like_speech`: see `LEAST_LIKE_SPEECH`."""
+def measure(recordings: Sequence[FloatArray], like_speech: float | None = None, clipped: float | None = None) -> Facts:
+    """Measure recordings.
+
+    Args:
+        recordings: at 16 kHz.
+        like_speech: see `LEAST_LIKE_SPEECH`.
+        clipped: of the recordings at their own rates, see `clipped_share`; None: at 16 kHz, where a resampler has
+            hidden what another rate clipped.
+    """
     # each at its own level: somebody may have turned a knob in between
     parts = [_frames(samples) for samples in recordings if len(samples) >= HOP_LENGTH]
     powers = [10 * np.log10(np.square(part, dtype=np.float64).mean(1) + 1e-10) for part in parts]
@@ -89,7 +96,7 @@ def measure(recordings: Sequence[FloatArray], like_speech: float | None = None) 
         level_db=level,
         snr_db=snr,
         fall_db=_fall(power),
-        clipped=max((_clipped(samples) for samples in recordings), default=0.0),
+        clipped=max(map(clipped_share, recordings), default=0.0) if clipped is None else clipped,
         voiced=share,
         treble_db=_treble(frames[speech]),
         like_speech=like_speech,
@@ -106,7 +113,7 @@ def _fall(power: NDArray[np.float64]) -> float:
     return float(np.percentile(falls, 95)) if len(falls) else 0.0
 
 
-def _clipped(samples: FloatArray) -> float:
+def clipped_share(samples: FloatArray) -> float:
     """Return the share of samples at the largest value whose neighbour is there as well."""
     if len(samples) < 2:
         return 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,9 +10,15 @@ import numpy as np
 
 from edgevc.bundle import Voice
 from edgevc.converter import VoiceConverter
+from edgevc.voice_maker.check import Problem
 from edgevc.voice_maker.material import Ear, FloatArray, normalised
 from edgevc.voice_maker.mixture import Likeness
 from edgevc.voice_maker.speaker import SpeakerEncoder
+
+LEAST_WAY = 0.5
+"""Of the way from the start's likeness to that of the speaker's own recordings."""
+GOOD_WORDS, LEAST_WORDS = 0.85, 0.6
+"""Share of the phones that the start keeps."""
 
 
 @dataclass(frozen=True)
@@ -84,3 +90,35 @@ class Judge:
         # phone 0 is silence
         speech = wanted != 0
         return float((wanted == found)[speech].mean()) if speech.any() else 1.0
+
+
+def shortcomings(verdicts: Mapping[str, Verdict]) -> list[Problem]:
+    """Return what is wrong with a voice beside the one that it began as; fatal: it is not worth keeping.
+
+    Args:
+        verdicts: "voice", "start" and "speaker".
+    """
+    voice, start, speaker = verdicts["voice"], verdicts["start"], verdicts["speaker"]
+    found = []
+    room = speaker.likeness - start.likeness
+    way = (voice.likeness - start.likeness) / room if room > 0 else 0.0
+    if way < LEAST_WAY:
+        found.append(
+            Problem(
+                "unlike",
+                way <= 0,
+                f"the voice has come {max(way, 0):.0%} of the way from the model's nearest voice to the speaker, half "
+                "is little; give more and cleaner recordings, or more --steps",
+            )
+        )
+    words = voice.words / start.words if start.words else 1.0
+    if words < GOOD_WORDS:
+        found.append(
+            Problem(
+                "words",
+                words < LEAST_WORDS,
+                f"of the phones that the model's nearest voice keeps this one keeps {words:.0%}, {GOOD_WORDS:.0%} is "
+                "little; give cleaner recordings",
+            )
+        )
+    return found

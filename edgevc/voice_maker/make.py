@@ -22,8 +22,8 @@ from edgevc.files import cache_dir
 from edgevc.limits import SAMPLE_RATE
 from edgevc.quantize.calibration_speech import default_clips, held_out_clips
 from edgevc.voice_maker import consent
-from edgevc.voice_maker.check import Facts, Problem, measure, problems
-from edgevc.voice_maker.judge import Judge, Verdict
+from edgevc.voice_maker.check import Facts, Problem, clipped_share, measure, problems
+from edgevc.voice_maker.judge import Judge, Verdict, shortcomings
 from edgevc.voice_maker.material import Ear, FloatArray, Material, normalised
 from edgevc.voice_maker.networks import Decoder
 from edgevc.voice_maker.speaker import SpeakerEncoder, weights_path
@@ -36,8 +36,6 @@ LONGEST_SECONDS = 15.0
 """Longer recordings are cut into pieces of this length."""
 HELD_OUT = 0.15
 """Share of the pieces that is kept for judging."""
-LEAST_WORDS = 0.85
-"""Of the share of phones that the start voice keeps; a voice below it is labelled."""
 
 Told = Callable[[str, float], None]
 """Hears the name of a step and how much of it is done, 0 to 1."""
@@ -56,7 +54,7 @@ class Plan:
     licence: str = "not to be given to others"
     recipe: Recipe = dataclasses.field(default_factory=Recipe)
     insist: bool = False
-    """Go on with recordings that are not good enough; the voice is labelled."""
+    """Go on with recordings or a voice that are not good enough; the voice is labelled."""
 
 
 @dataclass(frozen=True)
@@ -72,18 +70,20 @@ class Outcome:
     """"voice", "start" and "speaker"."""
 
 
-def read_recordings(paths: Sequence[Path]) -> list[FloatArray]:
-    """Return recordings as mono at 16 kHz, in pieces of at most 15 s.
+def read_recordings(paths: Sequence[Path]) -> tuple[list[FloatArray], float]:
+    """Return recordings as mono at 16 kHz, in pieces of at most 15 s, and what share of the worst one is clipped.
 
     Raises:
         AudioFileError: one cannot be read, or was recorded below 8 kHz.
         ConfigError: there is none.
     """
     pieces: list[FloatArray] = []
+    clipped = 0.0
     for path in paths:
         samples, rate, _ = read_audio(path)
         if rate < 8000:
             raise AudioFileError(f"{path} was recorded at {rate} Hz; record at 16000 Hz or more")
+        clipped = max(clipped, clipped_share(samples))
         if rate != SAMPLE_RATE:
             samples = resample(samples, rate, SAMPLE_RATE)
         n_pieces = max(1, round(len(samples) / SAMPLE_RATE / LONGEST_SECONDS))
@@ -95,13 +95,16 @@ def read_recordings(paths: Sequence[Path]) -> list[FloatArray]:
         if seconds < MOST_SECONDS:
             kept.append(piece)
             seconds += len(piece) / SAMPLE_RATE
-    return kept
+    return kept, clipped
 
 
 def examine(
-    converter: VoiceConverter, pieces: Sequence[FloatArray], encoder: SpeakerEncoder | None
+    converter: VoiceConverter,
+    pieces: Sequence[FloatArray],
+    encoder: SpeakerEncoder | None,
+    clipped: float | None = None,
 ) -> tuple[Facts, list[Problem]]:
-    """Measure recordings; return what was measured and what is wrong with them."""
+    """Measure recordings; return what was measured and what is wrong with them. `clipped`: see `measure`."""
     ear = Ear(converter)
     certain: list[float] = []
     # half a minute says it
@@ -109,7 +112,7 @@ def examine(
         phones = ear.hear(ear.padded(normalised(piece)))[1]
         speech = phones.argmax(1) != 0
         certain.append(float(np.exp(phones[speech].max(1)).mean()) if speech.sum() > 20 else 0.0)
-    facts = measure(pieces, float(np.median(certain)))
+    facts = measure(pieces, float(np.median(certain)), clipped)
     alike = None
     if encoder is not None and len(pieces) > 1 and facts.speech_seconds > 5:
         vectors = np.stack([encoder.of(normalised(piece)) for piece in pieces if len(piece) > 2 * SAMPLE_RATE][:40])
@@ -141,9 +144,9 @@ def make_voice(bundle: ModelBundle, plan: Plan, told: Told, noted: Callable[[str
             "Resemblyzer's weights are not installed, so the voice will be less like its speaker and one of two "
             "measures is missing; pip install --no-deps resemblyzer"
         )
-    pieces = read_recordings(plan.recordings)
+    pieces, clipped = read_recordings(plan.recordings)
     told("check", 0.0)
-    facts, wrong = examine(converter, pieces, encoder)
+    facts, wrong = examine(converter, pieces, encoder, clipped)
     for problem in wrong:
         noted(problem.text)
     if any(problem.fatal for problem in wrong) and not plan.insist:
@@ -168,7 +171,12 @@ def make_voice(bundle: ModelBundle, plan: Plan, told: Told, noted: Callable[[str
         "start": judge.of_voice(bundle.voice(start)),
         "speaker": judge.of_speaker(train[:12]),
     }
-    quality = _quality(facts, wrong, start, verdicts, plan.recipe)
+    short = shortcomings(verdicts)
+    for problem in short:
+        noted(problem.text)
+    if any(problem.fatal for problem in short) and not plan.insist:
+        raise GateError("the voice is not kept; --anyway keeps it and says in its file what is wrong with it")
+    quality = _quality(facts, [*wrong, *short], start, verdicts, plan.recipe)
     told("write", 0.0)
     written = write_voice(
         plan.output, bundle, _entry(plan, record, own), voice.conditioning, tuner.tuned.adapters(), quality
@@ -177,7 +185,7 @@ def make_voice(bundle: ModelBundle, plan: Plan, told: Told, noted: Callable[[str
         state.unlink(missing_ok=True)
     if isinstance(plan.consent, Path):
         consent.forget(plan.name)
-    return Outcome(written, facts, tuple(wrong), start, verdicts)
+    return Outcome(written, facts, (*wrong, *short), start, verdicts)
 
 
 def _divided(pieces: list[FloatArray]) -> tuple[list[FloatArray], list[FloatArray]]:
@@ -257,7 +265,5 @@ def _quality(
         **{name: verdict.figures() for name, verdict in verdicts.items()},
     }
     if wrong:
-        found["wrong_with_the_recordings"] = {problem.name: problem.text for problem in wrong}
-    if verdicts["voice"].words < LEAST_WORDS * verdicts["start"].words:
-        found["words_are_lost"] = True
+        found["wrong"] = {problem.name: problem.text for problem in wrong}
     return found

@@ -21,7 +21,7 @@ REFERENCE_LEVEL = -26.0
 """dBFS RMS to which every recording is brought."""
 CONTEXT_FRAMES = 48
 """Frames before the first one that counts in a loss."""
-HEARD_SECONDS = 720.0
+HEARD_SECONDS = 480.0
 """Of all distorted copies together; each recording has 2 to 8 copies."""
 LEVEL_GAIN = (-16.0, 8.0)
 """dB by which the level that the decoder is told differs from the reference."""
@@ -83,6 +83,8 @@ class Recording:
     """(N, 3): F0 in hertz, 0 where unvoiced; periodicity; level in dB."""
     content: tuple[FloatArray, ...]
     """(N, C) of each copy; row m belongs to the sound of pitch row m."""
+    phones: FloatArray
+    """Log-probabilities (N, P) that the model hears in the recording itself."""
 
 
 class Material:
@@ -126,16 +128,20 @@ class Material:
     def batch(self, rng: np.random.Generator, size: int, n_frames: int) -> dict[str, Tensor]:
         """Return crops of CONTEXT_FRAMES + n_frames: content, pitch (B, W, 4), f0 (B, W), gain (B, 1), target (B, T).
 
-        The target is at the reference level; the pitch features carry `gain`, by which a converter would be louder.
+        And `phones` (B, W, P): what the model hears in the target, each frame with the sound up to its end. The target
+        is at the reference level; the pitch features carry `gain`, by which a converter would be louder.
         """
         width = CONTEXT_FRAMES + n_frames
-        contents, rows, targets = [], [], []
+        contents, rows, targets, phones = [], [], [], []
+        behind = round(self.latency / HOP_LENGTH)
         for _ in range(size):
             one = self.recordings[rng.choice(len(self.recordings), p=self._shares)]
             # some crops begin before the recording: a stream's first words
             start = int(rng.integers(-CONTEXT_FRAMES, max(1, len(one.pitch) - width)))
             contents.append(_rows(one.content[rng.integers(len(one.content))], start, width))
             rows.append(_rows(one.pitch, start, width, (0.0, 0.0, -100.0)))
+            frames = np.arange(start - behind, start - behind + width)
+            phones.append(one.phones[np.clip(frames, 0, len(one.phones) - 1)])
             targets.append(_samples(one.samples, start * HOP_LENGTH - self.latency, width * HOP_LENGTH))
         pitch, gain = np.stack(rows), rng.uniform(*LEVEL_GAIN, (size, 1)).astype(np.float32)
         return {
@@ -144,6 +150,7 @@ class Material:
             "f0": torch.from_numpy(pitch[..., 0].copy()),
             "gain": torch.from_numpy(10 ** (gain / 20)),
             "target": torch.from_numpy(np.stack(targets)),
+            "phones": torch.from_numpy(np.stack(phones)),
         }
 
 
@@ -164,7 +171,7 @@ def mapped(pitch: FloatArray, log2_f0: float) -> tuple[Tensor, Tensor]:
 
 def _heard(ear: Ear, samples: FloatArray, copies: int, rng: np.random.Generator, plain: bool) -> Recording:
     samples = ear.padded(samples)
-    content, _, pitch = ear.hear(samples)
+    content, phones, pitch = ear.hear(samples)
     versions = [content] if plain else []
     centres = HOP_LENGTH * (np.arange(len(pitch)) + 1) - ear.latency
     while len(versions) < copies:
@@ -175,7 +182,7 @@ def _heard(ear: Ear, samples: FloatArray, copies: int, rng: np.random.Generator,
         theirs, _, _ = ear.hear(ear.padded(distorted(other, rng)))
         frames = np.round((centres * (rate / SAMPLE_RATE) + ear.latency) / HOP_LENGTH - 1).astype(np.int64)
         versions.append(theirs[np.clip(frames, 0, len(theirs) - 1)])
-    return Recording(samples, pitch, tuple(versions))
+    return Recording(samples, pitch, tuple(versions), phones)
 
 
 def _rows(values: FloatArray, start: int, length: int, outside: tuple[float, ...] = (0.0,)) -> FloatArray:

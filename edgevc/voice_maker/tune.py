@@ -17,17 +17,19 @@ from edgevc.bundle import AdapterLayer, Adapters, ModelBundle
 from edgevc.limits import HOP_LENGTH
 from edgevc.voice_maker.material import CONTEXT_FRAMES, FloatArray, Material
 from edgevc.voice_maker.networks import Decoder, Encoder
-from edgevc.voice_maker.sound import LogMels, pulses, spectral_distance, synthesize
+from edgevc.voice_maker.sound import N_BINS, N_FFT, LogMels, pulses, spectral_distance, synthesize
 from edgevc.voice_maker.speaker import SpeakerEncoder
 
 KEEP = slice(CONTEXT_FRAMES * HOP_LENGTH, -2 * HOP_LENGTH)
 """Samples of a crop that count."""
-BATCH, FRAMES = 6, 80
-OTHERS, OTHER_FRAMES = 3, 130
+BATCH, FRAMES = 3, 152
+OTHERS, OTHER_FRAMES = 2, 130
 """Crops of other speakers in a step, and their frames: 1.3 s, as the speaker's vector needs."""
-EVERY = 3
+EVERY = 2
 """Steps from one with other speakers to the next."""
 SAVE_EVERY = 50
+WARM_UP = 30
+"""Steps."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,11 @@ class Recipe:
 
     steps: int = 300
     rank: int = 8
-    rate: float = 2e-3
+    rate: float = 3e-3
     """Of the adapters, at its highest."""
     row_rate: float = 5e-3
     """Of row and offsets."""
-    speaker: float = 1.0
+    speaker: float = 2.0
     """Weight of the distance to the recordings' speaker; 0 where no speaker encoder is there."""
     words: float = 1.0
     """Weight of the divergence of phones."""
@@ -112,6 +114,34 @@ def _bfloat16() -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
+def brightness(tuned: Tuned, material: Material, seed: int, batches: int) -> tuple[FloatArray, FloatArray]:
+    """Return by how much the recordings are louder than what is spoken, in each bin: log-magnitudes (bins,), twice.
+
+    For voiced frames and for the others.
+    """
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    sums = torch.zeros(2, N_BINS)
+    counts = torch.zeros(2, 1)
+    with torch.no_grad():
+        for _ in range(batches):
+            batch = material.batch(rng, BATCH, FRAMES)
+            magnitudes = [_magnitudes(sound[:, KEEP]) for sound in (batch["target"], tuned(batch, generator))]
+            differs = magnitudes[0].log() - magnitudes[1].log()
+            f0 = batch["f0"][:, CONTEXT_FRAMES : CONTEXT_FRAMES + differs.shape[1]]
+            loud = magnitudes[0].mean(-1) > 0.1 * magnitudes[0].mean()
+            for i, frames in enumerate(((f0 > 0) & loud, (f0 == 0) & loud)):
+                sums[i] += differs[frames].sum(0)
+                counts[i] += frames.sum()
+    found = (sums / (counts + 50)).clamp(-2, 2).numpy()
+    return found[0], found[1]
+
+
+def _magnitudes(sound: Tensor) -> Tensor:
+    """Return (B, N, bins) of sound, a frame for each hop."""
+    spectrum = torch.stft(sound, N_FFT, HOP_LENGTH, window=torch.hann_window(N_FFT), return_complex=True)
+    return spectrum.abs().clamp(min=1e-4).transpose(1, 2)
+
+
 def distance_of(tuned: Tuned, material: Material, seed: int, batches: int) -> float:
     """Return the mean spectral distance to the recordings, over the same crops for the same seed."""
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
@@ -158,6 +188,10 @@ class Tuner:
         self.recipe, self.own, self.others = recipe, own, others
         self.tuned = Tuned(Decoder(bundle), row, recipe)
         self._encoder, self._mels = Encoder(bundle), LogMels()
+        voiced, unvoiced = brightness(self.tuned, own, recipe.seed, 4)
+        with torch.no_grad():
+            self.tuned.offsets[:N_BINS] = torch.from_numpy(voiced)
+            self.tuned.offsets[2 * N_BINS :] = torch.from_numpy(unvoiced)
         self._speaker = speaker
         self._behind = own.latency
         slow = self.tuned.slow()
@@ -194,7 +228,7 @@ class Tuner:
         self._optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.tuned.learning(), 5.0)
-        share = min(1.0, (step + 1) / 50) * (0.05 + 0.95 * math.cos(step / recipe.steps * math.pi / 2))
+        share = min(1.0, (step + 1) / WARM_UP) * (0.05 + 0.95 * math.cos(step / recipe.steps * math.pi / 2))
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * share
         self._optimizer.step()
@@ -214,12 +248,9 @@ class Tuner:
             encoder, centre = self._speaker
             loss = loss + self.recipe.speaker * (1 - (encoder(sound[:, KEEP]) @ torch.from_numpy(centre)).mean())
         if self.recipe.words:
-            with torch.no_grad():
-                wanted = self._phones(batch["target"])
-            heard = self._phones(sound)
             # both are behind their frames by the same
             part = slice(CONTEXT_FRAMES, -5)
-            wanted, heard = wanted[:, part], heard[:, part]
+            wanted, heard = batch["phones"][:, part], self._phones(sound)[:, part]
             loss = loss + self.recipe.words * (wanted.exp() * (wanted - heard)).sum(-1).mean()
         return loss
 

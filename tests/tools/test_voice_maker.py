@@ -11,9 +11,12 @@ from vctrain import losses, synthesis
 from edgevc.bundle import ModelBundle
 from edgevc.cli import main
 from edgevc.converter import VoiceConverter
+from edgevc.dsp.resample import resample
 from edgevc.errors import GateError
 from edgevc.quantize.calibration_speech import default_clips, held_out_clips
-from edgevc.voice_maker.make import examine
+from edgevc.voice_maker.check import measure
+from edgevc.voice_maker.judge import Verdict, shortcomings
+from edgevc.voice_maker.make import examine, read_recordings
 from edgevc.voice_maker.material import CONTEXT_FRAMES, Ear, Material, normalised
 from edgevc.voice_maker.mixture import Likeness
 from edgevc.voice_maker.networks import Decoder, Encoder
@@ -173,10 +176,11 @@ def test_the_command_makes_a_voice_that_convert_speaks(tmp_path, clips, monkeypa
     assert main(words) == 2
     assert "must have agreed" in capsys.readouterr().err
     # several synthesisers speak, and some of it is noisy
-    words += ["--i-have-written-consent", "a drawer", "--steps", "50", "--anyway"]
+    words += ["--i-have-written-consent", "a drawer", "--steps", "50", "--anyway", "--listen"]
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "by a measure that nothing was tuned on" in said
+    assert sf.info(tmp_path / "me.wav").duration > 1
     assert list((tmp_path / "cache" / "edgevc" / "making").iterdir()) == []
     voice = load_voice(tmp_path / "me.voice", ModelBundle.find("tiny"))
     model = ModelBundle.find("tiny")
@@ -199,6 +203,33 @@ def test_the_command_makes_a_voice_that_convert_speaks(tmp_path, clips, monkeypa
         )
         == 0
     )
+
+
+@pytest.mark.parametrize(
+    ("likeness", "words", "expected"),
+    [
+        (1.0, 0.8, set()),
+        (0.2, 0.8, {("unlike", False)}),
+        (-0.6, 0.8, {("unlike", True)}),
+        (1.0, 0.65, {("words", False)}),
+        (1.0, 0.3, {("words", True)}),
+    ],
+)
+def test_a_voice_is_judged_beside_the_one_that_it_began_as(likeness, words, expected):
+    verdicts = {
+        "voice": Verdict(0.8, likeness, words),
+        "start": Verdict(0.5, -0.5, 0.8),
+        "speaker": Verdict(0.9, 1.5, 1.0),
+    }
+    assert {(problem.name, problem.fatal) for problem in shortcomings(verdicts)} == expected
+
+
+def test_a_recording_clipped_at_its_own_rate_is_noticed(tmp_path, clips):
+    loud = np.clip(8 * resample(clips[0], RATE, 48_000), -0.5, 0.5)
+    sf.write(tmp_path / "a.wav", loud, 48_000)
+    pieces, clipped = read_recordings([tmp_path / "a.wav"])
+    assert clipped > 0.02
+    assert measure(pieces).clipped < clipped
 
 
 def test_noise_is_refused_and_nothing_is_written(tmp_path, rng):
