@@ -147,10 +147,12 @@ def make_voice(bundle: ModelBundle, plan: Plan, told: Told, noted: Callable[[str
     pieces, clipped = read_recordings(plan.recordings)
     told("check", 0.0)
     facts, wrong = examine(converter, pieces, encoder, clipped)
-    for problem in wrong:
-        noted(problem.text)
-    if any(problem.fatal for problem in wrong) and not plan.insist:
-        raise GateError("no voice is made of these recordings; --anyway makes one and says in its file what was wrong")
+    _refuse(
+        wrong,
+        plan,
+        noted,
+        "no voice is made of these recordings; --anyway makes one and says in its file what was wrong",
+    )
     record = _record(plan, pieces, converter, encoder)
     train, held_out = _divided(pieces)
     told("hear", 0.0)
@@ -172,10 +174,7 @@ def make_voice(bundle: ModelBundle, plan: Plan, told: Told, noted: Callable[[str
         "speaker": judge.of_speaker(train[:12]),
     }
     short = shortcomings(verdicts)
-    for problem in short:
-        noted(problem.text)
-    if any(problem.fatal for problem in short) and not plan.insist:
-        raise GateError("the voice is not kept; --anyway keeps it and says in its file what is wrong with it")
+    _refuse(short, plan, noted, "the voice is not kept; --anyway keeps it and says in its file what is wrong with it")
     quality = _quality(facts, [*wrong, *short], start, verdicts, plan.recipe)
     told("write", 0.0)
     written = write_voice(
@@ -186,6 +185,14 @@ def make_voice(bundle: ModelBundle, plan: Plan, told: Told, noted: Callable[[str
     if isinstance(plan.consent, Path):
         consent.forget(plan.name)
     return Outcome(written, facts, (*wrong, *short), start, verdicts)
+
+
+def _refuse(wrong: Sequence[Problem], plan: Plan, noted: Callable[[str], None], why: str) -> None:
+    """Tell what is wrong, and raise GateError where nobody can want the voice and nobody insists."""
+    for problem in wrong:
+        noted(problem.text)
+    if any(problem.fatal for problem in wrong) and not plan.insist:
+        raise GateError(why)
 
 
 def _divided(pieces: list[FloatArray]) -> tuple[list[FloatArray], list[FloatArray]]:
