@@ -181,7 +181,7 @@ ONE_THREAD = {
     "the run of a command, which starts no thread that sees it": {
         *("AnyOrderParser", "Progress", "Manifest", "Worker", "Batch", "Converting", "AtomicFile", "NewFile"),
         *("FloatBundle", "FloatModel", "OnnxRunner", "OnnxQuantizer", "SharingBuilder", "EngineSearch", "ProbePort"),
-        *("VirtualMicrophone", "Keys", "Keyboard", "Notifier", "SentenceReader", "Tuner"),
+        *("VirtualMicrophone", "Keys", "Keyboard", "Notifier", "SentenceReader", "Tuner", "Reader"),
         *("CompressedWriter", "ClusterBatch", "Shards", "HouseConnection"),
     },
     "the worker of its LiveSession; others reach it by the session, or by a ring buffer": {
