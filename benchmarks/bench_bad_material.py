@@ -14,15 +14,20 @@ from pathlib import Path
 
 import numpy as np
 import own_voice_corpus as corpus
-import torch
-from own_voice_table import Row, row, write_rows
 
-from edgevc import VoiceConverter, resample
-from edgevc.limits import SAMPLE_RATE
-from edgevc.voice_maker.check import clipped_share
-from edgevc.voice_maker.make import examine
-from edgevc.voice_maker.material import FloatArray, normalised
-from edgevc.voice_maker.speaker import SpeakerEncoder, weights_path
+try:
+    import torch
+    from own_voice_table import Row, row, write_rows
+
+    from edgevc import VoiceConverter, resample
+    from edgevc.limits import SAMPLE_RATE
+    from edgevc.voice_maker.check import clipped_share
+    from edgevc.voice_maker.make import examine
+    from edgevc.voice_maker.material import FloatArray, normalised
+    from edgevc.voice_maker.speaker import SpeakerEncoder, weights_path
+except ModuleNotFoundError as error:
+    raise SystemExit(f"this benchmark needs {error.name}; run it as its first lines say") from None
+
 
 COMMAND = "python benchmarks/bench_bad_material.py"
 SPEAKERS = ("SM1", "nathalie")

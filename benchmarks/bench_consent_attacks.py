@@ -20,10 +20,15 @@ from own_voice_table import row, write_rows
 
 from edgevc import VoiceConverter
 from edgevc.limits import HOP_LENGTH, SAMPLE_RATE
-from edgevc.voice_maker.consent import LEAST_HEARD, N_WORDS, other_speaker
-from edgevc.voice_maker.hearing import word_scores
-from edgevc.voice_maker.material import Ear, normalised
-from edgevc.voice_maker.speaker import SpeakerEncoder, weights_path
+
+try:
+    from edgevc.voice_maker.consent import LEAST_HEARD, N_WORDS, other_speaker
+    from edgevc.voice_maker.hearing import word_scores
+    from edgevc.voice_maker.material import Ear, normalised
+    from edgevc.voice_maker.speaker import SpeakerEncoder, weights_path
+except ModuleNotFoundError as error:
+    raise SystemExit(f"this benchmark needs {error.name}; run it as its first lines say") from None
+
 
 COMMAND = "python benchmarks/bench_consent_attacks.py"
 FOLDER = "Deep_Speaker-speaker_recognition_system/audio/LibriSpeechSamples/train-clean-100"

@@ -24,12 +24,18 @@ from typing import Any
 import numpy as np
 import own_voice_corpus as corpus
 from own_voice_table import rows, write_rows
-from second_encoder import SecondEncoder
 from whisper_words import errors, words
 
 from edgevc import VoiceConverter
 from edgevc.limits import SAMPLE_RATE
-from edgevc.voice_maker.material import FloatArray, normalised
+
+try:
+    from second_encoder import SecondEncoder
+
+    from edgevc.voice_maker.material import FloatArray, normalised
+except ModuleNotFoundError as error:
+    raise SystemExit(f"this benchmark needs {error.name}; run it as its first lines say") from None
+
 from edgevc.voice_maker.mixture import Likeness
 from edgevc.voices.library import open_voice
 
@@ -134,7 +140,19 @@ def make(arguments: argparse.Namespace, name: str, minutes: float, output: Path)
             break
         files.append(path)
         seconds += len(corpus.load(path)) / SAMPLE_RATE
-    command = [sys.executable, "-m", "edgevc", "voice", "make", name, *map(str, files), "-o", str(output), "--force"]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "edgevc",
+        "voice",
+        "make",
+        name,
+        *map(str, files),
+        "-o",
+        str(output),
+        "--force",
+    ]
     command += ["--bundle", arguments.model, "--anyway", "--i-have-written-consent", "published for any use"]
     if arguments.steps:
         command += ["--steps", str(arguments.steps)]

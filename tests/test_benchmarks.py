@@ -14,7 +14,10 @@ from edgevc.children import edgevc_command
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = sorted(path for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text("utf-8"))
-NEEDS = {"f0_accuracy.py": "pyworld", "high_pass_words.py": "vctrain", "mark_price.py": "faster_whisper"}
+NEEDS = {
+    **{"f0_accuracy.py": "pyworld", "high_pass_words.py": "vctrain", "mark_price.py": "faster_whisper"},
+    **dict.fromkeys(("bench_own_voice.py", "bench_bad_material.py", "bench_consent_attacks.py"), "torch"),
+}
 """Packages that `make test` does not install: without them these programs say so in one line."""
 
 
