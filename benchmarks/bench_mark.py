@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import mark_corpus
+import mark_signing
 import numpy as np
 from mark_attacks import attacks
 from numpy.typing import NDArray
@@ -152,7 +155,8 @@ def attacked(arguments: argparse.Namespace, ledger: Ledger) -> None:
     found = attacks(arguments.data)
     for conversion in chosen(arguments):
         marked = conversion.marked()
-        for name, attack in found.items():
+        for name in arguments.attack or found:
+            attack = found[name]
             key = f"{name} | {conversion.path.stem}"
             if ledger.missing(key):
                 _judge_attack(ledger, key, name, attack(marked, seeded(key)), search=name in SEARCHED)
@@ -172,7 +176,9 @@ def chosen(arguments: argparse.Namespace) -> list[mark_corpus.Conversion]:
     """Return PER_ATTACK conversions: as many of each voice, of speakers that change."""
     all_of_them = list(mark_corpus.conversions(arguments.data, arguments.cache, arguments.speakers))
     n_voices = len({(conversion.model, conversion.voice) for conversion in all_of_them})
-    picked = [all_of_them[i] for i in range(len(all_of_them)) if (i // n_voices) % 6 == i % 6]
+    # every sixth first: who asks for few has all voices and speakers
+    order = [i for k in range(6) for i in range(len(all_of_them)) if (i // n_voices + k) % 6 == i % 6]
+    picked = [all_of_them[i] for i in order]
     return picked[: arguments.per_attack]
 
 
@@ -218,8 +224,31 @@ def speed(arguments: argparse.Namespace, ledger: Ledger) -> None:
     ledger.add(f"{time.time()}", marked_us=marked, plain_us=plain, rtf_marked=rtf[0], rtf_plain=rtf[1])
 
 
+def memory(arguments: argparse.Namespace, ledger: Ledger) -> None:
+    """Peak memory of processes that convert 20 s, with the mark and without, in turn."""
+    code = (
+        "import resource, sys; from edgevc import VoiceConverter, VoiceSettings; "
+        "from edgevc.converter.bench import speech_like; "
+        "VoiceConverter().convert(speech_like(20.0), 'slt', VoiceSettings(mark=sys.argv[1] == 'marked')); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+    )
+    peaks: dict[str, list[float]] = {"marked": [], "plain": []}
+    for _ in range(7):
+        for name, found in peaks.items():
+            run = subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=True)
+            found.append(float(run.stdout))
+    ledger.add(f"{time.time()}", **{name: float(np.median(found)) for name, found in peaks.items()})
+
+
+def signing(arguments: argparse.Namespace, ledger: Ledger) -> None:
+    """Signatures of models: who verifies what, and how fast."""
+    ledger.add(f"{time.time()}", figures=list(mark_signing.figures()))
+
+
 STEPS: dict[str, Callable[[argparse.Namespace, Ledger], None]] = {
     "speed": speed,
+    "memory": memory,
+    "signing": signing,
     "clean": clean,
     "attacks": attacked,
     "formants": formants,
@@ -255,7 +284,11 @@ def report(cache: Path, command: str) -> Iterator[dict[str, Any]]:
         yield row("time of the mark in a hop", more, "us", "<= 2 us")
         change = 100 * (entry["rtf_marked"] / entry["rtf_plain"] - 1)
         yield row("change of the real-time factor", change, "%", "within 1 %")
-    for entry in ledgers["price"]:
+    for entry in ledgers["memory"][-1:]:
+        change = entry["marked"] - entry["plain"]
+        name = f"change of the peak memory, medians of 7 processes of {entry['plain']:.0f} MiB"
+        yield row(name, change, "MiB", "within 1 MiB")
+    for entry in (*ledgers["signing"][-1:], *ledgers["price"]):
         for figure in entry["figures"]:
             yield row(*figure)
 
@@ -315,6 +348,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--speakers", type=int, default=24, help="that speak in all voices (default 24)")
     parser.add_argument("--per-attack", type=int, default=PER_ATTACK, help="conversions (default 108)")
+    parser.add_argument("--attack", action="append", help="this attack alone; may be given again")
     parser.add_argument("--step", choices=(*STEPS, "none"), action="append", help="this part alone; may be given again")
     arguments = parser.parse_args()
     for name in arguments.step or STEPS:

@@ -248,7 +248,7 @@ class OverlapAdd:
 class SourceFilter:
     hop_length: int
     n_filters: int
-    watermark_db: float
+    watermark_db: tuple[float, float]
     def __init__(self, seed: int = 1) -> None: ...
     def process_into(self, filters: NDArray[np.float32], f0: NDArray[np.float32], out: NDArray[np.float32]) -> None: ...
     @property

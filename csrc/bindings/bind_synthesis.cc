@@ -42,7 +42,7 @@ void BindSynthesis(py::module_& module) {
   py::class_<Guarded<SourceFilter>> source_filter(module, "SourceFilter");
   source_filter.attr("hop_length") = SourceFilter::kHopLength;
   source_filter.attr("n_filters") = SourceFilter::kFilters;
-  source_filter.attr("watermark_db") = Watermark::kStrengthDb;
+  source_filter.attr("watermark_db") = py::make_tuple(Watermark::kGentleStepDb, Watermark::kStepDb);
   source_filter.def(py::init<uint32_t>(), py::arg("seed") = 1)
       .def(
           "process_into",

@@ -17,9 +17,13 @@ constexpr uint32_t kKey[kRows] = {
     0x15018, 0x036b6, 0xfccc3, 0x8d94b, 0x0fc1a, 0xfe3a3, 0xa3fc3, 0xe8925, 0x07521, 0xad64a, 0x60874, 0x10aee,
 };
 
-// 10^(kStrengthDb / 20) and its inverse.
-constexpr float kLouder = 1.0592537f;
-constexpr float kQuieter = 0.94406088f;
+struct Step {
+  float louder, quieter;
+};
+
+// 10^(dB / 20) and its inverse, of kGentleStepDb and kStepDb.
+constexpr Step kGentle = {1.0351422f, 0.96605088f};
+constexpr Step kFull = {1.0715193f, 0.93325430f};
 
 }  // namespace
 
@@ -33,7 +37,8 @@ int Watermark::Sign(int frame, int band) noexcept {
 void Watermark::Fill(float* factors) const noexcept {
   float* to = factors + kFirstBin;
   for (int band = 0; band < kBands; ++band) {
-    to = std::fill_n(to, kBinsPerBand, Sign(frame_, band) > 0 ? kLouder : kQuieter);
+    const Step& step = band < kGentleBands ? kGentle : kFull;
+    to = std::fill_n(to, kBinsPerBand, Sign(frame_, band) > 0 ? step.louder : step.quieter);
   }
 }
 

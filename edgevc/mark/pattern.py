@@ -16,6 +16,8 @@ FIRST_BIN = 10
 """Of 257 of 31.25 Hz each: 312.5 Hz."""
 BINS_PER_BAND = 6
 BANDS = 40
+GENTLE_BANDS = 5
+"""The lowest ones: their steps are of 0.3 dB, those of the others of 0.6 dB."""
 HOLD_FRAMES = 2
 """Frames of 10 ms of one sign."""
 PERIOD = 96

@@ -5,7 +5,10 @@
 
 namespace edgevc {
 
-// Which bands of a frame are louder by kStrengthDb, and which are quieter.
+// Which bands of a frame are louder by kStepDb, and which are quieter; the lowest kGentleBands by kGentleStepDb.
+//
+// The lowest bands hold most of the voice: all that a judge of quality takes away for the mark, it takes away for them
+// (docs/mark.md). Their smaller steps pay for the larger ones above.
 //
 // A sign holds for kHoldFrames frames, then its opposite for as many, then the next one of the public key comes; a pair
 // of neighbouring bands always has opposite signs. Alternation in time and in frequency makes the mark stand out from
@@ -20,7 +23,9 @@ class Watermark {
   static constexpr int kBands = 40;
   static constexpr int kHoldFrames = 2;
   static constexpr int kPeriod = 96;
-  static constexpr double kStrengthDb = 0.5;
+  static constexpr int kGentleBands = 5;
+  static constexpr double kGentleStepDb = 0.3;
+  static constexpr double kStepDb = 0.6;
 
   // 1 or -1 for a band, in [0, kBands), of a frame, in [0, kPeriod).
   static int Sign(int frame, int band) noexcept;
