@@ -39,7 +39,7 @@ LENGTHS = (1.0, 2.5, 5.0, 10.0)
 """Seconds."""
 CROPS = {1.0: 6, 2.5: 4, 5.0: 2, 10.0: 1}
 """Pieces of each conversion."""
-NULL_STEP = 1.25
+NULL_STEP = 1.6
 """Seconds from one window of what is not ours to the next."""
 KEYS = (PUBLIC_KEY, *(f"wrong {i}" for i in range(10)))
 """Wrong keys are looked for in the same windows: more judgements of the same sound."""
