@@ -169,6 +169,11 @@ def prepare_streams() -> None:
     sys.stdout, sys.stderr = _never_failing(sys.stdout), _never_failing(sys.stderr)
 
 
+def piped_bytes() -> BinaryIO:
+    """Return what comes through stdin; nothing where the command was started without one."""
+    return open(os.devnull, "rb") if sys.stdin is None else sys.stdin.buffer  # noqa: PTH123, SIM115
+
+
 def _never_failing(stream: TextIO) -> TextIO:
     with contextlib.suppress(AttributeError, ValueError, OSError):
         getattr(stream, "reconfigure")(errors="backslashreplace")  # noqa: B009

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import signal
-import sys
 from pathlib import Path
 
-from edgevc.cli.common import ENDING_SIGNALS, complain, help_text
+from edgevc.cli.common import ENDING_SIGNALS, complain, help_text, piped_bytes
 from edgevc.cli.model_trust import add_trust_option
 from edgevc.errors import (
     AudioDeviceError,
@@ -88,7 +87,7 @@ async def _relay(arguments: argparse.Namespace, settings: Settings) -> int:
     def hear(event: Event) -> None:
         loop.call_soon_threadsafe(relay.hear, event)
 
-    stdin = sys.stdin.buffer if arguments.raw or arguments.events else None
+    stdin = piped_bytes() if arguments.raw or arguments.events else None
     given = Input(
         arguments.files,
         stdin if arguments.raw else None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevc.cli.common import say, termination_as_interrupt
+from edgevc.cli.common import piped_bytes, say, termination_as_interrupt
 from edgevc.errors import AudioDeviceError, ConfigError, OutputError
 
 if TYPE_CHECKING:
@@ -113,7 +112,8 @@ def _one(reader: Reader, sentence: str, path: Path) -> float | None:
 
 def _piped(rate: int) -> Iterator[FloatArray]:
     n = 2 * round(rate * _BLOCK_SECONDS)
-    while len(data := sys.stdin.buffer.read(n)) == n:
+    stdin = piped_bytes()
+    while len(data := stdin.read(n)) == n:
         yield np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
 
 
