@@ -171,7 +171,7 @@ def prepare_streams() -> None:
 
 def piped_bytes() -> BinaryIO:
     """Return what comes through stdin; nothing where the command was started without one."""
-    return open(os.devnull, "rb") if sys.stdin is None else sys.stdin.buffer  # noqa: PTH123, SIM115
+    return open(os.devnull, "rb") if sys.stdin is None else sys.stdin.buffer  # noqa: PTH123
 
 
 def _never_failing(stream: TextIO) -> TextIO:
