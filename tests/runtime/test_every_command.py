@@ -71,6 +71,9 @@ RUNS = {
     "voice info": Run("info {here}/me.voice"),
     "voice add": Run("add {here}/me.voice --name other --bundle {here}", writes=True),
     "voice export": Run("export me {out}/copy.voice", writes=True),
+    "voice mix": Run("mix me=0.6 slt=0.4 -o {out}/m.voice --bundle {here}", writes=True),
+    # a pipe without a word in it: nothing was recorded
+    "voice record": Run("record {out}/spoken --raw"),
     "voice remove": Run("remove me"),
     # the sound goes on where a recording cannot
     "live": Run("--raw --no-realtime --bundle {here} --record {out}/a.wav {out}/b.wav"),
