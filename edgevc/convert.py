@@ -28,7 +28,7 @@ from edgevc.files import refuse_shared_files
 from edgevc.limits import SAMPLE_RATE
 from edgevc.pipes import write_all
 
-BLOCK_SIZE = 16_384
+BLOCK_SIZE = 65_536
 """Samples read at once."""
 
 Progress = Callable[[float, "float | None"], None]
@@ -120,6 +120,7 @@ def convert_file(
     backing: BackingTrack | None = None,
     listen: Callable[[NDArray[np.float32], int], None] | None = None,
     credentials: ContentCredentials | None = None,
+    durable: bool = True,
 ) -> ConversionReport:
     """Convert one audio file of any rate and channel count to a 16 kHz mono file that lines up with it.
 
@@ -132,6 +133,7 @@ def convert_file(
         backing: accompaniment that starts with the recording and is mixed in; it ends with the recording at the latest.
         listen: given each block of the source, float32 (T,), and its rate in hertz.
         credentials: sign the target with these, and let it hold a C2PA manifest.
+        durable: the disk has the target before it takes its name; False where the caller sees to that for many files.
 
     Raises:
         AudioFileError: the source or the accompaniment cannot be read.
@@ -151,7 +153,7 @@ def convert_file(
 
     with (
         AudioReader(source) as reader,
-        open_writer(target, SAMPLE_RATE, provenance, seal if credentials else None) as writer,
+        open_writer(target, SAMPLE_RATE, provenance, seal if credentials else None, durable=durable) as writer,
     ):
         rate = reader.sample_rate
         total = None if reader.n_samples is None else reader.n_samples / rate

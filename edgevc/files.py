@@ -159,6 +159,20 @@ def write_atomic(path: str | os.PathLike[str], data: bytes) -> None:
         target.abort()
 
 
+def sync_disk(descriptor: int) -> None:
+    """Wait until the disk has all that was written to the file system of an open file: one wait for many files.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syncfs(descriptor) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
 def leftovers(folder: Path) -> list[Path]:
     """Return the temporary files in a folder that nobody writes any more: those of programs that were killed."""
     return [path for path in folder.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}") if not _is_written(path)]

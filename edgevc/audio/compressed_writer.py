@@ -41,19 +41,28 @@ class CompressedWriter:
     An Opus stream has a serial number, which libsndfile draws: the same sound gives other bytes each time.
     """
 
-    def __init__(self, path: str | os.PathLike[str], sample_rate: int, *, provenance: Provenance | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        sample_rate: int,
+        *,
+        provenance: Provenance | None = None,
+        durable: bool = True,
+    ) -> None:
         """Create the temporary file.
 
         Args:
             path: where the file shall be, ending in .flac or .opus; replaced if it exists.
             sample_rate: hertz; for Opus 8000, 12000, 16000, 24000 or 48000.
             provenance: what the file's comments say of how it was made; None: nothing.
+            durable: see `WavWriter`.
 
         Raises:
             MissingPackageError: soundfile is not installed.
             OutputError: the file cannot be created, or the codec does not know the rate.
         """
         self.name = os.fspath(path)
+        self._durable = durable
         soundfile = require_soundfile(self.name)
         self._error: type[Exception] = soundfile.SoundFileError
         container, codec = KINDS[os.path.splitext(self.name)[1].lower()]  # noqa: PTH122
@@ -100,7 +109,8 @@ class CompressedWriter:
         try:
             self._sound.close()
             self._file.file.flush()
-            os.fdatasync(self._file.file.fileno())
+            if self._durable:
+                os.fdatasync(self._file.file.fileno())
         except (self._error, OSError, ValueError) as error:
             self._file.abort()
             raise self._cannot_write(error) from error

@@ -75,6 +75,7 @@ class WavWriter:
         in_place: bool = False,
         provenance: Provenance | None = None,
         seal: Callable[[BinaryIO, BinaryIO], None] | None = None,
+        durable: bool = True,
     ) -> None:
         """Create the temporary file, or the file itself.
 
@@ -85,6 +86,7 @@ class WavWriter:
             in_place: write under the file's own name, which must not exist; see refresh().
             provenance: what the file says of how it was made; None: nothing.
             seal: writes the file that takes the name, given the whole one and an empty one; not with `in_place`.
+            durable: close() waits until the disk has the samples; False where the caller sees to that for many files.
 
         Raises:
             ConfigError: sample_rate or subtype is not allowed.
@@ -107,9 +109,12 @@ class WavWriter:
         self._in_place = in_place
         self._provenance = provenance
         self._seal = seal
+        self._durable = durable
         self._file: AtomicFile | NewFile = NewFile(path) if in_place else AtomicFile(path)
         try:
-            self._append(self._header(None))
+            header = self._header(None)
+            self._header_bytes = len(header)
+            self._append(header)
         except OutputError:
             self.abort()
             raise
@@ -124,9 +129,11 @@ class WavWriter:
         """
         samples = as_mono_float32(samples)
         self._require_open()
+        if not samples.size:
+            return
         require_finite(samples, f"{self.name}: samples")
         size = (self.n_samples + samples.size) * SUBTYPE_BYTES[self.subtype]
-        if size > UNKNOWN_SIZE - len(self._header(0)):
+        if size > UNKNOWN_SIZE - self._header_bytes:
             raise OutputError(f"{self.name}: a WAV file must stay below 4 GiB, got {size} bytes; write several files")
         if self.subtype == "float32":
             self._append(samples.astype("<f4", copy=False).tobytes())
@@ -160,7 +167,7 @@ class WavWriter:
         if not self._file.open:
             return
         try:
-            self.refresh(sync=True)
+            self.refresh(sync=self._durable)
             if self._seal is not None:
                 self._file = self._sealed(self._seal)
             self._file.commit()

@@ -34,6 +34,8 @@ def open_writer(
     sample_rate: int,
     provenance: Provenance | None = None,
     seal: Callable[[BinaryIO, BinaryIO], None] | None = None,
+    *,
+    durable: bool = True,
 ) -> WavWriter | CompressedWriter:
     """Return a writer of mono sound for a name that `check_writable_kind` lets pass; see `WavWriter`.
 
@@ -43,8 +45,8 @@ def open_writer(
     if _suffix(path) in KINDS:
         if seal is not None:
             raise ConfigError(f"a C2PA manifest needs a .wav file, got {os.fspath(path)}; choose another output")
-        return CompressedWriter(path, sample_rate, provenance=provenance)
-    return WavWriter(path, sample_rate, provenance=provenance, seal=seal)
+        return CompressedWriter(path, sample_rate, provenance=provenance, durable=durable)
+    return WavWriter(path, sample_rate, provenance=provenance, seal=seal, durable=durable)
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edgevc.batch.manifest import file_sha256
 from edgevc.batch.plan import Choice, Chooser, Speakers, VoiceRule
 from edgevc.batch.worker import WorkerSettings
 from edgevc.bundle import ModelBundle
@@ -17,7 +19,7 @@ from edgevc.errors import ConfigError
 from edgevc.limits import SEMITONES
 from edgevc.signing.policy import signatures_required
 from edgevc.text import shortened
-from edgevc.voices.library import find_voice
+from edgevc.voices.library import find_voice, is_voice_file, path_of
 
 MAX_CSV_BYTES = 512 << 20
 
@@ -41,6 +43,22 @@ class KnownVoices:
             ModelError: there is no such voice, or its file is damaged or another model's.
         """
         find_voice(voice, self._model)
+
+    def identified(self, choice: Choice) -> Choice:
+        """Return the choice with the whole path of its voice's file, where it names one, and the file's hash.
+
+        Raises:
+            ModelError: as `require`.
+        """
+        self.require(choice.voice)
+        if choice.voice in {spec.name for spec in self._model.voices}:
+            return choice
+        path = path_of(choice.voice)
+        if path is None:
+            return choice
+        # a worker may stand in another folder
+        name = str(path.resolve()) if is_voice_file(choice.voice) else choice.voice
+        return Choice(name, choice.pitch, file_sha256(path))
 
 
 def settings_for(
@@ -129,17 +147,17 @@ def chooser(
     Raises:
         ModelError: there is no such voice, or its file is damaged or another model's.
     """
-    asked = [default.voice, *(rule.voice for rule in rules), *(choice.voice for choice in listed.values())]
-    for voice in dict.fromkeys(asked):
-        voices.require(voice)
+    default = voices.identified(default)
+    by_rule = [(rule.pattern, voices.identified(Choice(rule.voice, default.pitch))) for rule in rules]
+    known = {voice: voices.identified(Choice(voice)) for voice in {choice.voice for choice in listed.values()}}
 
     def choose(source: str) -> Choice:
         found = listed.get(os.path.normpath(source))
         if found is not None:
-            return found
-        for rule in rules:
-            if rule.pattern.search(source):
-                return Choice(rule.voice, default.pitch)
+            return replace(known[found.voice], pitch=found.pitch)
+        for pattern, choice in by_rule:
+            if pattern.search(source):
+                return choice
         if speakers is not None:
             return Choice(pseudo_name(speakers.seed, speakers.of(source)), default.pitch)
         return default

@@ -57,8 +57,11 @@ def convert_items(
 
 def _convert(converting: Converting, target: str, item: Item) -> dict[str, Any]:
     try:
-        with _storage(item.root).source(item.name) as source, _storage(target).output(item.output) as place:
-            record = converting.convert(Task(source, place, item.voice, item.pitch))
+        out = _storage(target)
+        with _storage(item.root).source(item.name) as source, out.output(item.output) as place:
+            # what is sent elsewhere needs no disk of this machine
+            durable = out.local is not None
+            record = converting.convert(Task(source, place, item.voice, item.pitch), durable=durable)
     except EdgevcError as error:
         return {"error": str(error), "exit_code": error.exit_code}
     except Exception as error:  # one bad file shall not end the batch

@@ -1,9 +1,9 @@
 """What a batch has done: a line of JSON for each file, on the disk before the file takes its name.
 
-A line says what the output will be (its size and hash). Once a second the lines go to the disk, and then the outputs,
-complete under hidden names beside their places, are renamed. So after a power cut every file that has its name
-has its line, and every line either fits its file, or names a complete hidden file that only has to be renamed, or
-nothing: then the recording is converted again.
+A line says what the output will be (its size and hash). Once a second the lines and the outputs, under hidden names
+beside their places, go to the disk together, and then the outputs are renamed. So after a power cut every file that
+has its name is whole and has its line, and every line either fits its file, or names a hidden file: where that has the
+line's hash it only has to be renamed, else the recording is converted again.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from edgevc.batch.plan import MANIFEST
 from edgevc.errors import ConfigError, OutputError, SessionError
-from edgevc.files import cannot_write
+from edgevc.files import cannot_write, sync_disk
 from edgevc.text import printable
 
 _SETTLE_SECONDS = 1.0
@@ -92,6 +93,11 @@ class Manifest:
         self._folder = folder
         self._settled_at = time.monotonic()
         self._waiting: list[str] = []
+        self._syncing: Future[None] | None = None
+        self._synced: list[str] = []
+        """Outputs that get their names when the disk has them."""
+        # a slow disk shall not keep the workers waiting for their next files
+        self._pool = ThreadPoolExecutor(1)
         self.finished = 0
         """Outputs that an earlier run had recorded and that only had to be renamed."""
         try:
@@ -123,6 +129,7 @@ class Manifest:
             with contextlib.suppress(OSError, OutputError):
                 self.settle(now=True)
         finally:
+            self._pool.shutdown()
             self._file.close()
 
     def _read(self) -> dict[str, Done]:
@@ -168,7 +175,7 @@ class Manifest:
             self._waiting.append(record["output"])
 
     def settle(self, *, now: bool = False) -> list[tuple[str, str]]:
-        """Give the recorded files their names, once a second: all lines go to the disk first.
+        """Give the recorded files their names, once a second: lines and outputs go to the disk first.
 
         Args:
             now: do not wait for the second to be over.
@@ -179,20 +186,48 @@ class Manifest:
         Raises:
             OutputError: the lines cannot be written.
         """
-        if not self._waiting or (not now and time.monotonic() - self._settled_at < _SETTLE_SECONDS):
+        failed = self._rename() if now or (self._syncing is not None and self._syncing.done()) else []
+        due = now or time.monotonic() - self._settled_at >= _SETTLE_SECONDS
+        if self._waiting and due and self._syncing is None:
+            self._settled_at = time.monotonic()
+            self._synced, self._waiting = self._waiting, []
+            self._syncing = self._pool.submit(self._sync, self._synced)
+            failed += self._rename() if now else []
+        return failed
+
+    def _sync(self, outputs: Iterable[str]) -> None:
+        os.fsync(self._file.fileno())
+        devices: set[int] = set()
+        for folder in {os.path.dirname(output) for output in outputs}:  # noqa: PTH120
+            try:
+                descriptor = os.open(self._folder / folder, os.O_RDONLY | os.O_DIRECTORY)
+            except OSError:
+                # somebody deleted it: the renaming says so
+                continue
+            try:
+                device = os.fstat(descriptor).st_dev
+                if device not in devices:
+                    sync_disk(descriptor)
+                    devices.add(device)
+            finally:
+                os.close(descriptor)
+
+    def _rename(self) -> list[tuple[str, str]]:
+        """Give the outputs that the disk has their names."""
+        syncing, self._syncing = self._syncing, None
+        if syncing is None:
             return []
         try:
-            os.fsync(self._file.fileno())
+            syncing.result()
         except OSError as error:
             raise cannot_write(self.path, error) from error
         failed = []
-        for output in self._waiting:
+        for output in self._synced:
             try:
                 (self._folder / hidden_name(output)).replace(self._folder / output)
             except OSError as error:
                 failed.append((output, str(error.strerror)))
-        self._waiting.clear()
-        self._settled_at = time.monotonic()
+        self._synced = []
         return failed
 
     def _write(self, data: bytes) -> None:

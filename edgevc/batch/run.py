@@ -331,6 +331,8 @@ class Batch:
 def settings_hash(shared: Mapping[str, Any], choice: Choice) -> str:
     """Return what tells settings apart in a manifest: the hash of all that an output depends on beside its source."""
     values = {**shared, "voice": choice.voice, "pitch": choice.pitch}
+    if choice.voice_sha256:
+        values["voice_sha256"] = choice.voice_sha256
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -69,7 +69,7 @@ def main(**settings: Any) -> None:
     for line in sys.stdin.buffer:
         task = Task(**json.loads(line))
         try:
-            say(**converting.convert(task))
+            say(**converting.convert(task, durable=False))
         except EdgevcError as error:
             say(error=str(error), exit_code=error.exit_code)
         except (OSError, MemoryError) as error:
@@ -103,8 +103,12 @@ class Converting:
         self._streams: dict[tuple[str, float], Any] = {}
         self.engine = self._converter.engine
 
-    def convert(self, task: Task) -> dict[str, Any]:
+    def convert(self, task: Task, *, durable: bool) -> dict[str, Any]:
         """Convert a file; return what the manifest says of it.
+
+        Args:
+            task: the file.
+            durable: wait until the disk has the output; a batch does that for many at once, before it renames them.
 
         Raises:
             EdgevcError: as `convert_file`.
@@ -118,7 +122,7 @@ class Converting:
 
             # what came in as made shall not go out otherwise
             stream.settings = replace(stream.settings, mark=detect_file(Path(task.source)).marked)
-        report = convert_file(Path(task.source), Path(task.target), stream, overwrite=True)
+        report = convert_file(Path(task.source), Path(task.target), stream, overwrite=True, durable=durable)
         return {
             "source_bytes": before.st_size,
             "source_mtime_ns": before.st_mtime_ns,

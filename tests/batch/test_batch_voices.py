@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from helpers.batch_runs import command, finish, records, stray
+from helpers.own_voice import write_drawn_voice
 
 import edgevc
 from edgevc.batch import convert_many
@@ -107,3 +108,16 @@ def test_outputs_of_other_kinds_hold_the_same_sound(tmp_path, corpus, kind):
             assert sound.software.startswith("edgevc ")
     tally = convert_many([corpus], tmp_path / "out", "slt", jobs=1, suffix=f".{kind}")
     assert tally.skipped == 12
+
+
+def test_another_voice_under_the_same_name_is_another_setting(tmp_path, corpus, monkeypatch):
+    model = ModelBundle.default()
+    path = tmp_path / "me.voice"
+    write_drawn_voice(path, model)
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "out"
+    assert convert_many([corpus], out, "me.voice", jobs=1).converted == 12
+    assert {record["voice"] for record in records(out)} == {str(path)}
+    assert convert_many([corpus], out, str(path), jobs=1).skipped == 12
+    write_drawn_voice(path, model, seed=1)
+    assert convert_many([corpus], out, "me.voice", jobs=1).converted == 12

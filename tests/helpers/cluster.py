@@ -46,11 +46,11 @@ def s3_environment(endpoint):
 
 
 @contextlib.contextmanager
-def s3_service(host="127.0.0.1"):
-    """Run an S3-compatible service; yields its address."""
+def s3_service(host="127.0.0.1", log=subprocess.DEVNULL):
+    """Run an S3-compatible service; yields its address. `log`: a file that gets a line for each request."""
     port = free_port()
     process = subprocess.Popen(
-        [SCRIPTS / "moto_server", "-H", host, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [SCRIPTS / "moto_server", "-H", host, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=log
     )
     address = f"http://{host}:{port}"
 
