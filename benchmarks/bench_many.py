@@ -46,7 +46,7 @@ def timed_run(corpus: Path, out: Path, model: str, jobs: int) -> tuple[float, fl
     started = time.perf_counter()
     process = subprocess.Popen(edgevc_command(*words), stdout=subprocess.DEVNULL)
     while process.poll() is None:
-        with contextlib.suppress(OSError, StopIteration):
+        with contextlib.suppress(OSError):
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             peak = max([peak, *(peak_mb(int(child)) for child in children)])
         time.sleep(0.05)
@@ -59,7 +59,8 @@ def timed_run(corpus: Path, out: Path, model: str, jobs: int) -> tuple[float, fl
 def peak_mb(process: int) -> float:
     """Return the most memory that a process has taken so far."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+    # a child that has ended has no such line
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 def conversion_alone(corpus: Path, model: str) -> float:
@@ -92,7 +93,7 @@ def list_many(folder: Path, n_files: int) -> dict[str, float]:
     manifest = out / "edgevc-convert.jsonl"
     started = time.perf_counter()
     process = subprocess.Popen(
-        edgevc_command("convert", str(folder), str(out), "--jobs", "1"), stderr=subprocess.DEVNULL
+        edgevc_command("convert", str(folder), str(out), "--voice", "slt", "--jobs", "1"), stderr=subprocess.DEVNULL
     )
     try:
         while not (manifest.exists() and manifest.stat().st_size):

@@ -28,7 +28,7 @@ from edgevc.files import refuse_shared_files
 from edgevc.limits import SAMPLE_RATE
 from edgevc.pipes import write_all
 
-BLOCK_SIZE = 65_536
+BLOCK_SIZE = 16_384
 """Samples read at once."""
 
 Progress = Callable[[float, "float | None"], None]
