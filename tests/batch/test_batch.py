@@ -87,7 +87,7 @@ def test_a_file_that_fails_ends_nothing_and_is_tried_again(tmp_path, corpus):
 def test_a_kill_at_any_moment_loses_nothing_and_leaves_no_half_file(tmp_path, corpus, whom, rng):
     """Killed again and again; in the end every file is there once, as one undisturbed run makes it."""
     out = tmp_path / "out"
-    n_killed = 0
+    n_killed = n_seen = 0
     for _ in range(4):
         process = command(corpus, out, "--voice", "slt", "--jobs", 2, cwd=tmp_path, start_new_session=True)
         deadline = time.monotonic() + 120
@@ -98,6 +98,7 @@ def test_a_kill_at_any_moment_loses_nothing_and_leaves_no_half_file(tmp_path, co
             time.sleep(0.01)
         time.sleep(float(rng.uniform(0, 0.1)))
         n_killed += process.poll() is None
+        n_seen += len(workers_in(tmp_path))
         if whom == "a worker":
             victims = children_of(process.pid)[:1]
         else:
@@ -112,6 +113,8 @@ def test_a_kill_at_any_moment_loses_nothing_and_leaves_no_half_file(tmp_path, co
             if not path.name.startswith("."):
                 read_audio(path)
     assert n_killed
+    # else nothing would be waited for
+    assert n_seen
     wait_for_nobody(tmp_path)
     finish(command(corpus, out, "--voice", "slt", "--jobs", 2, cwd=tmp_path))
     assert verify(out).none
@@ -131,12 +134,18 @@ def children_of(pid):
         return []
 
 
+def workers_in(folder):
+    """Workers whose parent was started in a folder; they stand where it stood."""
+    found = subprocess.run(["pgrep", "-f", "edgevc.batch.worker"], capture_output=True, text=True).stdout.split()
+    places = [Path(f"/proc/{pid}/cwd") for pid in found]
+    return [place for place in places if place.exists() and place.resolve() == folder.resolve()]
+
+
 def wait_for_nobody(folder):
     """Until the workers of killed parents have noticed that their stdin has ended."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        lines = subprocess.run(["pgrep", "-af", str(folder)], capture_output=True, text=True).stdout.splitlines()
-        if not [line for line in lines if "edgevc.batch.worker" in line]:
+        if not workers_in(folder):
             return
         time.sleep(0.1)
     raise AssertionError("a worker outlived its parent")
