@@ -6,9 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from helpers.own_voice import write_drawn_voice
 
-from edgevc.bundle import ModelBundle
 from edgevc.bundle.reader import UNSEALED, seal
 from edgevc.errors import ModelError
 from edgevc.voices.library import load_voice
@@ -20,15 +18,8 @@ FREE = ("description", "statement", "consent", "licence", "name", "version", "tr
 
 
 @pytest.fixture(scope="module")
-def tiny():
-    return ModelBundle.find("tiny")
-
-
-@pytest.fixture(scope="module")
-def whole(tiny, tmp_path_factory):
-    path = tmp_path_factory.mktemp("voice") / "me.voice"
-    write_drawn_voice(path, tiny)
-    return path.read_bytes()
+def whole(voice_file):
+    return voice_file.read_bytes()
 
 
 def refused(path, tiny, content):

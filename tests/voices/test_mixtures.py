@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.own_voice import drawn_adapters, write_drawn_voice
+from helpers.own_voice import drawn_adapters
 
 from edgevc.bundle import ModelBundle
 from edgevc.converter import VoiceConverter
@@ -11,18 +11,6 @@ from edgevc.errors import ConfigError, ModelError
 from edgevc.voices.library import MAX_VOICE_BYTES, load_voice, open_voice
 from edgevc.voices.mix import mix_voices, shares_of
 from edgevc.voices.writer import rounded, write_voice
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return ModelBundle.find("tiny")
-
-
-@pytest.fixture(scope="module")
-def voice_file(tiny, tmp_path_factory):
-    path = tmp_path_factory.mktemp("voice") / "me.voice"
-    write_drawn_voice(path, tiny)
-    return path
 
 
 def products(adapters):

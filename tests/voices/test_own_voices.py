@@ -27,18 +27,6 @@ SENTENCE = Path(__file__).resolve().parents[2] / "examples" / "sentence.wav"
 ENGINES = ("litert", "onnx")
 
 
-@pytest.fixture(scope="module")
-def tiny():
-    return ModelBundle.find("tiny")
-
-
-@pytest.fixture(scope="module")
-def voice_file(tiny, tmp_path_factory):
-    path = tmp_path_factory.mktemp("voice") / "me.voice"
-    write_drawn_voice(path, tiny)
-    return path
-
-
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
