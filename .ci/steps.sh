@@ -30,6 +30,7 @@ joined() { # wait for what runs beside, show what it said, and fail as it failed
 }
 
 end() { # leave nothing running
-  [ -z "$beside_pid" ] || kill -- "-$beside_pid" 2>/dev/null || :
+  # in its first moments it has no group of its own yet
+  [ -z "$beside_pid" ] || kill -- "-$beside_pid" 2>/dev/null || kill "$beside_pid" 2>/dev/null || :
   rm -f "$beside_log"
 }
